@@ -1,0 +1,75 @@
+// What a device is: memory, and kernels that fill buffers. A kernel never allocates outputs, infers, promotes
+// or knows about graphs.
+#pragma once
+#include <span>
+
+#include "core/schema.h"
+
+namespace flowbook {
+
+// An argument of a kernel. Outputs are always dense.
+struct Array {
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+  bool dense() const { return !strides; }
+  int64_t size() const { return spec->shape.size(); }
+  void* data;
+  const Spec* spec;
+  const int64_t* strides;  // elements; null: row-major without gaps
+};
+
+struct KernelArgs {
+  const OpDef& op;
+  const void* attrs;
+  std::span<const Array> in;
+  std::span<const Array> out;
+  void* workspace;  // as many bytes as the entry's `workspace` function asked for
+};
+using Kernel = void (*)(const KernelArgs&);
+
+struct KernelEntry {
+  Kernel run = nullptr;
+  DTypeSet dtypes = 0;      // of the deciding argument: the first kValue input, else input 0, else output 0
+  bool strided = false;     // takes strided inputs; otherwise apply() hands it dense copies
+  uint32_t in_place = 0;    // bit i: output 0 may be written over input i (same shape and dtype)
+  // Bytes of scratch memory; null for none.
+  int64_t (*workspace)(const OpDef&, const void* attrs, std::span<const Array> in) = nullptr;
+};
+
+class FB_API Backend {
+ public:
+  explicit Backend(std::string name) : name_(std::move(name)) {}
+  virtual ~Backend();
+  const std::string& name() const { return name_; }
+  virtual Ref<Buffer> allocate(int64_t bytes, BufferKind kind) = 0;
+  virtual void copy_from_host(void* to, const void* from, int64_t bytes) = 0;
+  virtual void copy_to_host(void* to, const void* from, int64_t bytes) = 0;
+
+  // Registers a kernel under an op's name; the op must exist.
+  KernelEntry& kernel(std::string_view op, Kernel run, DTypeSet dtypes);
+  const KernelEntry* find(const OpDef& op) const {
+    return size_t(op.id) < table_.size() && table_[op.id].run ? &table_[op.id] : nullptr;
+  }
+
+ private:
+  std::string name_;
+  std::vector<KernelEntry> table_;  // by op id
+};
+
+// Index 0 is the CPU. Plugins append theirs when loaded.
+FB_API std::span<Backend* const> devices();
+FB_API int add_device(std::unique_ptr<Backend> backend);
+FB_API Backend& device(int index);
+FB_API int parse_device(std::string_view name);  // "cpu", "null"; DeviceError lists the ones there are
+
+// Opens a backend plugin: a shared library exporting `extern "C" const char* flowbook_plugin(int abi)` that registers
+// its device(s) and returns null, or a message. DeviceError with the reason if that fails.
+inline constexpr int kPluginAbi = 1;
+FB_API void load_plugin(const std::string& path);
+
+// Strides of `a` seen as the (broadcast) shape `shape`: 0 where it repeats.
+FB_API void fit_strides(const Array& a, const Shape& shape, int64_t* strides);
+
+}  // namespace flowbook
