@@ -114,5 +114,12 @@ function(flowbook_isa_units target)
                                                        -fno-trapping-math)
     target_compile_definitions(flowbook_isa_${isa} PRIVATE FLOWBOOK_BUILDING FLOWBOOK_ISA=${isa})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:flowbook_isa_${isa}>)
+    if(FLOWBOOK_ISA_X86 AND CMAKE_NM)
+      set(list "${PROJECT_BINARY_DIR}/isa_${isa}.txt")
+      file(GENERATE OUTPUT "${list}" CONTENT "$<JOIN:$<TARGET_OBJECTS:flowbook_isa_${isa}>,\n>\n")
+      add_custom_command(TARGET ${target} PRE_LINK COMMAND
+        "${CMAKE_COMMAND}" "-DNM=${CMAKE_NM}" "-DOBJECTS=${list}" -P
+        "${PROJECT_SOURCE_DIR}/cmake/CheckIsaSymbols.cmake" VERBATIM)
+    endif()
   endforeach()
 endfunction()

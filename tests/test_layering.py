@@ -87,8 +87,8 @@ def test_native_includes(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((CSRC / "cpu" / "isa").glob("*.cpp")), ids=name)
 def test_units_per_instruction_set_are_plain(path: Path) -> None:
-    # Their code would otherwise leak as weak symbols, and the linker might keep the AVX-512 copy for
-    # a machine without AVX-512. <cmath>, <cstdint> and friends are C.
+    # Code of the standard library would leak as weak symbols, and the linker might keep the AVX-512
+    # copy for a machine without AVX-512. <cmath>, <cstdint> and friends are C.
     allowed = {
         "cstdint",
         "cstddef",

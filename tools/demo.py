@@ -1,6 +1,6 @@
 """Executes a notebook from a fresh kernel and prints what it prints; ends with its test accuracy.
 
-Used by `make demo`. Exits with 1 when a cell raises, or when no line `test accuracy: NN.N %` appears.
+Used by `make demo`. Exits with 1 when a cell raises, or when no line `test accuracy: NN.N %` comes.
 """
 
 import re
