@@ -43,11 +43,23 @@ std::vector<Tensor> call_list(const Op& op, std::span<const Tensor> in) {
 // What core itself needs from the op library; the library fills it when it registers.
 struct CoreOps {
   Tensor (*add)(const Tensor&, const Tensor&);
-  Tensor (*full_like)(const Spec&, double);             // a constant of that spec
+  Tensor (*full_like)(const Spec&, const Scalar&);      // a constant of that spec
   Tensor (*sum_to)(const Tensor&, const Shape&);        // undoes a broadcast
   Tensor (*cast)(const Tensor&, DType);
   void (*copy)(const Array& from, const Array& to);     // strided to dense, same dtype; runs at once
 };
 FB_API extern CoreOps g_core_ops;
+
+// Called around kernels that may take about a millisecond or more; the Python binding releases the GIL there.
+// `begin` returns a token for `end`; null where nothing is to be done.
+struct LongRunHooks {
+  void* (*begin)() = nullptr;
+  void (*end)(void*) = nullptr;
+};
+FB_API extern LongRunHooks g_long_run;
+
+// The dtype-promoted inputs as apply() would hand them to infer (`hold` owns the converted ones). Used where an
+// op's specs are wanted without running it.
+FB_API void infer_only(const OpDef& op, const void* attrs, Inputs in, std::vector<Spec>& out);
 
 }  // namespace flowbook

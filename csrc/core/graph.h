@@ -59,6 +59,7 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   Tensor tensor(int32_t value);  // the concrete tensor, or a new symbol
   int32_t add(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs);
   void bind(int32_t value, const Tensor& t, bool keep);  // tape: `t` is this value; keep it for the gradient
+  void note_read(const Variable* v, const Tensor& value);  // tape: `value` was read from `v`
 
   Tensor read(Variable* v);                       // current value: the source, or what was last assigned
   void assign(Variable* v, const Tensor& value);  // effect: committed after a run
@@ -91,9 +92,18 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   int32_t forward_node = -1;           // while a gradient rule runs: its node
 
  private:
+  struct Identity {  // of a tensor: its id, or for symbols graph and value
+    const Graph* graph;
+    uint64_t id;
+    friend bool operator==(const Identity&, const Identity&) = default;
+  };
+  struct IdentityHash {
+    size_t operator()(const Identity& i) const { return mix(i.id, reinterpret_cast<uintptr_t>(i.graph)); }
+  };
+  static Identity identity(TensorImpl* t);
   int32_t add_source(SourceKind kind, const Spec& spec);
   Location here();
-  std::unordered_map<uint64_t, int32_t> known_;     // TensorImpl::id -> value
+  std::unordered_map<Identity, int32_t, IdentityHash> known_;
   std::unordered_multimap<size_t, int32_t> seen_;   // hash -> node, for merge_equal
   std::unordered_map<const Variable*, int32_t> current_;
   std::unordered_map<const Variable*, std::vector<int32_t>> reads_;

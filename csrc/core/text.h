@@ -12,10 +12,11 @@ namespace flowbook {
 
 inline void append(std::string& s, std::string_view t) { s += t; }
 inline void append(std::string& s, char c) { s += c; }
-inline void append(std::string& s, bool b) { s += b ? "true" : "false"; }
 template <std::integral T>
+  requires(!std::same_as<T, char>)
 void append(std::string& s, T n) {
-  s += std::to_string(n);
+  if constexpr (std::same_as<T, bool>) s += n ? "true" : "false";  // no plain bool overload: pointers would convert
+  else s += std::to_string(n);
 }
 FB_API void append(std::string& s, double v);  // shortest text that reads back as the same double
 

@@ -1,0 +1,284 @@
+// apply(): promote, infer, then record or run.
+#include "core/apply.h"
+
+#include "core/graph.h"
+
+namespace flowbook {
+
+CoreOps g_core_ops;
+LongRunHooks g_long_run;
+
+namespace {
+
+constexpr int kStackInputs = 16, kStackOutputs = 8;
+// Work below this many bytes touched is not worth giving up the GIL for.
+constexpr int64_t kLongRunBytes = 512 << 10;
+
+// Temporary arrays that stay on the stack for ordinary ops.
+template <class T, int kInline>
+class Scratch {
+ public:
+  explicit Scratch(size_t n) : n_(n) {
+    if (n > kInline) heap_.reset(new T[n]);
+  }
+  T* data() { return heap_ ? heap_.get() : inline_; }
+  T& operator[](size_t i) { return data()[i]; }
+  size_t size() const { return n_; }
+
+ private:
+  size_t n_;
+  T inline_[kInline];
+  std::unique_ptr<T[]> heap_;
+};
+
+const InputDef& input_def(const OpDef& op, size_t i) { return op.inputs[op.variadic ? 0 : i]; }
+std::string input_label(const OpDef& op, size_t i) {
+  return op.variadic ? cat(op.inputs[0].name, "[", i, "]") : std::string(op.inputs[i].name);
+}
+
+// ---- promotion -------------------------------------------------------------------------------------------
+DType default_kind(DType t) {  // what a lone Python number becomes
+  return in(t, kFloating) ? kDefaultFloat : in(t, kComplex) ? DType::c64 : t == DType::bool_ ? t : kDefaultInt;
+}
+
+Tensor convert(const Tensor& t, DType to) {
+  if (t.spec().weak && t.rank() == 0 && !t.symbolic()) {  // a Python number: converted exactly, or refused
+    if (in(t.dtype(), kIntegralOrBool) && t.dtype() == DType::i64)
+      return scalar(*static_cast<const int64_t*>(view_of(t).data()), to, true);
+    return scalar(scalar_value(t), to, true);
+  }
+  return g_core_ops.cast(t, to);
+}
+
+// The common dtype of all value inputs; then, for ops on floats only, the default float for integers.
+[[gnu::noinline]] void promote_inputs(const OpDef& op, Inputs in, Tensor* hold, TensorImpl** out) {
+  bool any = false, all_weak = true;
+  DType common = DType::bool_;
+  bool weak = true;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const InputDef& d = input_def(op, i);
+    const Spec& s = in[i]->spec;
+    if (d.role == Role::kOwn) {
+      if (!flowbook::in(s.dtype, d.accepts))
+        dtype_error(input_label(op, i), " is ", s, ". It must have one of the dtypes ", names_in(d.accepts), "; cast it with astype().");
+      continue;
+    }
+    common = any ? promote(common, weak, s.dtype, s.weak) : s.dtype;
+    weak = any ? weak && s.weak : s.weak;
+    all_weak = all_weak && s.weak;
+    any = true;
+  }
+  if (!any) return;
+  if (all_weak) common = default_kind(common);
+  const DTypeSet accepts = input_def(op, 0).role == Role::kValue ? input_def(op, 0).accepts : [&] {
+    for (size_t i = 0; i < in.size(); ++i)
+      if (input_def(op, i).role == Role::kValue) return input_def(op, i).accepts;
+    return kAll;
+  }();
+  if (!flowbook::in(common, accepts)) {
+    if (flowbook::in(kDefaultFloat, accepts) && flowbook::in(common, kIntegralOrBool)) {
+      common = kDefaultFloat;
+    } else {
+      std::string specs;
+      for (size_t i = 0; i < in.size(); ++i)
+        if (input_def(op, i).role == Role::kValue) specs += cat(specs.empty() ? "" : ", ", input_label(op, i), " is ", in[i]->spec);
+      dtype_error(specs, ". The op takes ", names_in(accepts), "; cast with astype().");
+    }
+  }
+  for (size_t i = 0; i < in.size(); ++i)
+    if (input_def(op, i).role == Role::kValue && in[i]->spec.dtype != common) {
+      hold[i] = convert(Tensor(in[i]), common);
+      out[i] = hold[i].impl();
+    }
+}
+
+bool needs_promotion(const OpDef& op, Inputs in) {
+  const Spec* first = nullptr;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const InputDef& d = input_def(op, i);
+    const Spec& s = in[i]->spec;
+    if (!flowbook::in(s.dtype, d.accepts) || (s.weak && d.role == Role::kValue)) return true;
+    if (d.role == Role::kOwn) continue;
+    if (first && first->dtype != s.dtype) return true;
+    first = &s;
+  }
+  return false;
+}
+
+void check_devices(Inputs in) {
+  for (TensorImpl* t : in)
+    if (t->spec.device != in[0]->spec.device && !(t->spec.weak && t->spec.shape.rank == 0)) [[unlikely]]
+      fail(ErrorKind::kDevice, "the inputs are on ", device(in[0]->spec.device).name(), " and ", device(t->spec.device).name(),
+           ". Move one of them with .to(\"", device(in[0]->spec.device).name(), "\").");
+}
+
+void finish_specs(const OpDef& op, Inputs in, Spec* specs, int outputs) {
+  if (in.empty()) return;
+  bool weak = op.elementwise >= 0;
+  for (TensorImpl* t : in) weak = weak && t->spec.weak;
+  for (int i = 0; i < outputs; ++i) specs[i].device = in[0]->spec.device, specs[i].weak = weak;
+}
+
+// ---- running ---------------------------------------------------------------------------------------------
+struct LongRun {
+  explicit LongRun(bool yes) : token(yes && g_long_run.begin ? g_long_run.begin() : nullptr) {}
+  ~LongRun() {
+    if (token) g_long_run.end(token);
+  }
+  void* token;
+};
+
+[[noreturn, gnu::noinline, gnu::cold]] void no_kernel(const OpDef& op, const KernelEntry* e, const Backend& b, DType t) {
+  if (!e) fail(ErrorKind::kMissingKernel, "device `", b.name(), "` has no kernel for it. Move the inputs to the CPU with .to(\"cpu\").");
+  fail(ErrorKind::kMissingKernel, "there is no ", b.name(), " kernel for ", name_of(t), ". There are kernels for ", names_in(e->dtypes),
+       "; cast with astype()", op.inputs.empty() ? "" : " before the op", ".");
+}
+
+DType deciding_dtype(const OpDef& op, Inputs in, const Spec* specs) {
+  for (size_t i = 0; i < in.size(); ++i)
+    if (input_def(op, i).role == Role::kValue) return in[i]->spec.dtype;
+  return in.empty() ? specs[0].dtype : specs[0].dtype;
+}
+
+void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs, Tensor* out) {
+  if (op.view && !in.empty()) {
+    View v;
+    if (op.view(attrs, specs[0], Tensor(in[0]), v)) {
+      view_of(in[0]);
+      out[0] = make_view(specs[0], std::move(v));
+      return;
+    }
+  }
+  const Backend& backend = *devices()[specs[0].device];
+  const KernelEntry* entry = backend.find(op);
+  if (!entry || !flowbook::in(deciding_dtype(op, in, specs), entry->dtypes)) {
+    if (op.expand && !entry) {
+      Recorder suspended(nullptr);
+      return op.expand(attrs, in, out);
+    }
+    no_kernel(op, entry, backend, deciding_dtype(op, in, specs));
+  }
+  Scratch<Array, kStackInputs> arrays(in.size());
+  Scratch<Array, kStackOutputs> results{size_t(outputs)};
+  std::vector<Tensor> copies;
+  int64_t bytes = 0;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const View* v = &view_of(in[i]);
+    if (!v->dense && !entry->strided) [[unlikely]] {
+      copies.push_back(dense(Tensor(in[i])));
+      v = &view_of(copies.back());
+    }
+    arrays[i] = {v->data(), &in[i]->spec, v->dense ? nullptr : v->strides};
+    bytes += v->buffer->bytes;
+  }
+  bool nothing = true;
+  for (int i = 0; i < outputs; ++i) {
+    out[i] = empty(specs[i]);
+    const View& v = view_of(out[i]);
+    results[size_t(i)] = {v.data(), &out[i].spec(), nullptr};
+    nothing = nothing && v.buffer->bytes == 0;
+    bytes += v.buffer->bytes;
+  }
+  if (nothing) return;
+  Ref<Buffer> workspace;
+  if (entry->workspace)
+    if (int64_t n = entry->workspace(op, attrs, {arrays.data(), in.size()})) workspace = allocate(n, BufferKind::kWorkspace);
+  KernelArgs args{op, attrs, {arrays.data(), in.size()}, {results.data(), size_t(outputs)}, workspace ? workspace->data : nullptr};
+  if (bytes < kLongRunBytes) [[likely]] return entry->run(args);
+  LongRun guard(true);
+  entry->run(args);
+}
+
+// A Python number in a recording is a constant of the graph, not a capture.
+[[gnu::noinline]] void constants(Inputs in, std::vector<Tensor>& held, std::vector<TensorImpl*>& ins) {
+  for (TensorImpl* t : in) {
+    if (t->spec.weak && t->spec.shape.rank == 0 && std::holds_alternative<View>(t->is)) {
+      Scalar s;
+      if (flowbook::in(t->spec.dtype, kIntegral)) s = Scalar(int64_t(scalar_value(Tensor(t))));
+      else if (t->spec.dtype == DType::bool_) s = Scalar(scalar_value(Tensor(t)) != 0);
+      else s = Scalar(scalar_value(Tensor(t)));
+      held.push_back(g_core_ops.full_like(t->spec, s));
+    } else {
+      held.emplace_back(t);
+    }
+    ins.push_back(held.back().impl());
+  }
+}
+
+[[gnu::noinline]] void record(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs, Tensor* out) {
+  Graph* program = Recorder::program();
+  std::vector<Tensor> held;
+  std::vector<TensorImpl*> ins;
+  if (program) {
+    constants(in, held, ins);
+    in = ins;
+    const int32_t v = program->add(op, attrs, in, specs, outputs);
+    for (int i = 0; i < outputs; ++i) out[i] = program->tensor(v + i);
+  } else if (Recorder::current() && op.differentiable && !op.vjp && op.expand) {
+    return op.expand(attrs, in, out);  // a composite without a rule: the tape notes its parts
+  } else {
+    run(op, attrs, in, specs, outputs, out);
+  }
+  for (Recorder* r = Recorder::top(); r && r->graph; r = r->outer) {
+    Graph& tape = *r->graph;
+    if (tape.symbolic) continue;
+    const int32_t v = tape.add(op, attrs, in, specs, outputs);
+    for (int i = 0; i < outputs; ++i)
+      tape.bind(v + i, out[i], op.differentiable && (op.reads_outputs >> std::min(i, 63) & 1));
+  }
+}
+
+void apply_checked(const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
+  Scratch<TensorImpl*, kStackInputs> ins(in.size());
+  std::vector<Tensor> hold;
+  if (op.variadic && in.empty()) argument_error("needs at least one ", op.inputs[0].name, ".");
+  if (needs_promotion(op, in)) [[unlikely]] {
+    hold.resize(in.size());
+    std::copy(in.begin(), in.end(), ins.data());
+    promote_inputs(op, in, hold.data(), ins.data());
+    in = {ins.data(), ins.size()};
+  }
+  check_devices(in);
+  const int outputs = op.outputs_of(attrs, int(in.size()));
+  Scratch<Spec, kStackOutputs> specs{size_t(outputs)};
+  op.infer(attrs, in, specs.data());
+  finish_specs(op, in, specs.data(), outputs);
+  if (!Recorder::top()) [[likely]] return run(op, attrs, in, specs.data(), outputs, out);
+  record(op, attrs, in, specs.data(), outputs, out);
+}
+
+// The op's name is put in front here, once: rules need not know it.
+[[noreturn, gnu::cold]] void name_op(Error& e, const OpDef& op) {
+  if (!e.located && e.kind != ErrorKind::kCancelled) {
+    e.text = cat(op.name, ": ", e.text);
+    e.op = op.name;
+    e.located = true;
+  }
+  throw;
+}
+
+}  // namespace
+
+void apply(const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
+  try {
+    apply_checked(op, attrs, in, out);
+  } catch (Error& e) {
+    name_op(e, op);
+  }
+}
+
+void infer_only(const OpDef& op, const void* attrs, Inputs in, std::vector<Spec>& out) {
+  try {
+    std::vector<Tensor> hold(in.size());
+    std::vector<TensorImpl*> ins(in.begin(), in.end());
+    if (needs_promotion(op, in)) promote_inputs(op, in, hold.data(), ins.data());
+    check_devices(ins);
+    out.resize(size_t(op.outputs_of(attrs, int(in.size()))));
+    op.infer(attrs, ins, out.data());
+    finish_specs(op, ins, out.data(), int(out.size()));
+  } catch (Error& e) {
+    name_op(e, op);
+  }
+}
+
+}  // namespace flowbook

@@ -1,0 +1,294 @@
+// The caching allocator: size classes, four per power of two; a per-thread list of small blocks in front of
+// shared lists of large ones. Statistics gather per thread and are added up every 64 KiB.
+#include "core/buffer.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <mutex>
+#include <unordered_map>
+
+namespace flowbook {
+
+namespace {
+
+constexpr int kBuckets = 200;
+constexpr uint32_t kUnpooled = ~0u;
+constexpr int kSmallBuckets = 28;  // up to 16 KiB: kept per thread
+
+constexpr int bucket_of(int64_t bytes) {  // from 64 bytes up
+  const uint64_t n = bytes > 0 ? uint64_t(bytes - 1) >> 6 : 0;
+  if (n < 4) return int(n);
+  const int e = int(std::bit_width(n)) - 3;
+  return int(uint64_t(4 * e) + (n >> e));
+}
+constexpr int64_t bucket_bytes(int b) {
+  const int e = b < 4 ? 0 : (b - 4) / 4;
+  return int64_t((uint64_t(b - 4 * e) + 1) << e) << 6;
+}
+static_assert(bucket_bytes(bucket_of(1)) == 64 && bucket_bytes(bucket_of(65)) == 128);
+static_assert(bucket_bytes(kSmallBuckets - 1) <= kTrackedBytes);
+
+// Blocks kept per thread and bucket: enough for a tape, bounded in bytes.
+constexpr int kept(int bucket) { return bucket < 16 ? 4096 : 64; }
+
+struct Block {
+  Block* next;
+};
+// One small trivial struct with the initial-exec model: access is one instruction, no guard.
+struct ThreadState {
+  Block* blocks[kSmallBuckets];   // raw blocks: tensor headers and small data
+  uint16_t count[kSmallBuckets];
+  Buffer* headers;
+  uint32_t cell;
+  bool registered;
+  // Statistics of small blocks not yet added to the shared counters.
+  int64_t delta, allocations, kinds[kBufferKinds];
+};
+constinit thread_local ThreadState tls __attribute__((tls_model("initial-exec"))) = {};
+
+struct Shared {
+  std::mutex mutex;
+  Block* blocks[kBuckets] = {};
+  int64_t cached[kBuckets] = {};
+  std::unordered_map<uint64_t, Buffer*> tracked;
+  uint64_t next_id = 1;
+  std::atomic<int64_t> live{0}, peak{0}, cached_bytes{0}, allocations{0}, limit{0};
+  std::atomic<int64_t> by_kind[kBufferKinds] = {};
+};
+Shared& shared() {
+  static auto* s = new Shared;  // never destroyed: tensors may outlive static destruction
+  return *s;
+}
+
+void flush_counters();
+
+// Gives a thread's lists back when it ends.
+struct ThreadExit {
+  ~ThreadExit() {
+    flush_counters();
+    for (auto*& list : tls.blocks)
+      while (Block* b = list) list = b->next, std::free(b);
+    while (Buffer* b = tls.headers) tls.headers = b->next, std::free(b);
+    std::fill(std::begin(tls.count), std::end(tls.count), uint16_t(kept(0)));  // later frees go to the system
+  }
+};
+[[gnu::noinline, gnu::cold]] void register_thread() {
+  static thread_local ThreadExit at_exit;
+  (void)at_exit;
+  tls.registered = true;
+}
+
+void* system_allocate(int64_t bytes) {
+  constexpr int64_t kHugePage = 2 << 20;
+  if (bytes < kHugePage) return std::aligned_alloc(64, size_t(bytes));
+  void* p = std::aligned_alloc(size_t(kHugePage), size_t((bytes + kHugePage - 1) / kHugePage * kHugePage));
+  if (p) madvise(p, size_t(bytes), MADV_HUGEPAGE);  // 8x cheaper to touch for the first time
+  return p;
+}
+[[noreturn, gnu::cold]] void out_of_memory(int64_t bytes, bool limited) {
+  const MemoryStats m = memory_stats();
+  fail(ErrorKind::kOutOfMemory, bytes, " bytes were asked for; ", m.live, " are in use", m.reserved > m.live ? cat(", ", m.reserved - m.live, " cached") : std::string(),
+       limited ? cat(" and the limit is ", memory_limit(), ". Free tensors or raise the limit with fb.memory.set_limit().")
+               : std::string(" and the system has no more. Free tensors, or use smaller batches."));
+}
+
+// A block of at least `bytes` from the shared lists or the system.
+void* take_large(int bucket) {
+  Shared& s = shared();
+  const int64_t bytes = bucket_bytes(bucket);
+  {
+    std::lock_guard lock(s.mutex);
+    if (Block* b = s.blocks[bucket]) {
+      s.blocks[bucket] = b->next;
+      s.cached[bucket] -= bytes;
+      s.cached_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+      return b;
+    }
+  }
+  void* p = system_allocate(bytes);
+  if (!p && free_cached_memory() > 0) p = system_allocate(bytes);
+  return p;
+}
+void give_large(void* p, int bucket) {
+  Shared& s = shared();
+  const int64_t bytes = bucket_bytes(bucket);
+  // Keep at most as much as is in use, plus 64 MiB: a loop's working set stays, a past peak does not.
+  if (s.cached_bytes.load(std::memory_order_relaxed) + bytes > std::max(s.live.load(std::memory_order_relaxed), s.peak.load(std::memory_order_relaxed) / 2) + (int64_t(64) << 20)) {
+    std::free(p);
+    return;
+  }
+  std::lock_guard lock(s.mutex);
+  auto* b = static_cast<Block*>(p);
+  b->next = s.blocks[bucket];
+  s.blocks[bucket] = b;
+  s.cached[bucket] += bytes;
+  s.cached_bytes.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+constexpr int64_t kFlush = 64 << 10;  // how far a thread's counters may run ahead of the shared ones
+
+[[gnu::noinline]] void flush_counters() {
+  Shared& s = shared();
+  const int64_t live = s.live.fetch_add(tls.delta, std::memory_order_relaxed) + tls.delta;
+  s.allocations.fetch_add(tls.allocations, std::memory_order_relaxed);
+  for (int i = 0; i < kBufferKinds; ++i)
+    if (tls.kinds[i]) s.by_kind[i].fetch_add(tls.kinds[i], std::memory_order_relaxed), tls.kinds[i] = 0;
+  tls.delta = tls.allocations = 0;
+  int64_t peak = s.peak.load(std::memory_order_relaxed);
+  while (live > peak && !s.peak.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
+  }
+}
+inline void count(Buffer* b, int64_t sign) {
+  const int64_t bytes = b->bytes * sign;
+  tls.delta += bytes;
+  tls.kinds[int(b->kind)] += bytes;
+  tls.allocations += sign > 0;
+  if (tls.delta >= kFlush || tls.delta <= -kFlush || b->bytes >= kTrackedBytes) [[unlikely]] flush_counters();
+}
+[[gnu::noinline]] void track(Buffer* b) {
+  Shared& s = shared();
+  std::lock_guard lock(s.mutex);
+  b->id = s.next_id++;
+  s.tracked.emplace(b->id, b);
+}
+[[gnu::noinline]] void untrack(Buffer* b) {
+  Shared& s = shared();
+  std::lock_guard lock(s.mutex);
+  s.tracked.erase(b->id);
+}
+Buffer* new_header() {
+  if (Buffer* b = tls.headers) {
+    tls.headers = b->next;
+    return new (b) Buffer;
+  }
+  if (!tls.registered) register_thread();
+  void* p = std::aligned_alloc(64, (sizeof(Buffer) + 63) / 64 * 64);
+  if (!p) out_of_memory(sizeof(Buffer), false);
+  return new (p) Buffer;
+}
+void free_header(Buffer* b) {
+  b->next = tls.headers;
+  tls.headers = b;
+}
+
+}  // namespace
+
+void* allocate_block(size_t bytes) {
+  const int bucket = bucket_of(int64_t(bytes));
+  if (bucket < kSmallBuckets) {
+    if (Block* b = tls.blocks[bucket]) {
+      tls.blocks[bucket] = b->next;
+      --tls.count[bucket];
+      return b;
+    }
+    if (!tls.registered) register_thread();
+    void* p = std::aligned_alloc(64, size_t(bucket_bytes(bucket)));
+    if (!p) out_of_memory(int64_t(bytes), false);
+    return p;
+  }
+  void* p = take_large(bucket);
+  if (!p) out_of_memory(int64_t(bytes), false);
+  return p;
+}
+void free_block(void* p, size_t bytes) {
+  const int bucket = bucket_of(int64_t(bytes));
+  if (bucket >= kSmallBuckets) return give_large(p, bucket);
+  if (tls.count[bucket] >= kept(bucket)) return std::free(p);
+  auto* b = static_cast<Block*>(p);
+  b->next = tls.blocks[bucket];
+  tls.blocks[bucket] = b;
+  ++tls.count[bucket];
+}
+
+Ref<Buffer> allocate(int64_t bytes, BufferKind kind) {
+  if (bytes > (int64_t(1) << 46)) out_of_memory(bytes, false);
+  if (bytes >= kTrackedBytes) [[unlikely]] {
+    const int64_t limit = memory_limit();
+    if (limit && shared().live.load(std::memory_order_relaxed) + bytes > limit) out_of_memory(bytes, true);
+  }
+  Buffer* b = new_header();
+  const int bucket = bucket_of(bytes);
+  void* p;
+  try {
+    p = allocate_block(size_t(std::max<int64_t>(bytes, 1)));
+  } catch (...) {
+    free_header(b);
+    throw;
+  }
+  b->bucket = uint32_t(bucket);
+  b->data = p;
+  b->bytes = bytes;
+  b->kind = kind;
+  b->cell = tls.cell;
+  count(b, 1);
+  if (bytes >= kTrackedBytes) track(b);
+  return Ref<Buffer>(b, false);
+}
+Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context) {
+  Buffer* b = new_header();
+  b->bucket = kUnpooled;
+  b->data = data;
+  b->bytes = bytes;
+  b->release = release;
+  b->context = context;
+  b->kind = BufferKind::kExternal;
+  b->cell = tls.cell;
+  count(b, 1);
+  if (bytes >= kTrackedBytes) track(b);
+  return Ref<Buffer>(b, false);
+}
+void destroy(Buffer* b) {
+  count(b, -1);
+  if (b->id) untrack(b);
+  if (b->bucket == kUnpooled) {
+    if (b->release) b->release(b->context);
+  } else {
+    free_block(b->data, size_t(std::max<int64_t>(b->bytes, 1)));
+  }
+  free_header(b);
+}
+
+MemoryStats memory_stats(int) {
+  flush_counters();
+  Shared& s = shared();
+  MemoryStats m;
+  m.live = s.live.load(std::memory_order_relaxed);
+  m.peak = s.peak.load(std::memory_order_relaxed);
+  m.reserved = m.live + s.cached_bytes.load(std::memory_order_relaxed);
+  m.allocations = s.allocations.load(std::memory_order_relaxed);
+  for (int i = 0; i < kBufferKinds; ++i) m.by_kind[i] = s.by_kind[i].load(std::memory_order_relaxed);
+  return m;
+}
+void reset_peak_memory(int) {
+  flush_counters();
+  shared().peak.store(shared().live.load());
+}
+int64_t free_cached_memory(int) {
+  Shared& s = shared();
+  std::lock_guard lock(s.mutex);
+  int64_t freed = 0;
+  for (int i = 0; i < kBuckets; ++i) {
+    while (Block* b = s.blocks[i]) s.blocks[i] = b->next, std::free(b), freed += bucket_bytes(i);
+    s.cached[i] = 0;
+  }
+  s.cached_bytes.fetch_sub(freed, std::memory_order_relaxed);
+  return freed;
+}
+void set_memory_limit(int64_t bytes) { shared().limit.store(bytes); }
+int64_t memory_limit() { return shared().limit.load(std::memory_order_relaxed); }
+void set_current_cell(uint32_t cell) { tls.cell = cell; }
+uint32_t current_cell() { return tls.cell; }
+std::vector<BufferInfo> list_buffers(int device) {
+  Shared& s = shared();
+  std::lock_guard lock(s.mutex);
+  std::vector<BufferInfo> list;
+  for (auto& [id, b] : s.tracked)
+    if (b->device == device) list.push_back({id, b->bytes, b->cell, b->kind});
+  std::sort(list.begin(), list.end(), [](auto& a, auto& b) { return a.id < b.id; });
+  return list;
+}
+
+}  // namespace flowbook

@@ -1,0 +1,41 @@
+// The process-wide generator and how ops get their keys from it.
+#include "core/random.h"
+
+#include <mutex>
+
+#include "core/graph.h"
+
+namespace flowbook {
+
+namespace {
+std::mutex generator_mutex;
+GeneratorState generator;
+}  // namespace
+
+GeneratorState generator_state() {
+  std::lock_guard lock(generator_mutex);
+  return generator;
+}
+void set_generator_state(GeneratorState s) {
+  std::lock_guard lock(generator_mutex);
+  generator = s;
+}
+Tensor make_key(GeneratorState s) {
+  Tensor key = empty({{2}, DType::i64});
+  auto* p = static_cast<uint64_t*>(view_of(key).data());
+  p[0] = s.seed, p[1] = s.counter;
+  return key;
+}
+Tensor next_key(int64_t* stream) {
+  if (Graph* program = Recorder::program()) {
+    *stream = program->next_stream();
+    return program->key();
+  }
+  *stream = 0;
+  std::lock_guard lock(generator_mutex);
+  Tensor key = make_key(generator);
+  ++generator.counter;
+  return key;
+}
+
+}  // namespace flowbook
