@@ -1,0 +1,75 @@
+// The thread pool of the CPU backend. The caller works too; chunks are handed out one by one, so an unscheduled
+// worker delays nobody. How work is cut into chunks must depend on shapes only: then results do not depend on the
+// number of threads. Nested calls, and calls while another thread uses the pool, run inline.
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include "core/export.h"
+
+namespace flowbook::cpu {
+
+// A callable borrowed for the time of one call.
+template <class Signature>
+class FunctionRef;
+template <class R, class... A>
+class FunctionRef<R(A...)> {
+ public:
+  template <class F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+  FunctionRef(F&& f)  // NOLINT: implicit on purpose
+      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
+        call_([](void* o, A... a) -> R {
+          return (*static_cast<std::remove_reference_t<F>*>(o))(std::forward<A>(a)...);
+        }) {}
+  R operator()(A... a) const { return call_(object_, std::forward<A>(a)...); }
+
+ private:
+  void* object_;
+  R (*call_)(void*, A...);
+};
+
+// Set by whoever wants a run to stop (a signal handler, a stop button); looked at before each chunk.
+struct CancelToken {
+  std::atomic<bool> cancelled{false};
+};
+// Makes `token` the current one of this thread, and of the workers of the parallel_for calls it makes. Null shields
+// what must not be cancelled.
+class FB_API CancelScope {
+ public:
+  explicit CancelScope(CancelToken* token);
+  ~CancelScope();
+  CancelScope(const CancelScope&) = delete;
+  CancelScope& operator=(const CancelScope&) = delete;
+
+ private:
+  CancelToken* outer_;
+};
+FB_API CancelToken* current_cancel_token();
+// Throws an Error of kind kCancelled if the current token is set.
+FB_API void check_cancelled();
+
+// Runs body(0) ... body(chunks - 1) in any order on any thread. An exception from a chunk stops the handing out and is
+// rethrown here (the first one, if there are several); so does cancellation.
+FB_API void parallel_for(int64_t chunks, FunctionRef<void(int64_t chunk)> body);
+
+// Cuts [0, n) into ranges of `grain` (the last may be shorter): body(begin, end).
+template <class Body>
+void parallel_ranges(int64_t n, int64_t grain, Body&& body) {
+  if (n <= grain) {
+    if (n > 0) check_cancelled(), body(int64_t{0}, n);
+    return;
+  }
+  parallel_for((n + grain - 1) / grain,
+               [&](int64_t i) { body(i * grain, std::min(n, (i + 1) * grain)); });
+}
+
+// Threads taking part, the caller included. At first FLOWBOOK_NUM_THREADS, or else what the affinity mask and the
+// cgroup's CPU quota allow.
+FB_API int num_threads();
+FB_API void set_num_threads(int n);  // ArgumentError below 1
+
+}  // namespace flowbook::cpu
