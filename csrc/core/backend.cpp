@@ -9,6 +9,8 @@
 namespace flowbook {
 
 Backend::~Backend() = default;
+std::unique_ptr<FusedKernel> Backend::fuse(const FusedSpec&) { return nullptr; }
+FusedKernel::~FusedKernel() = default;
 
 KernelEntry& Backend::kernel(std::string_view op, Kernel run, DTypeSet dtypes) {
   const OpDef& d = registry().find(op);

@@ -3,6 +3,7 @@
 #pragma once
 #include <span>
 
+#include "core/fused.h"
 #include "core/schema.h"
 
 namespace flowbook {
@@ -33,7 +34,8 @@ struct KernelEntry {
   Kernel run = nullptr;
   DTypeSet dtypes = 0;      // of the deciding argument: the first kValue input, else input 0, else output 0
   bool strided = false;     // takes strided inputs; otherwise apply() hands it dense copies
-  uint32_t in_place = 0;    // bit i: output 0 may be written over input i (same shape and dtype)
+  // The input over whose memory output `o` may be written (same shape and dtype), or -1. Null: none.
+  int (*in_place)(const void* attrs, int inputs, int o) = nullptr;
   // Bytes of scratch memory; null for none.
   int64_t (*workspace)(const OpDef&, const void* attrs, std::span<const Array> in) = nullptr;
 };
@@ -46,6 +48,8 @@ class FB_API Backend {
   virtual Ref<Buffer> allocate(int64_t bytes, BufferKind kind) = 0;
   virtual void copy_from_host(void* to, const void* from, int64_t bytes) = 0;
   virtual void copy_to_host(void* to, const void* from, int64_t bytes) = 0;
+  // A kernel for a group of elementwise ops; null if this backend cannot fuse it. `ops` of the spec have kernels here.
+  virtual std::unique_ptr<FusedKernel> fuse(const FusedSpec& spec);
 
   // Registers a kernel under an op's name; the op must exist.
   KernelEntry& kernel(std::string_view op, Kernel run, DTypeSet dtypes);

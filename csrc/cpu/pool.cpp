@@ -34,11 +34,7 @@ namespace {
 constexpr int kSpins = 1000;
 constexpr int kMaxThreads = 1024;
 
-struct ThreadState {
-  CancelToken* token;
-  bool inside;  // a chunk is running on this thread
-};
-constinit thread_local ThreadState t_state{nullptr, false};
+constinit thread_local bool t_inside = false;  // a chunk is running on this thread
 
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -74,7 +70,8 @@ struct Job {
   std::exception_ptr error{};  // of the thread that set `failed`
 
   void work() {
-    const ThreadState before = std::exchange(t_state, ThreadState{token, true});
+    const bool before = std::exchange(t_inside, true);
+    CancelScope scope(token, token == current_cancel_token());
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
       try {
         check_cancelled();
@@ -84,7 +81,7 @@ struct Job {
         next.store(chunks, std::memory_order_relaxed);
       }
     }
-    t_state = before;
+    t_inside = before;
   }
 };
 
@@ -243,7 +240,7 @@ std::mutex* g_setup = new std::mutex;  // replaced in a forked child, where the 
 void forget_pool() {
   g_pool.store(nullptr);
   g_setup = new std::mutex;
-  t_state.inside = false;
+  t_inside = false;
 }
 
 Pool& pool() {
@@ -261,15 +258,6 @@ Pool& pool() {
 
 }  // namespace
 
-CancelScope::CancelScope(CancelToken* token) : outer_(std::exchange(t_state.token, token)) {}
-CancelScope::~CancelScope() { t_state.token = outer_; }
-CancelToken* current_cancel_token() { return t_state.token; }
-
-void check_cancelled() {
-  if (t_state.token && t_state.token->cancelled.load(std::memory_order_relaxed)) [[unlikely]]
-    fail(ErrorKind::kCancelled, "the run was interrupted. Its results were discarded.");
-}
-
 int num_threads() {
   if (const int n = g_threads.load(std::memory_order_relaxed)) return n;
   int none = 0;
@@ -280,7 +268,7 @@ int num_threads() {
 void set_num_threads(int n) {
   if (n < 1) argument_error("set_num_threads: ", int64_t(n), " threads were asked for. Give 1 or more.");
   n = std::min(n, kMaxThreads);
-  if (t_state.inside) argument_error("set_num_threads: called from within a parallel run. Call it between runs.");
+  if (t_inside) argument_error("set_num_threads: called from within a parallel run. Call it between runs.");
   const std::lock_guard setup(*g_setup);
   g_threads.store(n);
   Pool* old = g_pool.load();
@@ -292,10 +280,10 @@ void set_num_threads(int n) {
 }
 
 void parallel_for(int64_t chunks, FunctionRef<void(int64_t)> body) {
-  if (chunks > 1 && !t_state.inside && num_threads() > 1) {
+  if (chunks > 1 && !t_inside && num_threads() > 1) {
     Pool& p = pool();
     if (std::unique_lock lock(p.mutex(), std::try_to_lock); lock) {
-      Job job{body, chunks, t_state.token};
+      Job job{body, chunks, current_cancel_token()};
       p.run(job);
       lock.unlock();
       if (job.error) std::rethrow_exception(job.error);

@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "core/export.h"
+#include "core/cancel.h"
 
 namespace flowbook::cpu {
 
@@ -31,26 +31,6 @@ class FunctionRef<R(A...)> {
   void* object_;
   R (*call_)(void*, A...);
 };
-
-// Set by whoever wants a run to stop (a signal handler, a stop button); looked at before each chunk.
-struct CancelToken {
-  std::atomic<bool> cancelled{false};
-};
-// Makes `token` the current one of this thread, and of the workers of the parallel_for calls it makes. Null shields
-// what must not be cancelled.
-class FB_API CancelScope {
- public:
-  explicit CancelScope(CancelToken* token);
-  ~CancelScope();
-  CancelScope(const CancelScope&) = delete;
-  CancelScope& operator=(const CancelScope&) = delete;
-
- private:
-  CancelToken* outer_;
-};
-FB_API CancelToken* current_cancel_token();
-// Throws an Error of kind kCancelled if the current token is set.
-FB_API void check_cancelled();
 
 // Runs body(0) ... body(chunks - 1) in any order on any thread. An exception from a chunk stops the handing out and is
 // rethrown here (the first one, if there are several); so does cancellation.
