@@ -1,0 +1,224 @@
+// Cuts a product into blocks and sends each to a provider or to our own loops.
+#include "cpu/gemm.h"
+
+#include <algorithm>
+
+#include "cpu/own_gemm.h"
+#include "cpu/providers.h"
+
+namespace flowbook::cpu {
+namespace {
+
+// Up to this many multiplications our own loops are as fast as a call into oneDNN or faster (measured: a call costs
+// 0.4 us; 64^3 takes 2.1 us here and 2.4 there), less where they have to transpose b.
+constexpr int64_t kSmall = 64 * 64 * 64, kSmallTransposed = 32 * 32 * 32;
+constexpr int64_t kFewRows = 2;  // up to here our loops, which read b once and in place, beat any packing
+
+// Blocks: each packs its operands anew inside the provider, so few large ones are best (1024^3 on two threads: 2 blocks
+// 485 GFLOP/s, 8 blocks 458, 64 blocks 412), but uneven threads and many cores want more. Small products get up to 4
+// blocks of at least kBlockWork multiplications (4 us), large ones one for every kLargeWork.
+constexpr int64_t kBlockWork = int64_t{1} << 20;
+constexpr int64_t kLargeWork = int64_t{1} << 27;
+constexpr int64_t kMaxBlocks = 64;
+constexpr int64_t kEdge = 64;  // blocks end on multiples of this, so that only the last is ragged
+constexpr int64_t kStreamBytes = 256 * 1024;  // of b per block, where each of its elements is used a few times only
+constexpr int64_t kStreamColumns = 512;
+// Products with few rows and columns but long sums are cut along k, and the parts added in order.
+constexpr int64_t kMaxParts = 8, kMinDepth = 512;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// a * b * c, or a large number where that overflows.
+int64_t product(int64_t a, int64_t b, int64_t c) {
+  int64_t ab, abc;
+  if (__builtin_mul_overflow(a, b, &ab) || __builtin_mul_overflow(ab, c, &abc)) return INT64_MAX;
+  return abc;
+}
+
+const void* at(const void* p, int64_t elements, DType t) {
+  return static_cast<const char*>(p) + elements * size_of(t);
+}
+void* at(void* p, int64_t elements, DType t) { return static_cast<char*>(p) + elements * size_of(t); }
+
+void own(const Gemm& g) {
+  const OwnGemm o{g.m, g.n, g.k, g.a, g.a_row, g.a_col, g.b, g.b_row, g.b_col, g.c, g.ldc, g.accumulate};
+  const OwnGemmTable& table = own_gemm();
+  switch (g.dtype) {
+    case DType::f32:
+      return table.f32(o);
+    case DType::f64:
+      return table.f64(o);
+    case DType::i8:
+    case DType::u8:
+      return table.i8(o);
+    case DType::i16:
+    case DType::u16:
+      return table.i16(o);
+    case DType::i32:
+    case DType::u32:
+      return table.i32(o);
+    case DType::i64:
+    case DType::u64:
+      return table.i64(o);
+    default:
+      internal_error("gemm: no loops for ", short_name(g.dtype), ".");
+  }
+}
+
+// How an operand is stored: as it is, transposed, or neither.
+enum class Stored { kPlain, kTransposed, kScattered };
+Stored stored(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t* ld) {
+  if ((col_stride == 1 || cols <= 1) && (rows <= 1 || row_stride >= std::max<int64_t>(cols, 1))) {
+    *ld = rows <= 1 ? std::max<int64_t>(cols, 1) : row_stride;
+    return Stored::kPlain;
+  }
+  if ((row_stride == 1 || rows <= 1) && (cols <= 1 || col_stride >= std::max<int64_t>(rows, 1))) {
+    *ld = cols <= 1 ? std::max<int64_t>(rows, 1) : col_stride;
+    return Stored::kTransposed;
+  }
+  return Stored::kScattered;
+}
+
+void block(const Gemm& g, bool provider) {
+  if (provider) {
+    flowbook_gemm p{};
+    p.dtype = g.dtype == DType::f32 ? FLOWBOOK_F32 : FLOWBOOK_F64;
+    p.m = g.m, p.n = g.n, p.k = g.k, p.ldc = g.ldc;
+    p.accumulate = g.accumulate;
+    const Stored a = stored(g.m, g.k, g.a_row, g.a_col, &p.lda), b = stored(g.k, g.n, g.b_row, g.b_col, &p.ldb);
+    if (a != Stored::kScattered && b != Stored::kScattered) {
+      p.trans_a = a == Stored::kTransposed, p.trans_b = b == Stored::kTransposed;
+      return provide_gemm(p, g.a, g.b, g.c);
+    }
+  }
+  own(g);
+}
+
+struct Bounds {
+  int64_t row_begin, row_end, col_begin, col_end;
+};
+Bounds bounds(const Gemm& g, const GemmGrid& grid, int64_t i) {
+  const int64_t row = i / grid.cols * grid.row_step, col = i % grid.cols * grid.col_step;
+  return {row, std::min(g.m, row + grid.row_step), col, std::min(g.n, col + grid.col_step)};
+}
+
+Gemm part_of(const Gemm& g, const Bounds& b) {
+  Gemm part = g;
+  part.m = b.row_end - b.row_begin, part.n = b.col_end - b.col_begin;
+  part.a = at(g.a, b.row_begin * g.a_row, g.dtype);
+  part.b = at(g.b, b.col_begin * g.b_col, g.dtype);
+  part.c = at(g.c, b.row_begin * g.ldc + b.col_begin, g.dtype);
+  return part;
+}
+
+}  // namespace
+
+int64_t gemm_block_work() { return kBlockWork; }
+
+bool provider_takes(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride) {
+  int64_t ld;
+  return stored(rows, cols, row_stride, col_stride, &ld) != Stored::kScattered;
+}
+
+bool wants_provider(const Gemm& g) {
+  if (g.dtype != DType::f32 && g.dtype != DType::f64) return false;
+  if (g.k == 0 || g.m <= kFewRows || g.n == 1) return false;
+  return product(g.m, g.n, g.k) > (g.b_col == 1 ? kSmall : kSmallTransposed);
+}
+
+GemmGrid gemm_grid(const Gemm& g) {
+  if (g.m == 0 || g.n == 0) return {0, 0, 0, 0, 1, g.k};
+  GemmGrid grid{1, 1, g.m, g.n, 1, g.k};
+  const int64_t work = product(g.m, g.n, std::max<int64_t>(g.k, 1));
+  if (g.m <= kFewRows || g.n == 1) {  // bound by reading the matrix: b's columns, or a's rows
+    const int64_t parts = std::min(kMaxBlocks, product(std::max(g.m, g.n), g.k, size_of(g.dtype)) / kStreamBytes);
+    if (parts <= 1) return grid;
+    int64_t& step = g.n == 1 ? grid.row_step : grid.col_step;
+    const int64_t side = g.n == 1 ? g.m : g.n;
+    // b's rows are read in long stretches; where b is transposed its columns are.
+    const int64_t edge = g.n == 1 || g.b_col != 1 ? 16 : kStreamColumns;
+    step = round_up(ceil_div(side, parts), edge);
+    (g.n == 1 ? grid.rows : grid.cols) = ceil_div(side, step);
+    return grid;
+  }
+  const int64_t wanted = std::max(std::min<int64_t>(4, work / kBlockWork), std::min(kMaxBlocks, work / kLargeWork));
+  if (wanted <= 1) return grid;
+  while (grid.rows * grid.cols < wanted) {
+    const int64_t height = ceil_div(g.m, grid.rows), width = ceil_div(g.n, grid.cols);
+    const bool by_rows = height >= 2 * kEdge, by_cols = width >= 2 * kEdge;
+    if (!by_rows && !by_cols) break;
+    // Rows first: a block's rows of a are mostly read in place, its columns of b are packed.
+    if (by_rows && (!by_cols || height * 4 >= width)) grid.rows *= 2;
+    else grid.cols *= 2;
+  }
+  grid.row_step = grid.rows == 1 ? g.m : round_up(ceil_div(g.m, grid.rows), kEdge);
+  grid.col_step = grid.cols == 1 ? g.n : round_up(ceil_div(g.n, grid.cols), kEdge);
+  grid.rows = ceil_div(g.m, grid.row_step), grid.cols = ceil_div(g.n, grid.col_step);
+  if (grid.blocks() == 1 && !g.accumulate && wants_provider(g)) {
+    const int64_t parts = std::min(std::min(kMaxParts, g.k / kMinDepth), work / kBlockWork);
+    if (parts > 1) grid.k_step = round_up(ceil_div(g.k, parts), kEdge), grid.k_parts = ceil_div(g.k, grid.k_step);
+  }
+  return grid;
+}
+
+int64_t gemm_workspace(const Gemm& g) {
+  const GemmGrid grid = gemm_grid(g);
+  return grid.k_parts > 1 ? product(grid.k_parts - 1, g.m * g.n, size_of(g.dtype)) : 0;
+}
+
+void gemm_block(const Gemm& g, const GemmGrid& grid, int64_t i) {
+  block(part_of(g, bounds(g, grid, i)), wants_provider(g));
+}
+
+void gemm_block(const Gemm& g, const GemmGrid& grid, int64_t i, Epilogue epilogue) {
+  const Bounds b = bounds(g, grid, i);
+  const Gemm part = part_of(g, b);
+  block(part, wants_provider(g));
+  epilogue(b.row_begin, b.row_end, b.col_begin, b.col_end, part.c, g.ldc);
+}
+
+namespace {
+
+// Part 0 of the sum goes to c itself, the others to the workspace; then they are added in order.
+void gemm_by_depth(const Gemm& g, const GemmGrid& grid, void* workspace) {
+  const int64_t size = g.m * g.n;
+  parallel_for(grid.k_parts, [&](int64_t i) {
+    Gemm part = g;
+    const int64_t begin = i * grid.k_step;
+    part.k = std::min(g.k, begin + grid.k_step) - begin;
+    part.a = at(g.a, begin * g.a_col, g.dtype), part.b = at(g.b, begin * g.b_row, g.dtype);
+    if (i > 0) part.c = at(workspace, (i - 1) * size, g.dtype), part.ldc = g.n;
+    block(part, true);
+  });
+  const auto add = [&]<class T>(T* c, const T* parts) {
+    for (int64_t p = 1; p < grid.k_parts; ++p, parts += size)
+      for (int64_t i = 0; i < g.m; ++i)
+        for (int64_t j = 0; j < g.n; ++j) c[i * g.ldc + j] += parts[i * g.n + j];
+  };
+  if (g.dtype == DType::f32) add(static_cast<float*>(g.c), static_cast<const float*>(workspace));
+  else add(static_cast<double*>(g.c), static_cast<const double*>(workspace));
+}
+
+void run(const Gemm& g, const Epilogue* epilogue, void* workspace) {
+  const GemmGrid grid = gemm_grid(g);
+  if (grid.k_parts > 1 && workspace) {
+    gemm_by_depth(g, grid, workspace);
+    if (epilogue) (*epilogue)(0, g.m, 0, g.n, g.c, g.ldc);
+  } else if (grid.blocks() > 1) {
+    parallel_for(grid.blocks(), [&](int64_t i) {
+      epilogue ? gemm_block(g, grid, i, *epilogue) : gemm_block(g, grid, i);
+    });
+  } else if (grid.blocks() == 1) {
+    block(g, wants_provider(g));
+    if (epilogue) (*epilogue)(0, g.m, 0, g.n, g.c, g.ldc);
+  }
+}
+
+}  // namespace
+
+void gemm(const Gemm& g, void* workspace) { run(g, nullptr, workspace); }
+
+void gemm_with_epilogue(const Gemm& g, Epilogue epilogue, void* workspace) { run(g, &epilogue, workspace); }
+
+}  // namespace flowbook::cpu

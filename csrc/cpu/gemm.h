@@ -1,0 +1,55 @@
+// Matrix products for C++ callers: the matmul kernel, convolutions, attention, and the executor, which runs a
+// fused program on each block while it is hot. A product is cut into blocks by its sizes alone; a caller may run
+// them itself, so that independent products share one parallel job.
+#pragma once
+#include "core/dtype.h"
+#include "cpu/pool.h"
+
+namespace flowbook::cpu {
+
+inline constexpr DTypeSet kGemmTypes = DTypeSet(set_of(DType::f32) | set_of(DType::f64) | kIntegral);
+
+// c[m, n] = a[m, k] b[k, n]. Strides of a and b are arbitrary; c's columns are dense. Integers wrap around.
+struct Gemm {
+  DType dtype;
+  int64_t m, n, k;
+  const void* a;
+  int64_t a_row, a_col;
+  const void* b;
+  int64_t b_row, b_col;
+  void* c;
+  int64_t ldc;
+  bool accumulate = false;  // add to what c holds
+};
+
+// Called on each block as soon as it is final: `block` points at c[row_begin, col_begin].
+using Epilogue = FunctionRef<void(int64_t row_begin, int64_t row_end, int64_t col_begin, int64_t col_end, void* block,
+                                  int64_t ld)>;
+
+// How a product is cut: `rows` x `cols` blocks of `row_step` x `col_step` (less at the edges). Where k_parts > 1 there
+// is one block, and it may be cut along k too, by a caller that brings the workspace for it.
+struct GemmGrid {
+  int64_t rows, cols, row_step, col_step;
+  int64_t k_parts, k_step;
+  int64_t blocks() const { return rows * cols; }
+};
+GemmGrid gemm_grid(const Gemm& g);
+int64_t gemm_workspace(const Gemm& g);  // bytes; mostly 0
+
+// Computes one block on this thread, without and with an epilogue.
+void gemm_block(const Gemm& g, const GemmGrid& grid, int64_t block);
+void gemm_block(const Gemm& g, const GemmGrid& grid, int64_t block, Epilogue epilogue);
+
+// The whole product, on the pool where it is large.
+void gemm(const Gemm& g, void* workspace = nullptr);
+void gemm_with_epilogue(const Gemm& g, Epilogue epilogue, void* workspace = nullptr);
+
+// About how many multiplications make a block worth handing to a thread.
+int64_t gemm_block_work();
+
+// A provider takes an operand whose rows or columns are dense; others are packed by their owner first.
+bool provider_takes(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride);
+// Whether this product goes to a provider at all: floats, large enough.
+bool wants_provider(const Gemm& g);
+
+}  // namespace flowbook::cpu
