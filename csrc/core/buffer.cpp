@@ -10,8 +10,6 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "core/fork.h"
-
 namespace flowbook {
 
 namespace {
@@ -52,7 +50,6 @@ struct ThreadState {
 constinit thread_local ThreadState tls __attribute__((tls_model("initial-exec"))) = {};
 
 struct Shared {
-  Shared() { hold_over_fork(mutex, 9); }
   std::mutex mutex;
   Block* blocks[kBuckets] = {};
   int64_t cached[kBuckets] = {};
