@@ -1,0 +1,516 @@
+"""Turns the record of a graph into a picture's parts: labelled boxes and lines with coordinates.
+
+The geometry (folding, layers, lines) is made in the native core; here are the words on the boxes,
+their sizes, the grouping of graphs that have no scopes, and the choice between left-to-right and
+downwards. What comes out is plain data (`Scene`), which `_drawing` turns into SVG and the front end
+into a live view. No notebook package is imported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from flowbook._words import human_bytes, human_count, human_time, shorten, text_width
+
+Record = Mapping[str, Any]
+"""What a view is drawn from; `Graph.record()` makes it."""
+
+_CROWD = 30  # more loose nodes than this in one scope are searched for repetition
+_LIMIT = 48  # more entries than this in one scope are grouped by line
+_TALL, _FEW = 1800.0, 28  # a picture taller than this is drawn again with fewer boxes
+_PAGE = 1080.0  # width of a notebook's output area in pixels
+
+_FAMILIES = {
+    "linear": "matmul linear conv conv2d attention einsum dot vecdot tensordot outer",
+    "reduce": "sum mean prod max min argmax argmin any all var std logsumexp cumulative_sum norm",
+    "network": "softmax log_softmax softmax_cross_entropy layer_norm batch_norm rms_norm dropout"
+    " embedding one_hot max_pool avg_pool",
+    "shape": "reshape permute_dims transpose matrix_transpose broadcast_to concat stack split slice"
+    " index pad squeeze expand_dims flip tile repeat take gather"
+    " scatter scatter_add cast copy size",
+    "random": "random_uniform random_normal random_randint random_permutation uniform normal"
+    " randint permutation",
+    "optimizer": "sgd adam adamw assign momentum update",
+}
+_FAMILY_OF = {op: family for family, ops in _FAMILIES.items() for op in ops.split()}
+SOURCES = frozenset({"input", "capture", "variable", "constant"})
+
+
+@dataclass
+class Box:
+    """A visible rectangle: a node, a closed scope or the frame of an open one."""
+
+    kind: str  # node | scope | frame
+    ref: int  # id of the node, or index of the scope in Scene.scopes
+    frame: int  # index of the frame around it, or -1
+    x: float
+    y: float
+    width: float
+    height: float
+    title: str
+    sub: str = ""
+    tag: str = ""  # the notebook variable it is bound to
+    look: str = "elementwise"  # colour: a family of ops or a kind of source
+    repeat: int = 1
+    nodes: int = 1
+    gradients: int = 0
+    output: bool = False
+    failed: bool = False
+    heat: float | None = None  # share of the slowest node's time
+    detail: str = ""  # for the tooltip
+    rows: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # parameters written on the box: name, spec
+
+
+@dataclass
+class Line:
+    """A drawn dependency, or the stub of a long one."""
+
+    kind: str  # line | stub | gradient
+    source: int  # boxes
+    target: int
+    start: bool  # begins at a box, not at the border of a frame
+    arrow: bool  # ends at a box
+    points: list[tuple[float, float]]
+
+
+@dataclass
+class Scene:
+    """The whole picture, in pixels."""
+
+    direction: str  # right | down
+    width: float
+    height: float
+    boxes: list[Box]
+    lines: list[Line]
+    scopes: list[str]  # path of every scope, for expanding and collapsing
+    box_of_node: list[int]  # by position in the record
+    mark: tuple[float, float, float] = (
+        46.0,
+        22.0,
+        6.0,
+    )  # width, height and gap of a gradient's mark
+
+
+@dataclass
+class _Scopes:
+    """The scope tree as the arrays that the layout wants."""
+
+    path: list[str] = field(default_factory=list)
+    parent: list[int] = field(default_factory=list)
+    index: dict[str, int] = field(default_factory=dict)
+
+    def add(self, path: str, parent: int) -> int:
+        found = self.index.get(path)
+        if found is None:
+            found = self.index[path] = len(self.path)
+            self.path.append(path)
+            self.parent.append(parent)
+        return found
+
+    def add_path(self, path: str) -> int:
+        found = self.index.get(path)
+        if found is not None:
+            return found
+        head, _, _ = path.rpartition("/")
+        return self.add(path, self.add_path(head) if head else -1)
+
+
+def family(node: Record) -> str:
+    """The family that decides a node's colour."""
+    kind = node.get("kind", "op")
+    if kind in SOURCES:
+        return str(kind)
+    if kind == "optimizer":
+        return "optimizer"
+    return str(node.get("family") or _FAMILY_OF.get(node["op"], "elementwise"))
+
+
+def node_title(node: Record) -> str:
+    """The first word on a node's box: a source's name, an op's op."""
+    if node.get("kind") in SOURCES:
+        return str(node.get("name") or node.get("value") or node["op"])
+    return str(node["op"])
+
+
+def _beside(nodes: Sequence[Record], index_of: Mapping[int, int]) -> list[int]:
+    """The forward node of every gradient node, or -1; loose ones follow their neighbours."""
+    beside = [-1] * len(nodes)
+    for i, node in enumerate(nodes):
+        if node.get("kind") != "gradient" or node.get("failed"):
+            continue
+        named = node.get("forward_of")
+        forward = -1 if named is None else index_of.get(named, -1)
+        if not 0 <= forward < i:
+            inputs = [index_of[j] for j in node["inputs"] if j in index_of and index_of[j] < i]
+            forward = next((beside[j] for j in inputs if beside[j] >= 0), -1)
+            if forward < 0:
+                forward = max(
+                    (j for j in inputs if nodes[j].get("kind") not in SOURCES), default=-1
+                )
+        beside[i] = forward
+    return beside
+
+
+def _alike(node: Record) -> tuple[Any, ...]:
+    """Nodes of repeated blocks may stand for each other when these agree."""
+    block = re.sub(r"\d+", "", node.get("scope") or "")
+    return (node["op"], node.get("spec"), node.get("kind"), bool(node.get("failed")), block)
+
+
+def _absorbed(nodes: Sequence[Record]) -> dict[int, int]:
+    """Parameters and numbers that one node reads are written on its box: id -> reader's id.
+
+    Variables are absorbed where they belong to a module (they have a scope); those of a bare cell
+    keep their box.
+    """
+    readers: dict[int, list[int]] = {}
+    for node in nodes:
+        if node.get("kind") not in ("gradient", "optimizer") or node.get("failed"):
+            for j in dict.fromkeys(node["inputs"]):
+                readers.setdefault(j, []).append(node["id"])
+    home = {}
+    for node in nodes:
+        kind, mine = node.get("kind"), readers.get(node["id"], [])
+        if len(mine) == 1 and not node.get("failed"):
+            if (kind == "variable" and node.get("scope")) or kind == "constant":
+                home[node["id"]] = mine[0]
+        elif kind == "constant" and not mine:
+            gradient = next((n["id"] for n in nodes if node["id"] in n["inputs"]), None)
+            if gradient is not None:
+                home[node["id"]] = gradient
+    return home
+
+
+def _implied(source: Record, reader: Record) -> bool:
+    """An optimizer reads every variable: those lines would only fill the picture."""
+    return reader.get("kind") == "optimizer" and source.get("kind") == "variable"
+
+
+def _period(signature: np.ndarray) -> tuple[int, int, int] | None:
+    """Finds the longest stretch that repeats at least three times: (start, period, times)."""
+    best: tuple[int, int, int] | None = None
+    for period in range(1, min(65, len(signature) // 3 + 1)):
+        same = signature[period:] == signature[:-period]
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8)))
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            times = int(stop - start) // period + 1
+            if (
+                times >= 3
+                and period > 1
+                and (best is None or times * period > 1.2 * best[1] * best[2])
+            ):
+                best = (int(start), period, times)
+    return best
+
+
+def _group_crowds(
+    nodes: Sequence[Record], scope: list[int], scopes: _Scopes, loose: list[bool], sig: list[int]
+) -> None:
+    """Groups the nodes of crowded scopes: repetitions first, then lines, then runs of nodes."""
+    for parent in range(-1, len(scopes.path)):
+        prefix = scopes.path[parent] + "/" if parent >= 0 else ""
+        members = [i for i, s in enumerate(scope) if s == parent and loose[i]]
+        others = sum(1 for p in scopes.parent if p == parent)
+        if len(members) > _CROWD:
+            found = _period(np.asarray([sig[i] for i in members]))
+            if found:
+                start, period, times = found
+                for k in range(times):
+                    own = scopes.add(f"{prefix}block[{k}]", parent)
+                    for i in members[start + k * period : start + (k + 1) * period]:
+                        scope[i] = own
+                members = members[:start] + members[start + period * times :]
+                others += 1
+        if len(members) + others <= _LIMIT:
+            continue
+        lines: dict[Any, list[int]] = {}
+        for i in members:
+            lines.setdefault(nodes[i].get("line"), []).append(i)
+        groups = [
+            (f"line {line}", part)
+            for line, part in lines.items()
+            if line is not None and len(part) > 1
+        ]
+        single = len(members) - sum(len(part) for _, part in groups)
+        if len(groups) + single + others > _LIMIT or len(groups) < 2:
+            size = -(-len(members) // (_LIMIT // 2))
+            parts = [members[i : i + size] for i in range(0, len(members), size)]
+            groups = [(f"nodes {nodes[p[0]]['id']}-{nodes[p[-1]]['id']}", p) for p in parts]
+        for label, part in groups:
+            own = scopes.add(prefix + label, parent)
+            for i in part:
+                scope[i] = own
+
+
+def _drop_thin(scope: list[int], scopes: _Scopes, loose: list[bool]) -> tuple[list[int], _Scopes]:
+    """Removes scopes that hold one thing only: a frame around a single box says nothing."""
+    count = [0] * len(scopes.path)
+    for i, s in enumerate(scope):
+        if s >= 0 and loose[i]:
+            count[s] += 1
+    for parent in scopes.parent:
+        if parent >= 0:
+            count[parent] += 1
+    kept = _Scopes()
+    new: list[int] = []
+    for s, path in enumerate(scopes.path):
+        parent = new[scopes.parent[s]] if scopes.parent[s] >= 0 else -1
+        new.append(kept.add(path, parent) if count[s] > 1 else parent)
+    return [new[s] if s >= 0 else -1 for s in scope], kept
+
+
+def _scope_title(path: str, parent: str, repeat: int) -> str:
+    title = path[len(parent) + 1 :] if parent and path.startswith(parent + "/") else path
+    if repeat > 1:
+        title = re.sub(r"\[(\d+)\]$", lambda m: f"[{m[1]}…{int(m[1]) + repeat - 1}]", title)
+    return title
+
+
+def build(
+    record: Record,
+    *,
+    layout: Callable[..., Mapping[str, Any]] | None = None,
+    expanded: Mapping[str, bool] | None = None,
+    direction: str = "auto",
+    max_boxes: int = 60,
+    fold_gradients: bool = True,
+    fold_repeats: bool = True,
+) -> Scene:
+    """Arranges a graph record as a picture.
+
+    Args:
+        record: The graph, as `Graph.record()` describes it.
+        layout: The geometry function, for tests; by default the native one.
+        expanded: Scope path to `True` (open) or `False` (closed), where the reader decided.
+        direction: `right`, `down` or `auto` (what fits a notebook page).
+        max_boxes: How many boxes the picture may have before the reader opens more.
+        fold_gradients: Draw gradient nodes as a mark beside their forward node.
+        fold_repeats: Draw runs of equal scopes once, as "xN".
+    """
+    if layout is None:
+        from flowbook import _core
+
+        layout = _core.layout
+    assert layout is not None
+    every: Sequence[Record] = record["nodes"]
+    home = _absorbed(every)
+    nodes = [node for node in every if node["id"] not in home]
+    index_of = {node["id"]: i for i, node in enumerate(nodes)}
+    beside = _beside(nodes, index_of) if fold_gradients else [-1] * len(nodes)
+    loose = [b < 0 for b in beside]
+
+    scopes = _Scopes()
+    scope = [scopes.add_path(s) if (s := node.get("scope") or "") else -1 for node in nodes]
+    known: dict[Any, int] = {}
+    sig = [known.setdefault(_alike(node), len(known)) for node in nodes]
+    _group_crowds(nodes, scope, scopes, loose, sig)
+    scope, scopes = _drop_thin(scope, scopes, loose)
+
+    outputs = {o["node"] for o in record.get("outputs", ())}
+    slowest = max((n.get("time_us") or 0 for n in nodes), default=0)
+    extras: dict[int, list[Record]] = {}
+    for node in every:
+        if node["id"] in home:
+            extras.setdefault(home[node["id"]], []).append(node)
+    faces = [
+        _face(node, node["id"] in outputs, slowest, extras.get(node["id"], [])) for node in nodes
+    ]
+    scope_faces = _scope_faces(nodes, scope, scopes, loose, extras)
+    edges = [
+        (index_of[j], i)
+        for i, node in enumerate(nodes)
+        for j in node["inputs"]
+        if j in index_of and not _implied(nodes[index_of[j]], node)
+    ]
+    states = [
+        -1 if expanded is None or p not in expanded else int(expanded[p]) for p in scopes.path
+    ]
+    places = [index_of.get(home.get(node["id"], node["id"]), -1) for node in every]
+
+    def arrange(right: bool) -> Scene:
+        sizes = np.array(
+            [(f.height, f.width) if right else (f.width, f.height) for f in faces], float
+        ).reshape(-1, 2)
+        inner = np.array(
+            [(f.height, f.width) if right else (f.width, f.height) for f in scope_faces], float
+        )
+        inner = inner.reshape(-1, 2)
+        ends = np.array(edges, np.int32).reshape(-1, 2)
+        mark = (34.0, 18.0, 5.0)
+        assert layout is not None
+        raw = layout(
+            sizes[:, 0], sizes[:, 1], scope, beside, sig, ends[:, 0], ends[:, 1],
+            scopes.parent, states, inner[:, 0], inner[:, 1],
+            max_boxes=max_boxes, fold_repeats=fold_repeats,
+            across=16.0 if right else 24.0, along=34.0 if right else 26.0,
+            mark=(mark[1], mark[0], mark[2]) if right else mark,
+            frame=(16, 16, 30, 14) if right else (30, 14, 16, 16),
+        )  # fmt: skip
+        return _scene(raw, right, nodes, places, faces, scope_faces, scopes, mark)
+
+    if direction != "auto":
+        return arrange(direction == "right")
+    right = arrange(True)
+    if right.width <= _PAGE and right.height <= 640:
+        return right
+    down = arrange(False)
+    if down.height > _TALL and max_boxes > _FEW:
+        return build(
+            record, layout=layout, expanded=expanded, max_boxes=_FEW,
+            fold_gradients=fold_gradients, fold_repeats=fold_repeats,
+        )  # fmt: skip
+    return right if down.width > _PAGE and right.width < down.width else down
+
+
+def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) -> Box:
+    """A node's box with its words and size; its place comes later."""
+    look = family(node)
+    source = look in SOURCES
+    title = shorten(node_title(node), 26)
+    sub = shorten(str(node.get("spec") or ""), 28)
+    tag = "" if source else shorten(str(node.get("name") or ""), 18)
+    time = node.get("time_us")
+    wide = text_width(title, 12.5, bold=True)
+    if tag:
+        wide += 14 + text_width(tag, 11, mono=True)
+    if look == "constant":
+        width, height = max(26.0, text_width(title, 11) + 18), 24.0
+    else:
+        width = max(wide, text_width(sub, 10.5, mono=True)) + (30 if source else 26)
+        height = 40.0
+    rows = [
+        (shorten(_leaf(e), 14), shorten(str(e.get("spec") or ""), 22))
+        for e in extras
+        if e.get("kind") == "variable"
+    ]
+    rows += [(shorten(str(e["value"]), 14), "") for e in extras if e.get("value") is not None]
+    if len(rows) > 4:
+        rows = [*rows[:3], (f"and {len(rows) - 3} more", "")]
+    if rows:
+        height += 6 + 13 * len(rows)
+        width = max(
+            width, 40 + max(text_width(a, 10) + text_width(b, 10, mono=True) for a, b in rows)
+        )
+    detail = [
+        f"{node.get('name') or ''} = {node['op']}" if node.get("name") else node["op"],
+        str(node.get("spec") or ""),
+    ]
+    if node.get("bytes"):
+        detail.append(human_bytes(node["bytes"]))
+    if time:
+        detail.append(human_time(time))
+    if node.get("line"):
+        detail.append(f"line {node['line']}")
+    return Box(
+        kind="node", ref=0, frame=-1, x=0, y=0,
+        width=round(max(width, 48.0 if look != "constant" else 26.0)), height=height,
+        title=title, sub="" if look == "constant" else sub, tag=tag, look=look, output=output,
+        failed=bool(node.get("failed")), heat=(time / slowest) if time and slowest else None,
+        detail=" · ".join(d for d in detail if d), rows=rows,
+    )  # fmt: skip
+
+
+def _leaf(node: Record) -> str:
+    """The last part of a parameter's path: `weight` of `model.layers[0].weight`."""
+    return str(node.get("name") or node["op"]).rpartition(".")[2]
+
+
+def _scope_faces(
+    nodes: Sequence[Record],
+    scope: list[int],
+    scopes: _Scopes,
+    loose: list[bool],
+    extras: Mapping[int, Sequence[Record]],
+) -> list[Box]:
+    """The boxes of closed scopes: name, number of nodes and of parameters."""
+    count = [0] * len(scopes.path)
+    params = [0] * len(scopes.path)
+    failed = [False] * len(scopes.path)
+    for i, node in enumerate(nodes):
+        s = scope[i]
+        while s >= 0:
+            count[s] += loose[i]
+            failed[s] |= bool(node.get("failed"))
+            for held in (node, *extras.get(node["id"], ())):
+                if held.get("kind") == "variable":
+                    params[s] += int(np.prod(held.get("shape") or [1], dtype=np.int64))
+            s = scopes.parent[s]
+    faces = []
+    for s, path in enumerate(scopes.path):
+        parent = scopes.parent[s]
+        title = shorten(_scope_title(path, scopes.path[parent] if parent >= 0 else "", 1), 26)
+        sub = f"{count[s]:,} nodes"
+        if params[s]:
+            sub += f" · {human_count(params[s])} params"
+        width = max(text_width(title, 12.5, bold=True) + 50, text_width(sub, 10.5)) + 30
+        faces.append(
+            Box(
+                "scope",
+                s,
+                -1,
+                0,
+                0,
+                round(max(width, 110.0)),
+                44.0,
+                title,
+                sub,
+                look="scope",
+                failed=failed[s],
+            )
+        )
+    return faces
+
+
+def _scene(
+    raw: Mapping[str, Any],
+    right: bool,
+    nodes: Sequence[Record],
+    places_of: Sequence[int],
+    faces: list[Box],
+    scope_faces: list[Box],
+    scopes: _Scopes,
+    mark: tuple[float, float, float],
+) -> Scene:
+    """Joins geometry and faces; what runs to the right is a mirrored picture that runs down."""
+    boxes: list[Box] = []
+    places = raw["places"].tolist()
+    for row, (x, y, w, h) in zip(raw["boxes"].tolist(), places, strict=True):
+        kind, ref, frame, repeat, inside, gradients = row
+        face = faces[ref] if kind == 0 else scope_faces[ref]
+        if right:
+            x, y, w, h = y, x, h, w
+        box = Box(
+            **{**vars(face), "ref": ref, "frame": frame, "x": x, "y": y, "width": w, "height": h}
+        )
+        box.kind = ("node", "scope", "frame")[kind]
+        box.repeat, box.nodes, box.gradients = repeat, inside, gradients
+        box.ref = nodes[ref]["id"] if kind == 0 else ref
+        if kind > 0:
+            parent = scopes.parent[ref]
+            box.title = shorten(
+                _scope_title(scopes.path[ref], scopes.path[parent] if parent >= 0 else "", repeat),
+                40,
+            )
+        boxes.append(box)
+    points = raw["points"].tolist()
+    lines = []
+    for kind, source, target, _edge, start, arrow, first, count in raw["segments"].tolist():
+        own = [(y, x) if right else (x, y) for x, y in points[first : first + count]]
+        lines.append(
+            Line(("line", "stub", "gradient")[kind], source, target, bool(start), bool(arrow), own)
+        )
+    box_of = raw["box_of_node"].tolist()
+    width, height = raw["size"]
+    if right:
+        width, height = height, width
+    box_of_node = [box_of[i] if i >= 0 else -1 for i in places_of]
+    return Scene(
+        "right" if right else "down", width, height, boxes, lines, scopes.path, box_of_node, mark
+    )
