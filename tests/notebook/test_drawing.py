@@ -1,0 +1,199 @@
+"""Static views of graph records: SVG, HTML and text without a notebook."""
+
+from __future__ import annotations
+
+import base64
+import re
+import sys
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+core = pytest.importorskip("flowbook._core")
+if not hasattr(core, "layout"):
+    pytest.skip("the bindings have no layout", allow_module_level=True)
+
+sys.path.insert(0, str(Path(__file__).parent))
+import records  # noqa: E402
+
+from flowbook import _drawing, _scene, _words  # noqa: E402
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def picture_in(html: str) -> str:
+    found = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
+    assert found
+    return base64.b64decode(found[1]).decode()
+
+
+def test_text_of_a_graph() -> None:
+    assert _drawing.text(records.mlp()) == (
+        "mlp: 10 nodes -> h, loss\n"
+        "  x: f32[32, 784] (capture)\n"
+        "  w1: f32[784, 128] (variable)\n"
+        "  %2 = matmul(x, w1) : f32[32, 128]   # line 2\n"
+        "  b1: f32[128] (variable)\n"
+        "  %4 = add(%2, b1) : f32[32, 128]   # line 2\n"
+        "  h = relu(%4) : f32[32, 128]   # line 2\n"
+        "  w2: f32[128, 10] (variable)\n"
+        "  logits = matmul(h, w2) : f32[32, 10]   # line 3\n"
+        "  y: i32[32] (capture)\n"
+        "  loss = softmax_cross_entropy(logits, y) : f32[]   # line 4"
+    )
+
+
+def test_text_of_a_failed_graph_says_where_and_with_what() -> None:
+    text = _drawing.text(records.mlp(fail=True))
+    assert "%7 = matmul(h, w2) : ?   <-- failed here" in text
+    assert "line 3: logits = h @ w2" in text
+    assert "w2: f32[10, 128]" in text
+
+
+def test_svg_is_well_formed_and_says_everything() -> None:
+    svg = _drawing.svg(records.mlp(gradients=True))
+    root = ET.fromstring(svg)
+    words = " ".join("".join(t.itertext()) for t in root.iter(SVG + "text"))
+    for word in (
+        "mlp",
+        "matmul",
+        "relu",
+        "w1",
+        "f32[784, 128]",
+        "softmax_cross_entropy",
+        "∂ 2",
+        "peak 123 kB",
+    ):
+        assert word in words
+    assert "prefers-color-scheme:dark" in svg
+    assert (root.get("aria-label") or "").startswith("Graph mlp: 16 nodes. Reads x f32[32, 784]")
+    assert not re.search(r"(NaN|nan|inf)\b", re.sub(r"<text.*?</text>", "", svg))
+
+
+def test_html_survives_a_sanitizer() -> None:
+    """What untrusted notebooks keep: no script, style element, inline SVG or data attribute."""
+    html = _drawing.html(records.mlp(gradients=True))
+    seen: list[tuple[str, dict[str, str | None]]] = []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            seen.append((tag, dict(attrs)))
+
+    Parser().feed(html)
+    assert {tag for tag, _ in seen} <= {
+        "div", "img", "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "p", "b",
+        "code",
+    }  # fmt: skip
+    for _, attributes in seen:
+        assert not any(a.startswith(("data-", "on")) for a in attributes)
+    image = next(attributes for tag, attributes in seen if tag == "img")
+    assert (image["alt"] or "").startswith("Graph mlp")
+    ET.fromstring(picture_in(html))
+
+
+@pytest.mark.parametrize("where", ["name", "op", "spec", "scope"])
+def test_nothing_in_a_record_can_inject_markup(where: str) -> None:
+    evil = "<script>alert('&\"1')</script>"
+    record = records.mlp(gradients=True)
+    record["name"] = evil
+    for node in record["nodes"]:
+        if node[where] is not None or where == "name":
+            node[where] = evil
+    record["stats"]["recompiled"] = evil
+    record["outputs"][0]["name"] = evil
+    record["error"] = {
+        "type": evil,
+        "message": evil,
+        "line": 1,
+        "source": evil,
+        "names": [(evil, evil)],
+    }
+    html = _drawing.html(record)
+    assert "<script" not in html
+    assert "<script" not in picture_in(html)
+    ET.fromstring(picture_in(html))
+
+
+def test_a_failed_node_is_red_and_the_error_is_told() -> None:
+    html = _drawing.html(records.mlp(fail=True))
+    assert "ShapeError" in html
+    assert "logits = h @ w2" in html
+    assert 'class="x"' in picture_in(html)
+
+
+def test_the_same_graph_has_the_same_id_whatever_its_times() -> None:
+    one, two = records.mlp(), records.mlp()
+    two["stats"]["run_ms"] = 99.0
+    two["nodes"][2]["time_us"] = 12.0
+    assert _drawing.view_id(one) == _drawing.view_id(two)
+    two["nodes"][2]["op"] = "add"
+    assert _drawing.view_id(one) != _drawing.view_id(two)
+
+
+def test_a_deep_model_is_folded_and_small() -> None:
+    record = records.tower(24)
+    scene = _scene.build(record)
+    assert len(scene.boxes) <= 60
+    frame = next(b for b in scene.boxes if b.title.startswith("blocks"))
+    assert frame.title == "blocks[0…23]"
+    assert frame.repeat == 24
+    assert len(_drawing.html(record)) < 50_000
+
+
+def test_parameters_of_modules_are_written_on_their_reader() -> None:
+    scene = _scene.build(records.tower(2))
+    matmul = next(b for b in scene.boxes if b.title == "matmul")
+    assert matmul.rows == [("weight", "f32[32, 10]")]
+    assert not any(b.look == "variable" for b in scene.boxes)
+    assert -1 not in scene.box_of_node
+
+
+def test_scopes_open_and_close_as_told() -> None:
+    record = records.tower(4)
+    closed = _scene.build(record, expanded={"model": False})
+    assert any(b.kind == "scope" and b.title == "model" for b in closed.boxes)
+    opened = _scene.build(record, fold_repeats=False, max_boxes=200)
+    assert sum(b.kind == "frame" and b.title.startswith("blocks") for b in opened.boxes) == 4
+
+
+def test_a_loop_without_scopes_is_found() -> None:
+    g = records.Builder("loop")
+    x = g.add("input", name="x", kind="input")
+    for _ in range(40):
+        w = g.add("input", kind="capture")
+        x = g.add("matmul", x, w, line=2)
+        x = g.add("relu", x, line=3)
+    scene = _scene.build(g.record())
+    assert [b.repeat for b in scene.boxes if b.kind != "node"] == [40]
+
+
+def test_a_crowd_without_any_structure_is_still_a_small_picture() -> None:
+    g = records.Builder("crowd")
+    x = g.add("input", name="x", kind="input")
+    for i in range(1000):
+        x = g.add("add" if i * i % 7 < 3 else "relu", x, x, line=i % 13 + i // 100)
+    scene = _scene.build(g.record())
+    assert len(scene.boxes) <= 60
+
+
+def test_downwards_and_rightwards_have_the_same_boxes() -> None:
+    record = records.mlp(gradients=True)
+    down, right = _scene.build(record, direction="down"), _scene.build(record, direction="right")
+    assert [b.title for b in down.boxes] == [b.title for b in right.boxes]
+    assert down.height > right.height
+
+
+def test_an_empty_record_is_drawn() -> None:
+    record = records.Builder("nothing").record()
+    ET.fromstring(_drawing.svg(record))
+    assert _drawing.text(record) == "nothing: 0 nodes"
+
+
+def test_words() -> None:
+    assert [_words.human_bytes(n) for n in (0, 999, 1234, 123456, 5e9)] == [
+        "0 B", "999 B", "1.23 kB", "123 kB", "5 GB",
+    ]  # fmt: skip
+    assert [_words.human_time(t) for t in (0.5, 1234, 2.5e6)] == ["0.5 µs", "1.23 ms", "2.5 s"]
+    assert _words.shorten("abcdefghij", 6) == "abc…ij"

@@ -1,1 +1,0 @@
-"""The op harness: samples per family, and the checks that every op of the registry passes."""
