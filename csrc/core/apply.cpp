@@ -193,11 +193,7 @@ void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int o
 [[gnu::noinline]] void constants(Inputs in, std::vector<Tensor>& held, std::vector<TensorImpl*>& ins) {
   for (TensorImpl* t : in) {
     if (t->spec.weak && t->spec.shape.rank == 0 && std::holds_alternative<View>(t->is)) {
-      Scalar s;
-      if (flowbook::in(t->spec.dtype, kIntegral)) s = Scalar(int64_t(scalar_value(Tensor(t))));
-      else if (t->spec.dtype == DType::bool_) s = Scalar(scalar_value(Tensor(t)) != 0);
-      else s = Scalar(scalar_value(Tensor(t)));
-      held.push_back(g_core_ops.full_like(t->spec, s));
+      held.push_back(g_core_ops.full_like(t->spec, scalar_of(Tensor(t))));
     } else {
       held.emplace_back(t);
     }

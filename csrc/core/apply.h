@@ -50,6 +50,9 @@ struct CoreOps {
 };
 FB_API extern CoreOps g_core_ops;
 
+// The number in a concrete real 0-d tensor: integers exactly, also beyond 2^53.
+FB_API Scalar scalar_of(const Tensor& t);
+
 // Called around kernels that may take about a millisecond or more; the Python binding releases the GIL there.
 // `begin` returns a token for `end`; null where nothing is to be done.
 struct LongRunHooks {

@@ -10,6 +10,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "core/fork.h"
+
 namespace flowbook {
 
 namespace {
@@ -50,6 +52,7 @@ struct ThreadState {
 constinit thread_local ThreadState tls __attribute__((tls_model("initial-exec"))) = {};
 
 struct Shared {
+  Shared() { hold_over_fork(mutex, 9); }
   std::mutex mutex;
   Block* blocks[kBuckets] = {};
   int64_t cached[kBuckets] = {};

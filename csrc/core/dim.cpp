@@ -9,6 +9,8 @@
 #include <tuple>
 #include <vector>
 
+#include "core/fork.h"
+
 namespace flowbook {
 
 namespace {
@@ -21,6 +23,7 @@ struct DimTable {
     std::string name;     // a symbol; empty for a floor division
     Dim a = 0, b = 0;     // a // b
   };
+  DimTable() { hold_over_fork(mutex, 1); }
   std::mutex mutex;
   std::deque<Atom> atoms;
   std::map<std::tuple<std::string, int64_t, int64_t>, int32_t> atom_index;

@@ -3,12 +3,14 @@
 
 #include <mutex>
 
+#include "core/fork.h"
 #include "core/graph.h"
 
 namespace flowbook {
 
 namespace {
 std::mutex generator_mutex;
+[[maybe_unused]] const bool kHeld = (hold_over_fork(generator_mutex, 2), true);
 GeneratorState generator;
 }  // namespace
 

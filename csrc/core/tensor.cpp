@@ -111,4 +111,11 @@ double scalar_value(const Tensor& t) {
   return 0;
 }
 
+Scalar scalar_of(const Tensor& t) {
+  if (t.dtype() == DType::i64) return Scalar(*static_cast<const int64_t*>(view_of(t).data()));
+  const double v = scalar_value(t);
+  if (t.dtype() == DType::bool_) return Scalar(v != 0);
+  return in(t.dtype(), kIntegral) && v < 9.2e18 ? Scalar(int64_t(v)) : Scalar(v);
+}
+
 }  // namespace flowbook

@@ -36,7 +36,7 @@ Tensor Variable::read() {
 void Variable::assign(const Tensor& given) {
   const std::string label = name_.empty() ? std::string("Variable.assign") : cat("Variable `", name_, "`");
   Tensor t = given;
-  if (t.spec().weak && t.rank() == 0 && !t.symbolic()) t = g_core_ops.full_like(spec_, Scalar(scalar_value(t)));
+  if (t.spec().weak && t.rank() == 0 && !t.symbolic()) t = g_core_ops.full_like(spec_, scalar_of(t));
   if (!(t.shape() == spec_.shape))
     shape_error(label, ": it is ", spec_, " and cannot take a value of ", t.spec(), ". Shapes must be equal.");
   if (t.dtype() != spec_.dtype)

@@ -1,0 +1,1 @@
+"""The op harness: samples per family, and the checks that every op of the registry passes."""
