@@ -321,3 +321,110 @@ def test_fused_rows_at_every_edge(shape):
         return s, n, fb.sum(n * x, axis=0), fb.sum(x * x)
 
     assert_same(numbers(fb.graph(f)(x, g)), numbers(f(x, g)), shape)
+
+
+# --- values are immutable, whatever a run updates in place ------------------------------------------
+
+
+def test_a_run_never_writes_what_somebody_else_holds():
+    """Variables change in place only where nobody can see the old value."""
+    start = fb.asarray(np.arange(5000, dtype="f4"))
+    v = fb.Variable(start)
+    w = fb.Variable(v)
+    step = fb.graph(lambda: v.assign(v * 2.0 + 1.0))
+    held = [v.value, v.numpy(), np.asarray(v), v.value[10:20], w.value]
+    before = [np.array(h.numpy() if isinstance(h, fb.Tensor) else h) for h in held]
+    view = memoryview(v.numpy())
+    for _ in range(4):
+        step()
+    for h, b in zip(held, before):
+        np.testing.assert_array_equal(h.numpy() if isinstance(h, fb.Tensor) else h, b)
+    np.testing.assert_array_equal(start.numpy(), np.arange(5000))
+    assert view[7] == 7
+    assert v.numpy()[1] == 31  # 1 -> 3 -> 7 -> 15 -> 31
+    after = v.value
+    step()
+    assert float(after[1]) == 31
+
+
+def test_two_variables_may_start_from_one_tensor_and_swap():
+    t = fb.asarray(np.arange(3000, dtype="f4"))
+    a, b = fb.Variable(t), fb.Variable(t * 2.0)
+
+    @fb.graph
+    def swap():
+        x, y = a.value, b.value
+        a.assign(y)
+        b.assign(x)
+
+    for _ in range(3):
+        swap()
+    np.testing.assert_array_equal(a.numpy(), t.numpy() * 2)
+    np.testing.assert_array_equal(b.numpy(), t.numpy())
+
+    @fb.graph
+    def same():
+        c = a.value + 1.0
+        a.assign(c)
+        b.assign(c)
+        return c
+
+    c = same()
+    same()
+    np.testing.assert_array_equal(c.numpy(), t.numpy() * 2 + 1)
+    np.testing.assert_array_equal(b.numpy(), t.numpy() * 2 + 2)
+
+
+def test_a_variable_assigned_a_view_of_itself():
+    v = fb.Variable(np.arange(4096, dtype="f4").reshape(64, 64))
+    want = v.numpy().copy()
+    step = fb.graph(lambda: v.assign(fb.permute_dims(v.value, (1, 0))))
+    flip = fb.graph(lambda: v.assign(v.value[::-1] + v.value))
+    step()
+    np.testing.assert_array_equal(v.numpy(), want.T)
+    flip()
+    np.testing.assert_array_equal(v.numpy(), want.T[::-1] + want.T)
+
+
+def test_results_are_fresh_in_each_run():
+    x = fb.asarray(np.arange(2000, dtype="f4"))
+    f = fb.graph(lambda x: (x, x * 2.0, fb.reshape(x * 2.0, (40, 50)), x[::2]))
+    first = f(x)
+    kept = numbers(first)
+    f(x + 1.0)
+    assert_same(numbers(first), kept, "results")
+
+
+def test_large_integers_stay_exact():
+    big = 2**60 + 1
+    x = fb.asarray([1, 2])
+    f = lambda x: (x + big, x * 1 + (big + 1), fb.where(x > 1, x, big))  # noqa: E731
+    assert_same(numbers(fb.graph(f)(x)), numbers(f(x)), "integers")
+    v = fb.Variable(fb.asarray(0))
+    v.assign(big)
+    assert int(v.value) == big
+
+
+def test_constants_keep_their_bits():
+    """0.1 as float64, -0.0, NaN, infinities and subnormals reach the kernels as they are."""
+    x = fb.asarray(np.array([1.0, -0.0, 3.0]), dtype=fb.float64)
+    f = lambda x: (  # noqa: E731
+        x * 0.1,
+        x + -0.0,
+        x - 0.0,
+        x * -1.0,
+        x / 1.0,
+        x + float("nan"),
+        x * float("inf"),
+        x * 5e-324,
+        fb.maximum(x, -0.0),
+        0.0 - x,
+        -x,
+        x * 0.0,
+        x**2,
+        x**0.5,
+        x**1,
+        x**0,
+    )
+    with np.errstate(all="ignore"):
+        assert_same(numbers(fb.graph(f)(x)), numbers(f(x)), "constants")

@@ -751,3 +751,55 @@ def test_random_ops_with_random_arguments_do_not_crash(seconds):
         timeout=120,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_a_tape_closed_by_another_thread():
+    """The generator that holds a recording is closed elsewhere: an error at most, no dangling memory."""
+    x = fb.asarray([1.0, 2.0])
+    opened, closed, results = threading.Event(), threading.Event(), []
+
+    def hold():
+        with fb.tape() as t:
+            yield t
+
+    g = hold()
+
+    def work():
+        next(g)
+        opened.set()
+        closed.wait(20)
+        gc.collect()
+        results.append(float(fb.sum(x * 3.0)))
+
+    t = threading.Thread(target=work)
+    t.start()
+    opened.wait(20)
+    try:
+        g.close()
+    except fb.FlowbookError:
+        pass
+    del g
+    gc.collect()
+    closed.set()
+    t.join(20)
+    assert results == [9.0]
+    assert float(fb.sum(x)) == 3
+
+
+def test_views_of_more_elements_than_64_bits_count():
+    x = fb.ones((1, 1, 1))
+    for shape in ((2**40, 2**40, 1), (2**62, 2, 1), (2**31, 2**31, 2**31)):
+        try:
+            y = fb.broadcast_to(x, shape)
+            repr(y.size)
+            y.shape
+            float(fb.sum(y[:2, :1, :1]))
+        except (fb.ShapeError, fb.OutOfMemoryError):
+            continue
+        for use in (
+            lambda y=y: fb.sum(y + 1.0),
+            lambda y=y: y.numpy().copy(),
+            lambda y=y: fb.reshape(y, (-1,)),
+        ):
+            with pytest.raises((fb.ShapeError, fb.OutOfMemoryError, MemoryError, ValueError)):
+                use()
