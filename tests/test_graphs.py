@@ -323,7 +323,7 @@ def test_fused_rows_at_every_edge(shape):
     assert_same(numbers(fb.graph(f)(x, g)), numbers(f(x, g)), shape)
 
 
-# --- values are immutable, whatever a run updates in place ------------------------------------------
+# --- values are immutable, whatever a run updates in place ----------
 
 
 def test_a_run_never_writes_what_somebody_else_holds():

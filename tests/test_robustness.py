@@ -754,7 +754,7 @@ def test_random_ops_with_random_arguments_do_not_crash(seconds):
 
 
 def test_a_tape_closed_by_another_thread():
-    """The generator that holds a recording is closed elsewhere: an error at most, no dangling memory."""
+    """A generator holds a recording and is closed elsewhere: an error at most."""
     x = fb.asarray([1.0, 2.0])
     opened, closed, results = threading.Event(), threading.Event(), []
 
@@ -762,10 +762,10 @@ def test_a_tape_closed_by_another_thread():
         with fb.tape() as t:
             yield t
 
-    g = hold()
+    held = [hold()]
 
     def work():
-        next(g)
+        next(held[0])
         opened.set()
         closed.wait(20)
         gc.collect()
@@ -775,10 +775,10 @@ def test_a_tape_closed_by_another_thread():
     t.start()
     opened.wait(20)
     try:
-        g.close()
+        held[0].close()
     except fb.FlowbookError:
         pass
-    del g
+    held.clear()
     gc.collect()
     closed.set()
     t.join(20)
@@ -797,9 +797,9 @@ def test_views_of_more_elements_than_64_bits_count():
         except (fb.ShapeError, fb.OutOfMemoryError):
             continue
         for use in (
-            lambda y=y: fb.sum(y + 1.0),
-            lambda y=y: y.numpy().copy(),
-            lambda y=y: fb.reshape(y, (-1,)),
+            lambda y: fb.sum(y + 1.0),
+            lambda y: y.numpy().copy(),
+            lambda y: fb.flip(y) * 2,
         ):
             with pytest.raises((fb.ShapeError, fb.OutOfMemoryError, MemoryError, ValueError)):
-                use()
+                use(y)

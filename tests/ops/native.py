@@ -20,12 +20,15 @@ testing = _core.testing
 
 @cache
 def records() -> dict[str, dict[str, Any]]:
-    return {r["name"]: r for r in _core.op_records()}
+    found = {r["name"]: r for r in _core.op_records()}
+    for r in found.values():
+        r["has_kernel"] = "cpu" in r["kernels"]
+    return found
 
 
 def function(name: str) -> Any:
     """The op as Python calls it."""
-    return _core.op(name)
+    return testing.function(name)
 
 
 def listed(x: Any) -> list[Any]:
@@ -63,6 +66,10 @@ def infer(name: str, specs: list[str], attrs: dict[str, Any]) -> list[str]:
 
 def attrs_json(name: str, attrs: dict[str, Any]) -> str:
     return testing.attrs_json(name, **native(attrs))
+
+
+def attrs_round_trip(name: str, attrs: dict[str, Any]) -> bool:
+    return testing.attrs_round_trip(name, **native(attrs))
 
 
 def spec(t: Any) -> str:
