@@ -23,7 +23,10 @@ struct DimTable {
     std::string name;     // a symbol; empty for a floor division
     Dim a = 0, b = 0;     // a // b
   };
-  DimTable() { hold_over_fork(mutex, 1); }
+  DimTable() {
+    hold_over_fork(mutex, 1);
+    polys.push_back({{{}, -1}});  // Dim(-1), the size that follows from the others in reshape(), is no symbol
+  }
   std::mutex mutex;
   std::deque<Atom> atoms;
   std::map<std::tuple<std::string, int64_t, int64_t>, int32_t> atom_index;
@@ -138,7 +141,7 @@ Dim floor_div(Dim a, Dim b) {
 }
 
 Dim substitute(Dim d, std::span<const DimBinding> values) {
-  if (d.known() || values.empty()) return d;
+  if (d.known() || values.empty() || d == Dim(-1)) return d;
   Poly p;
   {
     DimTable& t = DimTable::get();

@@ -5,6 +5,12 @@ namespace flowbook {
 
 void Shape::too_long() { shape_error("a tensor has at most ", kMaxRank, " axes. Merge some of them with reshape()."); }
 
+int64_t Shape::too_many() const {
+  for (Dim d : *this)
+    if (d.value() == 0) return 0;
+  shape_error("a tensor of shape ", *this, " has more than 2^63 entries. Use smaller sizes.");
+}
+
 void append(std::string& s, const Shape& shape) {
   s += '[';
   for (int i = 0; i < shape.rank; ++i) {
@@ -58,10 +64,10 @@ Shape substitute(const Shape& s, std::span<const DimBinding> values) {
 }
 
 void dense_strides(const Shape& shape, int64_t* strides) {
-  int64_t step = 1;
+  uint64_t step = 1;  // may wrap where another size is 0: then nobody uses it
   for (int i = shape.rank - 1; i >= 0; --i) {
-    strides[i] = step;
-    step *= shape[i].value();
+    strides[i] = int64_t(step);
+    step *= uint64_t(shape[i].value());
   }
 }
 

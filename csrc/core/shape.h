@@ -30,9 +30,10 @@ class FB_API Shape {
       if (!d.known()) return false;
     return true;
   }
-  int64_t size() const {  // number of elements; every dim must be known
+  int64_t size() const {  // number of elements; every dim must be known. ShapeError beyond 2^63
     int64_t n = 1;
-    for (Dim d : *this) n *= d.value();
+    for (Dim d : *this)
+      if (__builtin_mul_overflow(n, d.value(), &n)) [[unlikely]] return too_many();
     return n;
   }
   Dim elements() const {  // the same, also with symbols
@@ -52,6 +53,7 @@ class FB_API Shape {
 
  private:
   [[noreturn]] static void too_long();
+  int64_t too_many() const;
 };
 
 struct Spec {
