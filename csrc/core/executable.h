@@ -77,12 +77,14 @@ class FB_API Executable {
     int32_t value = -1;          // root of the new value
     int step = -1;               // commit step that writes it in place; -1: a swap of pointers
     int output = -1;             // of that step
+    int source = -1;             // index of the variable among those read, if it is written in place
   };
   Executable() = default;
   std::unique_ptr<State> take_state();
   void resolve(State& s) const;
   void run_step(State& s, size_t i) const;
   void commit(State& s, const RunOptions& options);
+  Tensor result(const State& s, int32_t value) const;
 
   Lowered lowered_;
   std::vector<Step> steps_;

@@ -22,6 +22,14 @@ void set_generator_state(GeneratorState s) {
   std::lock_guard lock(generator_mutex);
   generator = s;
 }
+GeneratorState take_generator_counter() {
+  std::lock_guard lock(generator_mutex);
+  return {generator.seed, generator.counter++};
+}
+void return_generator_counter(GeneratorState taken) {
+  std::lock_guard lock(generator_mutex);
+  if (generator.seed == taken.seed && generator.counter == taken.counter + 1) generator.counter = taken.counter;
+}
 Tensor make_key(GeneratorState s) {
   Tensor key = empty({{2}, DType::i64});
   auto* p = static_cast<uint64_t*>(view_of(key).data());
@@ -34,10 +42,7 @@ Tensor next_key(int64_t* stream) {
     return program->key();
   }
   *stream = 0;
-  std::lock_guard lock(generator_mutex);
-  Tensor key = make_key(generator);
-  ++generator.counter;
-  return key;
+  return make_key(take_generator_counter());
 }
 
 }  // namespace flowbook

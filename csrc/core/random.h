@@ -34,6 +34,9 @@ struct GeneratorState {
 };
 FB_API GeneratorState generator_state();
 FB_API void set_generator_state(GeneratorState s);
+// One counter value for a run; given back if the run fails and nobody has taken one since.
+FB_API GeneratorState take_generator_counter();
+FB_API void return_generator_counter(GeneratorState taken);
 FB_API Tensor make_key(GeneratorState s);  // int64[2]
 
 // The key for the next random op here: concrete and advanced when eager; in a graph the graph's key input.

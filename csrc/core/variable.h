@@ -18,6 +18,11 @@ class FB_API Variable {
   void assign(const Tensor& value);
   void commit(Tensor value);  // executor only: replaces the value, no checks beyond the spec
 
+  // For the executor's last segment: hold the mutex, then write the slot and touch().
+  std::mutex& mutex() { return mutex_; }
+  Tensor& slot() { return value_; }
+  void touch() { version_.fetch_add(1, std::memory_order_relaxed); }
+
   const Spec& spec() const { return spec_; }
   uint64_t version() const { return version_.load(std::memory_order_relaxed); }
   const std::string& name() const { return name_; }

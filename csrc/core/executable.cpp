@@ -1,0 +1,281 @@
+// Running a plan.
+#include "core/executable.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/apply.h"
+#include "core/plan.h"
+#include "core/random.h"
+
+namespace flowbook {
+
+namespace {
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+}  // namespace
+
+// What one run needs: memory, and the arguments of every step with their pointers resolved. Pointers into the arena
+// and to constants never change; the others are written anew for each run.
+struct Executable::State {
+  Ref<Buffer> arena, workspace;
+  std::vector<char*> address;             // by root
+  struct Arguments {
+    std::vector<Array> in, out;           // kernels
+    std::vector<void*> fin, fout;         // fused groups
+  };
+  std::vector<Arguments> arguments;       // by step
+  struct Patch {
+    void** where;
+    int32_t root;
+    int64_t offset;
+  };
+  std::vector<Patch> patches;             // pointers that change from run to run
+  std::vector<Tensor> feeds, variables, fresh, swaps;
+  Tensor key;
+  GeneratorState key_state;
+};
+
+std::shared_ptr<Executable> Executable::compile(const Graph& graph, std::span<const int32_t> feeds,
+                                                std::span<const Spec> specs, std::span<const int32_t> fetches,
+                                                bool effects, const CompileOptions& options) {
+  const double start = seconds();
+  std::shared_ptr<Executable> e(new Executable);
+  Recorder eager(nullptr);  // compiling inside a recording must not add to it
+  e->lowered_ = lower(graph, feeds, specs, fetches, effects, {options.optimize});
+  Planner(*e, options).run();
+  e->compile_seconds = seconds() - start;
+  return e;
+}
+
+Executable::~Executable() = default;
+
+std::unique_ptr<Executable::State> Executable::take_state() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      auto s = std::move(idle_.back());
+      idle_.pop_back();
+      return s;
+    }
+  }
+  auto s = std::make_unique<State>();
+  s->arena = allocate(arena_bytes_, BufferKind::kActivation);
+  if (workspace_bytes_) s->workspace = allocate(workspace_bytes_, BufferKind::kWorkspace);
+  s->address.resize(places_.size());
+  s->feeds.resize(lowered_.feeds.size());
+  s->variables.resize(variables_.size());
+  s->fresh.resize(fresh_.size());
+  for (size_t v = 0; v < places_.size(); ++v) {
+    const Place& p = places_[v];
+    if (p.kind == Place::kArena) s->address[v] = static_cast<char*>(s->arena->data) + p.at;
+    if (p.kind == Place::kConstant) s->address[v] = static_cast<char*>(view_of(constants_[size_t(p.at)]).data());
+  }
+  s->arguments.resize(steps_.size());
+  auto patch = [&](void*& where, int32_t root, int64_t offset) {
+    where = s->address[size_t(root)] + offset;
+    const auto kind = places_[size_t(root)].kind;
+    if (kind != Place::kArena && kind != Place::kConstant) s->patches.push_back({&where, root, offset});
+  };
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    State::Arguments& a = s->arguments[i];
+    if (step.fused) {
+      a.fin.resize(step.in.size());
+      a.fout.resize(step.out.size());
+      for (size_t k = 0; k < step.in.size(); ++k) patch(a.fin[k], step.in[k].value, step.in[k].offset);
+      for (size_t k = 0; k < step.out.size(); ++k) patch(a.fout[k], step.out[k], 0);
+      continue;
+    }
+    for (const Step::Operand& o : step.in) a.in.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
+    for (int32_t v : step.out) {
+      const Place& p = places_[size_t(v)];
+      const Spec& spec = p.kind == Place::kFresh ? fresh_[size_t(p.at)] : lowered_.graph->values.size() > size_t(v) ? lowered_.graph->values[size_t(v)].spec : step.in[0].spec;
+      a.out.push_back({nullptr, &spec, nullptr});
+    }
+    for (size_t k = 0; k < step.in.size(); ++k) patch(a.in[k].data, step.in[k].value, step.in[k].offset);
+    for (size_t k = 0; k < step.out.size(); ++k) patch(a.out[k].data, step.out[k], 0);
+  }
+  return s;
+}
+
+void Executable::resolve(State& s) const {
+  for (const State::Patch& p : s.patches) *p.where = s.address[size_t(p.root)] + p.offset;
+}
+
+void Executable::run_step(State& s, size_t i) const {
+  const Step& step = steps_[i];
+  State::Arguments& a = s.arguments[i];
+  if (step.fused) return step.fused->run(a.fin.data(), a.fout.data());
+  try {
+    step.entry->run({*step.op, step.attrs.get(), a.in, a.out, s.workspace ? s.workspace->data : nullptr});
+  } catch (Error& e) {
+    if (!e.located && e.kind != ErrorKind::kCancelled) {
+      e.text = cat(step.op->name, ": ", e.text);
+      e.located = true;
+      e.op = step.op->name;
+      if (!step.nodes.empty()) {
+        const int32_t node = lowered_.origin[size_t(step.nodes[0])];
+        e.text += node >= 0 ? cat(" (node ", node, " of the graph)") : std::string();
+      }
+    }
+    throw;
+  }
+}
+
+// The last segment. Nothing here can fail or be cancelled: all memory is there, all checks are done.
+void Executable::commit(State& s, const RunOptions& options) {
+  CancelScope shield(nullptr);
+  std::vector<Variable*> order;
+  for (Update& u : updates_) order.push_back(u.variable.get());
+  std::sort(order.begin(), order.end());
+  order.erase(std::unique(order.begin(), order.end()), order.end());
+  for (Variable* v : order) v->mutex().lock();  // in one order everywhere; readers wait for whole values
+  // In place where this run and the variable are the only holders; else into the fresh buffer, which is swapped in.
+  for (Update& u : updates_) {
+    if (u.step < 0) continue;
+    const Place& place = places_[size_t(u.value)];
+    char* target = s.address[size_t(u.value)];
+    Tensor& slot = u.variable->slot();
+    const bool same = s.variables[size_t(u.source)].impl() == slot.impl();
+    const bool alone = same && slot.impl()->refs.load(std::memory_order_acquire) == 2 &&
+                       view_of(slot).buffer->refs.load(std::memory_order_acquire) == 1;
+    if (alone) {
+      target = static_cast<char*>(view_of(slot).data());
+      s.fresh[size_t(place.at)] = Tensor();
+    }
+    s.arguments[size_t(u.step)].out[size_t(u.output)].data = target;
+  }
+  for (size_t i = first_commit_; i < steps_.size(); ++i) {
+    const double start = options.step_seconds ? seconds() : 0;
+    run_step(s, i);
+    if (options.step_seconds) (*options.step_seconds)[i] += seconds() - start;
+  }
+  for (size_t k = 0; k < updates_.size(); ++k) {
+    Update& u = updates_[k];
+    if (u.step >= 0) {
+      Tensor& fresh = s.fresh[size_t(places_[size_t(u.value)].at)];
+      if (fresh) std::swap(u.variable->slot(), fresh);
+    } else {
+      std::swap(u.variable->slot(), s.swaps[k]);
+    }
+    u.variable->touch();
+  }
+  for (Variable* v : order) v->mutex().unlock();
+}
+
+Tensor Executable::result(const State& s, int32_t value) const {
+  const View& v = views_[size_t(value)];
+  const Place& p = places_[size_t(v.root)];
+  Tensor root = p.kind == Place::kFresh      ? s.fresh[size_t(p.at)]
+                : p.kind == Place::kFeed     ? s.feeds[size_t(p.at)]
+                : p.kind == Place::kConstant ? constants_[size_t(p.at)]
+                : p.kind == Place::kVariable ? s.variables[size_t(p.at)]
+                                             : s.key;
+  if (v.root == value && !root.spec().weak) return root;
+  flowbook::View window;
+  const flowbook::View& from = view_of(root);
+  window.buffer = from.buffer;
+  window.offset = from.offset + v.offset;
+  window.dense = v.dense;
+  if (!v.dense) std::copy(std::begin(v.strides), std::end(v.strides), window.strides);
+  Spec spec = lowered_.graph->values[size_t(value)].spec;
+  spec.weak = false;
+  return make_view(spec, std::move(window));
+}
+
+std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOptions& options) {
+  if (feeds.size() != lowered_.feeds.size())
+    fail(ErrorKind::kFeed, "the plan takes ", lowered_.feeds.size(), " inputs, got ", feeds.size(), ".");
+  Recorder eager(nullptr);
+  std::unique_ptr<State> state = take_state();
+  State& s = *state;
+  // Whatever happens, the next run must not hold this run's tensors alive.
+  struct Release {
+    Executable& e;
+    std::unique_ptr<State>& state;
+    ~Release() {
+      for (Tensor& t : state->feeds) t = Tensor();
+      for (Tensor& t : state->variables) t = Tensor();
+      for (Tensor& t : state->fresh) t = Tensor();
+      for (Tensor& t : state->swaps) t = Tensor();
+      std::lock_guard lock(e.mutex_);
+      e.idle_.push_back(std::move(state));
+    }
+  } release{*this, state};
+  CancelScope scope(options.cancel ? options.cancel : current_cancel_token());
+
+  for (size_t i = 0; i < feeds.size(); ++i) {
+    s.feeds[i] = dense(feeds[i]);
+    s.address[size_t(lowered_.feeds[i])] = static_cast<char*>(view_of(s.feeds[i]).data());
+  }
+  for (size_t i = 0; i < variables_.size(); ++i) {
+    s.variables[i] = variables_[i]->value();
+    s.address[size_t(variable_values_[i])] = static_cast<char*>(view_of(s.variables[i]).data());
+  }
+  for (size_t i = 0; i < fresh_.size(); ++i) {
+    s.fresh[i] = empty(fresh_[i]);
+    s.address[size_t(fresh_values_[i])] = static_cast<char*>(view_of(s.fresh[i]).data());
+  }
+  if (!key_.empty()) {
+    // Taken now, given back if the run fails: a cancelled run consumes no random numbers.
+    s.key_state = take_generator_counter();
+    s.key = make_key(s.key_state);
+    s.address[size_t(key_[0])] = static_cast<char*>(view_of(s.key).data());
+  }
+  resolve(s);
+  if (options.step_seconds) options.step_seconds->assign(steps_.size(), 0);
+  try {
+    for (size_t i = 0; i < first_commit_; ++i) {
+      check_cancelled();
+      if (!options.step_seconds) [[likely]] {
+        run_step(s, i);
+      } else {
+        const double start = seconds();
+        run_step(s, i);
+        (*options.step_seconds)[i] = seconds() - start;
+      }
+    }
+    check_cancelled();
+  } catch (...) {
+    if (!key_.empty()) return_generator_counter(s.key_state);
+    throw;
+  }
+  std::vector<Tensor> out;
+  out.reserve(lowered_.fetches.size());
+  for (int32_t v : lowered_.fetches) out.push_back(result(s, v));
+  if (updates_.empty()) return out;
+  s.swaps.resize(updates_.size());
+  for (size_t k = 0; k < updates_.size(); ++k)
+    if (updates_[k].step < 0) s.swaps[k] = dense(result(s, updates_[k].value));
+  commit(s, options);
+  return out;
+}
+
+int64_t Executable::peak_bytes() const {
+  int64_t n = arena_bytes_ + workspace_bytes_;
+  for (const Spec& s : fresh_) n += bytes_of(s);
+  return n;
+}
+
+std::string Executable::text() const {
+  std::string s;
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    auto place = [&](int32_t root) {
+      const Place& p = places_[size_t(root)];
+      constexpr const char* kinds[] = {"?", "arena", "feed", "constant", "variable", "key", "result"};
+      return cat("%", root, ":", kinds[p.kind], p.kind == Place::kKey ? std::string() : cat("+", p.at));
+    };
+    if (i == first_commit_) s += "commit:\n";
+    s += step.fused ? std::string("fused(") : cat(step.op->name, "(");
+    for (size_t k = 0; k < step.in.size(); ++k) s += cat(k ? ", " : "", place(step.in[k].value));
+    s += ") ->";
+    for (int32_t v : step.out) s += cat(" ", place(v));
+    s += '\n';
+    if (step.fused) s += step.fused->text();
+  }
+  s += cat("arena ", arena_bytes_, " bytes\n");
+  return s;
+}
+
+}  // namespace flowbook

@@ -1,0 +1,125 @@
+// Views and steps.
+#include "core/plan.h"
+
+#include <algorithm>
+
+namespace flowbook {
+
+void Planner::run() {
+  for (const Value& v : g_.values) specs_.push_back(v.spec);
+  uses_.assign(g_.values.size(), 0);
+  for (const Node& n : g_.nodes)
+    for (int32_t v : n.inputs) ++uses_[size_t(v)];
+  for (int32_t v : e_.lowered_.fetches) ++uses_[size_t(v)];
+  for (const Assignment& a : g_.assignments) ++uses_[size_t(a.value)];
+  make_views();
+  group_nodes();
+  // A group stands where its last member stands.
+  for (size_t k = 0; k < g_.nodes.size(); ++k) {
+    const Node& n = g_.nodes[k];
+    if (!n.op || e_.views_[size_t(n.output)].root != n.output) continue;
+    const int i = find_group(n.output);
+    if (i < 0) {
+      make_step(int32_t(k));
+    } else if (groups_[size_t(i)].nodes.back() == int32_t(k)) {
+      if (groups_[size_t(i)].nodes.size() == 1) make_step(int32_t(k));
+      else make_group_step(groups_[size_t(i)]);
+    }
+  }
+  order_commits();
+  place_values();
+}
+
+// Every value as a window on a root. Ops like reshape and slice cost nothing if their strides allow it; a dummy
+// buffer lets each op's own `view` do the arithmetic.
+void Planner::make_views() {
+  e_.views_.resize(g_.values.size());
+  for (size_t v = 0; v < g_.values.size(); ++v) e_.views_[v].root = int32_t(v);
+  for (const Node& n : g_.nodes)
+    if (n.op && n.op->view && n.inputs.size() == 1) try_view(n);
+}
+bool Planner::try_view(const Node& n) {
+  const int32_t x = n.inputs[0];
+  const Executable::View& from = e_.views_[size_t(x)];
+  Buffer dummy;
+  dummy.refs.store(1u << 30, std::memory_order_relaxed);  // never given back
+  View v;
+  v.buffer = Ref<Buffer>(&dummy);
+  v.offset = from.offset;
+  v.dense = from.dense;
+  std::copy(std::begin(from.strides), std::end(from.strides), v.strides);
+  Tensor placeholder = make_view(g_.values[size_t(x)].spec, std::move(v));
+  View out;
+  if (!n.op->view(n.attrs.get(), g_.values[size_t(n.output)].spec, placeholder, out)) return false;
+  Executable::View& to = e_.views_[size_t(n.output)];
+  to.root = from.root;
+  to.offset = out.offset;
+  to.dense = out.dense;
+  std::copy(std::begin(out.strides), std::end(out.strides), to.strides);
+  return true;
+}
+
+Step::Operand Planner::operand(int32_t value) const {
+  const Executable::View& v = e_.views_[size_t(value)];
+  Step::Operand o;
+  o.value = v.root;
+  o.spec = specs_[size_t(value)];
+  o.offset = v.offset;
+  o.dense = v.dense;
+  std::copy(std::begin(v.strides), std::end(v.strides), o.strides);
+  return o;
+}
+
+int32_t Planner::new_value(const Spec& spec) {
+  const auto v = int32_t(specs_.size());
+  specs_.push_back(spec);
+  e_.views_.emplace_back();
+  e_.views_.back().root = v;
+  return v;
+}
+
+// A step that copies a strided or broadcast operand into dense memory of its own.
+int32_t Planner::materialize(int32_t, const Step::Operand& from, const Spec& spec) {
+  const int32_t v = new_value(spec);
+  Step copy;
+  copy.op = &registry().find("broadcast_to");
+  copy.attrs = AttrBox(*copy.op, copy.op->defaults.get());
+  for (const AttrDef& a : copy.op->attrs)
+    if (a.type->kind == AttrKind::kShape) *static_cast<Shape*>(copy.attrs.mutate(a)) = spec.shape;
+  copy.entry = device(spec.device).find(*copy.op);
+  if (!copy.entry) internal_error("the device ", device(spec.device).name(), " cannot copy.");
+  copy.in.push_back(from);
+  copy.out.push_back(v);
+  e_.steps_.push_back(std::move(copy));
+  return v;
+}
+
+void Planner::make_step(int32_t node) {
+  const Node& n = g_.nodes[size_t(node)];
+  Step step;
+  step.op = n.op;
+  step.attrs = AttrBox(*n.op, n.attrs.get());
+  step.nodes.push_back(node);
+  const Backend& backend = device(g_.values[size_t(n.output)].spec.device);
+  step.entry = backend.find(*n.op);
+  DType deciding = g_.values[size_t(n.output)].spec.dtype;
+  for (size_t i = n.inputs.size(); i-- > 0;)
+    if (n.op->inputs[n.op->variadic ? 0 : i].role == Role::kValue) deciding = g_.values[size_t(n.inputs[i])].spec.dtype;
+  if (!step.entry || !in(deciding, step.entry->dtypes))
+    fail(ErrorKind::kMissingKernel, n.op->name, ": there is no ", backend.name(), " kernel for ", name_of(deciding),
+         step.entry ? cat(". There are kernels for ", names_in(step.entry->dtypes), "; cast with astype().") : std::string("."));
+  for (int32_t v : n.inputs) {
+    Step::Operand o = operand(v);
+    if (!o.dense && !step.entry->strided) o = operand(materialize(v, o, o.spec));
+    step.in.push_back(o);
+  }
+  for (int o = 0; o < n.outputs; ++o) step.out.push_back(n.output + o);
+  if (step.entry->workspace) {
+    std::vector<Array> arrays;
+    for (const Step::Operand& o : step.in) arrays.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
+    step.workspace = step.entry->workspace(*n.op, step.attrs.get(), arrays);
+  }
+  e_.steps_.push_back(std::move(step));
+}
+
+}  // namespace flowbook
