@@ -36,13 +36,18 @@ std::string input_label(const OpDef& op, size_t i) {
   return op.variadic ? cat(op.inputs[0].name, "[", i, "]") : std::string(op.inputs[i].name);
 }
 
-// ---- promotion -------------------------------------------------------------------------------------------
+// ---- promotion
+// -------------------------------------------------------------------------------------------
 DType default_kind(DType t) {  // what a lone Python number becomes
-  return in(t, kFloating) ? kDefaultFloat : in(t, kComplex) ? DType::c64 : t == DType::bool_ ? t : kDefaultInt;
+  return in(t, kFloating)    ? kDefaultFloat
+         : in(t, kComplex)   ? DType::c64
+         : t == DType::bool_ ? t
+                             : kDefaultInt;
 }
 
 Tensor convert(const Tensor& t, DType to) {
-  if (t.spec().weak && t.rank() == 0 && !t.symbolic()) {  // a Python number: converted exactly, or refused
+  if (t.spec().weak && t.rank() == 0 &&
+      !t.symbolic()) {  // a Python number: converted exactly, or refused
     if (in(t.dtype(), kIntegralOrBool) && t.dtype() == DType::i64)
       return scalar(*static_cast<const int64_t*>(view_of(t).data()), to, true);
     return scalar(scalar_value(t), to, true);
@@ -50,7 +55,8 @@ Tensor convert(const Tensor& t, DType to) {
   return g_core_ops.cast(t, to);
 }
 
-// The common dtype of all value inputs; then, for ops on floats only, the default float for integers.
+// The common dtype of all value inputs; then, for ops on floats only, the default float for
+// integers.
 [[gnu::noinline]] void promote_inputs(const OpDef& op, Inputs in, Tensor* hold, TensorImpl** out) {
   bool any = false, all_weak = true;
   DType common = DType::bool_;
@@ -60,7 +66,8 @@ Tensor convert(const Tensor& t, DType to) {
     const Spec& s = in[i]->spec;
     if (d.role == Role::kOwn) {
       if (!flowbook::in(s.dtype, d.accepts))
-        dtype_error(input_label(op, i), " is ", s, ". It must have one of the dtypes ", names_in(d.accepts), "; cast it with astype().");
+        dtype_error(input_label(op, i), " is ", s, ". It must have one of the dtypes ",
+                    names_in(d.accepts), "; cast it with astype().");
       continue;
     }
     common = any ? promote(common, weak, s.dtype, s.weak) : s.dtype;
@@ -81,7 +88,8 @@ Tensor convert(const Tensor& t, DType to) {
     } else {
       std::string specs;
       for (size_t i = 0; i < in.size(); ++i)
-        if (input_def(op, i).role == Role::kValue) specs += cat(specs.empty() ? "" : ", ", input_label(op, i), " is ", in[i]->spec);
+        if (input_def(op, i).role == Role::kValue)
+          specs += cat(specs.empty() ? "" : ", ", input_label(op, i), " is ", in[i]->spec);
       dtype_error(specs, ". The op takes ", names_in(accepts), "; cast with astype().");
     }
   }
@@ -107,9 +115,11 @@ bool needs_promotion(const OpDef& op, Inputs in) {
 
 void check_devices(Inputs in) {
   for (TensorImpl* t : in)
-    if (t->spec.device != in[0]->spec.device && !(t->spec.weak && t->spec.shape.rank == 0)) [[unlikely]]
-      fail(ErrorKind::kDevice, "the inputs are on ", device(in[0]->spec.device).name(), " and ", device(t->spec.device).name(),
-           ". Move one of them with .to(\"", device(in[0]->spec.device).name(), "\").");
+    if (t->spec.device != in[0]->spec.device && !(t->spec.weak && t->spec.shape.rank == 0))
+        [[unlikely]]
+      fail(ErrorKind::kDevice, "the inputs are on ", device(in[0]->spec.device).name(), " and ",
+           device(t->spec.device).name(), ". Move one of them with .to(\"",
+           device(in[0]->spec.device).name(), "\").");
 }
 
 void finish_specs(const OpDef& op, Inputs in, Spec* specs, int outputs) {
@@ -119,7 +129,8 @@ void finish_specs(const OpDef& op, Inputs in, Spec* specs, int outputs) {
   for (int i = 0; i < outputs; ++i) specs[i].device = in[0]->spec.device, specs[i].weak = weak;
 }
 
-// ---- running ---------------------------------------------------------------------------------------------
+// ---- running
+// ---------------------------------------------------------------------------------------------
 struct LongRun {
   explicit LongRun(bool yes) : token(yes && g_long_run.begin ? g_long_run.begin() : nullptr) {}
   ~LongRun() {
@@ -128,10 +139,14 @@ struct LongRun {
   void* token;
 };
 
-[[noreturn, gnu::noinline, gnu::cold]] void no_kernel(const OpDef& op, const KernelEntry* e, const Backend& b, DType t) {
-  if (!e) fail(ErrorKind::kMissingKernel, "device `", b.name(), "` has no kernel for it. Move the inputs to the CPU with .to(\"cpu\").");
-  fail(ErrorKind::kMissingKernel, "there is no ", b.name(), " kernel for ", name_of(t), ". There are kernels for ", names_in(e->dtypes),
-       "; cast with astype()", op.inputs.empty() ? "" : " before the op", ".");
+[[noreturn, gnu::noinline, gnu::cold]] void no_kernel(const OpDef& op, const KernelEntry* e,
+                                                      const Backend& b, DType t) {
+  if (!e)
+    fail(ErrorKind::kMissingKernel, "device `", b.name(),
+         "` has no kernel for it. Move the inputs to the CPU with .to(\"cpu\").");
+  fail(ErrorKind::kMissingKernel, "there is no ", b.name(), " kernel for ", name_of(t),
+       ". There are kernels for ", names_in(e->dtypes), "; cast with astype()",
+       op.inputs.empty() ? "" : " before the op", ".");
 }
 
 DType deciding_dtype(const OpDef& op, Inputs in, const Spec* specs) {
@@ -140,7 +155,8 @@ DType deciding_dtype(const OpDef& op, Inputs in, const Spec* specs) {
   return in.empty() ? specs[0].dtype : specs[0].dtype;
 }
 
-void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs, Tensor* out) {
+void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs,
+         Tensor* out) {
   if (op.view && !in.empty()) {
     View v;
     if (op.view(attrs, specs[0], Tensor(in[0]), v)) {
@@ -182,15 +198,22 @@ void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int o
   if (nothing) return;
   Ref<Buffer> workspace;
   if (entry->workspace)
-    if (int64_t n = entry->workspace(op, attrs, {arrays.data(), in.size()})) workspace = allocate(n, BufferKind::kWorkspace);
-  KernelArgs args{op, attrs, {arrays.data(), in.size()}, {results.data(), size_t(outputs)}, workspace ? workspace->data : nullptr};
-  if (bytes < kLongRunBytes) [[likely]] return entry->run(args);
+    if (int64_t n = entry->workspace(op, attrs, {arrays.data(), in.size()}))
+      workspace = allocate(n, BufferKind::kWorkspace);
+  KernelArgs args{op,
+                  attrs,
+                  {arrays.data(), in.size()},
+                  {results.data(), size_t(outputs)},
+                  workspace ? workspace->data : nullptr};
+  if (bytes < kLongRunBytes) [[likely]]
+    return entry->run(args);
   LongRun guard(true);
   entry->run(args);
 }
 
 // A Python number in a recording is a constant of the graph, not a capture.
-[[gnu::noinline]] void constants(Inputs in, std::vector<Tensor>& held, std::vector<TensorImpl*>& ins) {
+[[gnu::noinline]] void constants(Inputs in, std::vector<Tensor>& held,
+                                 std::vector<TensorImpl*>& ins) {
   for (TensorImpl* t : in) {
     if (t->spec.weak && t->spec.shape.rank == 0 && std::holds_alternative<View>(t->is)) {
       held.push_back(g_core_ops.full_like(t->spec, scalar_of(Tensor(t))));
@@ -201,7 +224,8 @@ void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int o
   }
 }
 
-[[gnu::noinline]] void record(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs, Tensor* out) {
+[[gnu::noinline]] void record(const OpDef& op, const void* attrs, Inputs in, const Spec* specs,
+                              int outputs, Tensor* out) {
   Graph* program = Recorder::program();
   std::vector<Tensor> held;
   std::vector<TensorImpl*> ins;
@@ -239,7 +263,8 @@ void apply_checked(const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
   Scratch<Spec, kStackOutputs> specs{size_t(outputs)};
   op.infer(attrs, in, specs.data());
   finish_specs(op, in, specs.data(), outputs);
-  if (!Recorder::top()) [[likely]] return run(op, attrs, in, specs.data(), outputs, out);
+  if (!Recorder::top()) [[likely]]
+    return run(op, attrs, in, specs.data(), outputs, out);
   record(op, attrs, in, specs.data(), outputs, out);
 }
 

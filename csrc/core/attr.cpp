@@ -29,7 +29,9 @@ size_t hash_of(const Ints& v) {
   for (int64_t i : v) h = mix(h, uint64_t(i));
   return h;
 }
-size_t hash_of(const Scalar& v) { return mix(v.kind, v.kind == Scalar::kFloat ? std::bit_cast<uint64_t>(v.d) : uint64_t(v.i)); }
+size_t hash_of(const Scalar& v) {
+  return mix(v.kind, v.kind == Scalar::kFloat ? std::bit_cast<uint64_t>(v.d) : uint64_t(v.i));
+}
 
 template <class T>
 bool same(const T& a, const T& b) {
@@ -62,8 +64,10 @@ void to_json(std::string& s, const std::string& v) {
   s += '"';
 }
 void to_json(std::string& s, Dim v) {
-  if (v.known()) append(s, v);
-  else to_json(s, v.str());
+  if (v.known())
+    append(s, v);
+  else
+    to_json(s, v.str());
 }
 template <class List>
 void list_json(std::string& s, const List& list) {
@@ -85,19 +89,26 @@ void to_json(std::string& s, const Axes& v) {
   list_json(s, axes);
 }
 void to_json(std::string& s, const OptionalDType& v) {
-  if (v.given) to_json(s, std::string(name_of(v.value)));
-  else s += "null";
+  if (v.given)
+    to_json(s, std::string(name_of(v.value)));
+  else
+    s += "null";
 }
 void to_json(std::string& s, const Scalar& v) {
-  if (v.kind == Scalar::kFloat) to_json(s, v.d);
-  else if (v.kind == Scalar::kInt) to_json(s, v.i);
-  else to_json(s, v.i != 0);
+  if (v.kind == Scalar::kFloat)
+    to_json(s, v.d);
+  else if (v.kind == Scalar::kInt)
+    to_json(s, v.i);
+  else
+    to_json(s, v.i != 0);
 }
 
 template <class T>
 constexpr AttrType make_type(const char* python) {
   return {attr_kind<T>(), python,
-          [](const void* a, const void* b) { return same(*static_cast<const T*>(a), *static_cast<const T*>(b)); },
+          [](const void* a, const void* b) {
+            return same(*static_cast<const T*>(a), *static_cast<const T*>(b));
+          },
           [](const void* a) { return hash_of(*static_cast<const T*>(a)); },
           [](std::string& s, const void* a) { to_json(s, *static_cast<const T*>(a)); }};
 }

@@ -1,5 +1,6 @@
-// Attribute types: a closed list. Each has one table of functions (equality, hash, JSON, reading JSON)
-// shared by all ops, so that an op's record needs to say no more than "this member, this name, this doc".
+// Attribute types: a closed list. Each has one table of functions (equality, hash, JSON, reading
+// JSON) shared by all ops, so that an op's record needs to say no more than "this member, this
+// name, this doc".
 #pragma once
 #include <concepts>
 #include <string>
@@ -36,7 +37,18 @@ struct OptionalDType {
   }
 };
 
-enum class AttrKind : uint8_t { kBool, kInt, kFloat, kString, kAxes, kShape, kDim, kDType, kInts, kScalar };
+enum class AttrKind : uint8_t {
+  kBool,
+  kInt,
+  kFloat,
+  kString,
+  kAxes,
+  kShape,
+  kDim,
+  kDType,
+  kInts,
+  kScalar
+};
 
 struct AttrType {
   AttrKind kind;
@@ -48,17 +60,28 @@ struct AttrType {
 
 template <class T>
 consteval AttrKind attr_kind() {
-  if constexpr (std::same_as<T, bool>) return AttrKind::kBool;
-  else if constexpr (std::same_as<T, int64_t>) return AttrKind::kInt;
-  else if constexpr (std::same_as<T, double>) return AttrKind::kFloat;
-  else if constexpr (std::same_as<T, std::string>) return AttrKind::kString;
-  else if constexpr (std::same_as<T, Axes>) return AttrKind::kAxes;
-  else if constexpr (std::same_as<T, Shape>) return AttrKind::kShape;
-  else if constexpr (std::same_as<T, Dim>) return AttrKind::kDim;
-  else if constexpr (std::same_as<T, OptionalDType>) return AttrKind::kDType;
-  else if constexpr (std::same_as<T, Ints>) return AttrKind::kInts;
-  else if constexpr (std::same_as<T, Scalar>) return AttrKind::kScalar;
-  else static_assert(!sizeof(T*), "not one of the attribute types");
+  if constexpr (std::same_as<T, bool>)
+    return AttrKind::kBool;
+  else if constexpr (std::same_as<T, int64_t>)
+    return AttrKind::kInt;
+  else if constexpr (std::same_as<T, double>)
+    return AttrKind::kFloat;
+  else if constexpr (std::same_as<T, std::string>)
+    return AttrKind::kString;
+  else if constexpr (std::same_as<T, Axes>)
+    return AttrKind::kAxes;
+  else if constexpr (std::same_as<T, Shape>)
+    return AttrKind::kShape;
+  else if constexpr (std::same_as<T, Dim>)
+    return AttrKind::kDim;
+  else if constexpr (std::same_as<T, OptionalDType>)
+    return AttrKind::kDType;
+  else if constexpr (std::same_as<T, Ints>)
+    return AttrKind::kInts;
+  else if constexpr (std::same_as<T, Scalar>)
+    return AttrKind::kScalar;
+  else
+    static_assert(!sizeof(T*), "not one of the attribute types");
 }
 FB_API const AttrType& attr_type(AttrKind kind);
 

@@ -35,21 +35,26 @@ Devices& table() {
 }
 }  // namespace
 
-std::span<Backend* const> devices() { return {table().list.data(), table().count.load(std::memory_order_acquire)}; }
+std::span<Backend* const> devices() {
+  return {table().list.data(), table().count.load(std::memory_order_acquire)};
+}
 int add_device(std::unique_ptr<Backend> backend) {
   Devices& d = table();
   std::lock_guard lock(d.mutex);
   const size_t n = d.count.load();
   for (size_t i = 0; i < n; ++i)
-    if (d.list[i]->name() == backend->name()) fail(ErrorKind::kDevice, "there is already a device `", backend->name(), "`.");
-  if (n == d.list.size()) fail(ErrorKind::kDevice, "at most ", d.list.size(), " devices can be added.");
+    if (d.list[i]->name() == backend->name())
+      fail(ErrorKind::kDevice, "there is already a device `", backend->name(), "`.");
+  if (n == d.list.size())
+    fail(ErrorKind::kDevice, "at most ", d.list.size(), " devices can be added.");
   d.list[n] = backend.release();  // devices live as long as the process
   d.count.store(n + 1, std::memory_order_release);
   return int(n);
 }
 Backend& device(int index) {
   auto list = devices();
-  if (size_t(index) >= list.size()) fail(ErrorKind::kDevice, "there is no device number ", index, ".");
+  if (size_t(index) >= list.size())
+    fail(ErrorKind::kDevice, "there is no device number ", index, ".");
   return *list[size_t(index)];
 }
 int parse_device(std::string_view name) {
@@ -64,12 +69,15 @@ int parse_device(std::string_view name) {
 
 void load_plugin(const std::string& path) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library) fail(ErrorKind::kDevice, "the plugin ", path, " cannot be opened: ", std::string_view(dlerror()), ".");
+  if (!library)
+    fail(ErrorKind::kDevice, "the plugin ", path,
+         " cannot be opened: ", std::string_view(dlerror()), ".");
   using Entry = const char* (*)(int);
   auto entry = reinterpret_cast<Entry>(dlsym(library, "flowbook_plugin"));
   const char* problem = entry ? entry(kPluginAbi) : "it has no entry point flowbook_plugin";
   if (problem) {
-    std::string text = cat("the plugin ", path, " cannot be used: ", std::string_view(problem), ". Install the version made for this flowbook.");
+    std::string text = cat("the plugin ", path, " cannot be used: ", std::string_view(problem),
+                           ". Install the version made for this flowbook.");
     dlclose(library);
     throw Error(ErrorKind::kDevice, std::move(text));
   }

@@ -1,5 +1,5 @@
-// What a device is: memory, and kernels that fill buffers. A kernel never allocates outputs, infers, promotes
-// or knows about graphs.
+// What a device is: memory, and kernels that fill buffers. A kernel never allocates outputs,
+// infers, promotes or knows about graphs.
 #pragma once
 #include <span>
 
@@ -32,9 +32,11 @@ using Kernel = void (*)(const KernelArgs&);
 
 struct KernelEntry {
   Kernel run = nullptr;
-  DTypeSet dtypes = 0;      // of the deciding argument: the first kValue input, else input 0, else output 0
-  bool strided = false;     // takes strided inputs; otherwise apply() hands it dense copies
-  // The input over whose memory output `o` may be written (same shape and dtype), or -1. Null: none.
+  DTypeSet dtypes =
+      0;  // of the deciding argument: the first kValue input, else input 0, else output 0
+  bool strided = false;  // takes strided inputs; otherwise apply() hands it dense copies
+  // The input over whose memory output `o` may be written (same shape and dtype), or -1. Null:
+  // none.
   int (*in_place)(const void* attrs, int inputs, int o) = nullptr;
   // Bytes of scratch memory; null for none.
   int64_t (*workspace)(const OpDef&, const void* attrs, std::span<const Array> in) = nullptr;
@@ -48,7 +50,8 @@ class FB_API Backend {
   virtual Ref<Buffer> allocate(int64_t bytes, BufferKind kind) = 0;
   virtual void copy_from_host(void* to, const void* from, int64_t bytes) = 0;
   virtual void copy_to_host(void* to, const void* from, int64_t bytes) = 0;
-  // A kernel for a group of elementwise ops; null if this backend cannot fuse it. `ops` of the spec have kernels here.
+  // A kernel for a group of elementwise ops; null if this backend cannot fuse it. `ops` of the spec
+  // have kernels here.
   virtual std::unique_ptr<FusedKernel> fuse(const FusedSpec& spec);
 
   // Registers a kernel under an op's name; the op must exist.
@@ -66,10 +69,12 @@ class FB_API Backend {
 FB_API std::span<Backend* const> devices();
 FB_API int add_device(std::unique_ptr<Backend> backend);
 FB_API Backend& device(int index);
-FB_API int parse_device(std::string_view name);  // "cpu", "null"; DeviceError lists the ones there are
+FB_API int parse_device(
+    std::string_view name);  // "cpu", "null"; DeviceError lists the ones there are
 
-// Opens a backend plugin: a shared library exporting `extern "C" const char* flowbook_plugin(int abi)` that registers
-// its device(s) and returns null, or a message. DeviceError with the reason if that fails.
+// Opens a backend plugin: a shared library exporting `extern "C" const char* flowbook_plugin(int
+// abi)` that registers its device(s) and returns null, or a message. DeviceError with the reason if
+// that fails.
 inline constexpr int kPluginAbi = 1;
 FB_API void load_plugin(const std::string& path);
 

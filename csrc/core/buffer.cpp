@@ -1,5 +1,5 @@
-// The caching allocator: size classes, four per power of two; a per-thread list of small blocks in front of
-// shared lists of large ones. Statistics gather per thread and are added up every 64 KiB.
+// The caching allocator: size classes, four per power of two; a per-thread list of small blocks in
+// front of shared lists of large ones. Statistics gather per thread and are added up every 64 KiB.
 #include "core/buffer.h"
 
 #include <sys/mman.h>
@@ -41,7 +41,7 @@ struct Block {
 };
 // One small trivial struct with the initial-exec model: access is one instruction, no guard.
 struct ThreadState {
-  Block* blocks[kSmallBuckets];   // raw blocks: tensor headers and small data
+  Block* blocks[kSmallBuckets];  // raw blocks: tensor headers and small data
   uint16_t count[kSmallBuckets];
   Buffer* headers;
   uint32_t cell;
@@ -75,7 +75,8 @@ struct ThreadExit {
     for (auto*& list : tls.blocks)
       while (Block* b = list) list = b->next, std::free(b);
     while (Buffer* b = tls.headers) tls.headers = b->next, std::free(b);
-    std::fill(std::begin(tls.count), std::end(tls.count), uint16_t(kept(0)));  // later frees go to the system
+    std::fill(std::begin(tls.count), std::end(tls.count),
+              uint16_t(kept(0)));  // later frees go to the system
   }
 };
 [[gnu::noinline, gnu::cold]] void register_thread() {
@@ -87,14 +88,17 @@ struct ThreadExit {
 void* system_allocate(int64_t bytes) {
   constexpr int64_t kHugePage = 2 << 20;
   if (bytes < kHugePage) return std::aligned_alloc(64, size_t(bytes));
-  void* p = std::aligned_alloc(size_t(kHugePage), size_t((bytes + kHugePage - 1) / kHugePage * kHugePage));
+  void* p = std::aligned_alloc(size_t(kHugePage),
+                               size_t((bytes + kHugePage - 1) / kHugePage * kHugePage));
   if (p) madvise(p, size_t(bytes), MADV_HUGEPAGE);  // 8x cheaper to touch for the first time
   return p;
 }
 [[noreturn, gnu::cold]] void out_of_memory(int64_t bytes, bool limited) {
   const MemoryStats m = memory_stats();
-  fail(ErrorKind::kOutOfMemory, bytes, " bytes were asked for; ", m.live, " are in use", m.reserved > m.live ? cat(", ", m.reserved - m.live, " cached") : std::string(),
-       limited ? cat(" and the limit is ", memory_limit(), ". Free tensors or raise the limit with fb.memory.set_limit().")
+  fail(ErrorKind::kOutOfMemory, bytes, " bytes were asked for; ", m.live, " are in use",
+       m.reserved > m.live ? cat(", ", m.reserved - m.live, " cached") : std::string(),
+       limited ? cat(" and the limit is ", memory_limit(),
+                     ". Free tensors or raise the limit with fb.memory.set_limit().")
                : std::string(" and the system has no more. Free tensors, or use smaller batches."));
 }
 
@@ -118,8 +122,11 @@ void* take_large(int bucket) {
 void give_large(void* p, int bucket) {
   Shared& s = shared();
   const int64_t bytes = bucket_bytes(bucket);
-  // Keep at most as much as is in use, plus 64 MiB: a loop's working set stays, a past peak does not.
-  if (s.cached_bytes.load(std::memory_order_relaxed) + bytes > std::max(s.live.load(std::memory_order_relaxed), s.peak.load(std::memory_order_relaxed) / 2) + (int64_t(64) << 20)) {
+  // Keep at most as much as is in use, plus 64 MiB: a loop's working set stays, a past peak does
+  // not.
+  if (s.cached_bytes.load(std::memory_order_relaxed) + bytes >
+      std::max(s.live.load(std::memory_order_relaxed), s.peak.load(std::memory_order_relaxed) / 2) +
+          (int64_t(64) << 20)) {
     std::free(p);
     return;
   }
@@ -131,14 +138,16 @@ void give_large(void* p, int bucket) {
   s.cached_bytes.fetch_add(bytes, std::memory_order_relaxed);
 }
 
-constexpr int64_t kFlush = 64 << 10;  // how far a thread's counters may run ahead of the shared ones
+constexpr int64_t kFlush =
+    64 << 10;  // how far a thread's counters may run ahead of the shared ones
 
 [[gnu::noinline]] void flush_counters() {
   Shared& s = shared();
   const int64_t live = s.live.fetch_add(tls.delta, std::memory_order_relaxed) + tls.delta;
   s.allocations.fetch_add(tls.allocations, std::memory_order_relaxed);
   for (int i = 0; i < kBufferKinds; ++i)
-    if (tls.kinds[i]) s.by_kind[i].fetch_add(tls.kinds[i], std::memory_order_relaxed), tls.kinds[i] = 0;
+    if (tls.kinds[i])
+      s.by_kind[i].fetch_add(tls.kinds[i], std::memory_order_relaxed), tls.kinds[i] = 0;
   tls.delta = tls.allocations = 0;
   int64_t peak = s.peak.load(std::memory_order_relaxed);
   while (live > peak && !s.peak.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
@@ -149,7 +158,8 @@ inline void count(Buffer* b, int64_t sign) {
   tls.delta += bytes;
   tls.kinds[int(b->kind)] += bytes;
   tls.allocations += sign > 0;
-  if (tls.delta >= kFlush || tls.delta <= -kFlush || b->bytes >= kTrackedBytes) [[unlikely]] flush_counters();
+  if (tls.delta >= kFlush || tls.delta <= -kFlush || b->bytes >= kTrackedBytes) [[unlikely]]
+    flush_counters();
 }
 [[gnu::noinline]] void track(Buffer* b) {
   Shared& s = shared();
@@ -210,7 +220,8 @@ Ref<Buffer> allocate(int64_t bytes, BufferKind kind) {
   if (bytes > (int64_t(1) << 46)) out_of_memory(bytes, false);
   if (bytes >= kTrackedBytes) [[unlikely]] {
     const int64_t limit = memory_limit();
-    if (limit && shared().live.load(std::memory_order_relaxed) + bytes > limit) out_of_memory(bytes, true);
+    if (limit && shared().live.load(std::memory_order_relaxed) + bytes > limit)
+      out_of_memory(bytes, true);
   }
   Buffer* b = new_header();
   const int bucket = bucket_of(bytes);
@@ -262,7 +273,8 @@ MemoryStats memory_stats(int) {
   m.peak = s.peak.load(std::memory_order_relaxed);
   m.reserved = m.live + s.cached_bytes.load(std::memory_order_relaxed);
   m.allocations = s.allocations.load(std::memory_order_relaxed);
-  for (int i = 0; i < kBufferKinds; ++i) m.by_kind[i] = s.by_kind[i].load(std::memory_order_relaxed);
+  for (int i = 0; i < kBufferKinds; ++i)
+    m.by_kind[i] = s.by_kind[i].load(std::memory_order_relaxed);
   return m;
 }
 void reset_peak_memory(int) {

@@ -1,5 +1,6 @@
 // Buffers: reference-counted device memory from a caching allocator that also keeps the books.
-// Live, peak and reserved bytes per device and per kind; a buffer remembers the cell it was born in.
+// Live, peak and reserved bytes per device and per kind; a buffer remembers the cell it was born
+// in.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -10,8 +11,8 @@
 
 namespace flowbook {
 
-// Thread-safe intrusive pointer. A sole owner drops its reference without a locked instruction: nobody else
-// can raise a count of one.
+// Thread-safe intrusive pointer. A sole owner drops its reference without a locked instruction:
+// nobody else can raise a count of one.
 template <class T>
 class Ref {
  public:
@@ -43,25 +44,32 @@ class Ref {
 
 // What a buffer is used for, for the memory views.
 enum class BufferKind : uint8_t {
-  kTensor, kParameter, kGradient, kOptimizer, kActivation, kWorkspace, kExternal,
+  kTensor,
+  kParameter,
+  kGradient,
+  kOptimizer,
+  kActivation,
+  kWorkspace,
+  kExternal,
 };
 inline constexpr int kBufferKinds = 7;
 
 struct Buffer {
   std::atomic<uint32_t> refs{1};
-  uint32_t bucket = 0;    // size class; kUnpooled for external memory
-  void* data = nullptr;   // 64-byte aligned when we allocated it
-  int64_t bytes = 0;      // as asked for
-  Buffer* next = nullptr; // in a free list
+  uint32_t bucket = 0;                       // size class; kUnpooled for external memory
+  void* data = nullptr;                      // 64-byte aligned when we allocated it
+  int64_t bytes = 0;                         // as asked for
+  Buffer* next = nullptr;                    // in a free list
   void (*release)(void* context) = nullptr;  // external memory: called once at the end
   void* context = nullptr;
   uint8_t device = 0;
   BufferKind kind = BufferKind::kTensor;
-  uint32_t cell = 0;      // current_cell() at birth; 0: none
-  uint64_t id = 0;        // serial number; large blocks only (see kTrackedBytes)
+  uint32_t cell = 0;  // current_cell() at birth; 0: none
+  uint64_t id = 0;    // serial number; large blocks only (see kTrackedBytes)
 };
 
-// CPU memory. OutOfMemoryError when the system has none, after the caches were freed. `bytes` may be 0.
+// CPU memory. OutOfMemoryError when the system has none, after the caches were freed. `bytes` may
+// be 0.
 FB_API Ref<Buffer> allocate(int64_t bytes, BufferKind kind = BufferKind::kTensor);
 // Foreign memory kept alive until release(context) is called (a NumPy array, a DLPack capsule).
 FB_API Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context);

@@ -25,7 +25,8 @@ int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count
 }
 }  // namespace
 
-CancelScope::CancelScope(CancelToken* token, bool polls) : outer_(state.token), outer_polls_(state.polls) {
+CancelScope::CancelScope(CancelToken* token, bool polls)
+    : outer_(state.token), outer_polls_(state.polls) {
   state.token = token;
   state.polls = token && polls && token->poll;
   if (state.polls && !outer_) state.next_poll = now() + kPollNanoseconds;
@@ -37,7 +38,8 @@ CancelScope::~CancelScope() {
 CancelToken* current_cancel_token() { return state.token; }
 void check_cancelled() {
   CancelToken* token = state.token;
-  if (!token) [[likely]] return;
+  if (!token) [[likely]]
+    return;
   if (state.polls) poll(*token);
   if (token->cancelled.load(std::memory_order_relaxed)) [[unlikely]]
     fail(ErrorKind::kCancelled, "the run was interrupted. Its results were discarded.");

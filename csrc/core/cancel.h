@@ -1,5 +1,5 @@
-// Cancellation: a token that whoever wants a run to stop may set (a signal handler, a stop button). The executor
-// looks at it between steps, the thread pool before each chunk.
+// Cancellation: a token that whoever wants a run to stop may set (a signal handler, a stop button).
+// The executor looks at it between steps, the thread pool before each chunk.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -10,14 +10,14 @@ namespace flowbook {
 
 struct CancelToken {
   std::atomic<bool> cancelled{false};
-  // Asked every kPollNanoseconds by the thread that runs, between steps and chunks: true cancels. The Python binding
-  // looks for signals here.
+  // Asked every kPollNanoseconds by the thread that runs, between steps and chunks: true cancels.
+  // The Python binding looks for signals here.
   bool (*poll)() = nullptr;
 };
 inline constexpr int64_t kPollNanoseconds = 5'000'000;
 
-// Makes `token` the current one of this thread; a pool worker that takes part in its loops passes `polls` = false.
-// Null shields what must not be cancelled.
+// Makes `token` the current one of this thread; a pool worker that takes part in its loops passes
+// `polls` = false. Null shields what must not be cancelled.
 class FB_API CancelScope {
  public:
   explicit CancelScope(CancelToken* token, bool polls = true);

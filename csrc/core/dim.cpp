@@ -1,5 +1,5 @@
-// Dims as interned polynomials: a sum of terms, each an integer times a product of atoms (symbols or floor
-// divisions). The canonical form is sorted, so equal polynomials are the same table entry.
+// Dims as interned polynomials: a sum of terms, each an integer times a product of atoms (symbols
+// or floor divisions). The canonical form is sorted, so equal polynomials are the same table entry.
 #include "core/dim.h"
 
 #include <algorithm>
@@ -14,14 +14,14 @@
 namespace flowbook {
 
 namespace {
-using Atoms = std::vector<int32_t>;         // sorted indices into the table of atoms, with repetition
-using Poly = std::map<Atoms, int64_t>;      // no zero coefficients
+using Atoms = std::vector<int32_t>;     // sorted indices into the table of atoms, with repetition
+using Poly = std::map<Atoms, int64_t>;  // no zero coefficients
 }  // namespace
 
 struct DimTable {
   struct Atom {
-    std::string name;     // a symbol; empty for a floor division
-    Dim a = 0, b = 0;     // a // b
+    std::string name;  // a symbol; empty for a floor division
+    Dim a = 0, b = 0;  // a // b
   };
   DimTable() {
     hold_over_fork(mutex, 1);
@@ -53,7 +53,8 @@ struct DimTable {
     std::erase_if(p, [](auto& t) { return t.second == 0; });
     if (p.empty()) return 0;
     if (p.size() == 1 && p.begin()->first.empty()) {
-      if (p.begin()->second < 0) shape_error("a size came out as ", p.begin()->second, ". Sizes must not be negative.");
+      if (p.begin()->second < 0)
+        shape_error("a size came out as ", p.begin()->second, ". Sizes must not be negative.");
       return p.begin()->second;
     }
     auto [it, fresh] = poly_index.try_emplace(p, -1 - int64_t(polys.size()));
@@ -65,12 +66,14 @@ struct DimTable {
 namespace {
 int64_t checked_mul(int64_t a, int64_t b) {
   int64_t r;
-  if (__builtin_mul_overflow(a, b, &r)) shape_error("a size of ", a, " * ", b, " elements is more than 2^63. Use smaller sizes.");
+  if (__builtin_mul_overflow(a, b, &r))
+    shape_error("a size of ", a, " * ", b, " elements is more than 2^63. Use smaller sizes.");
   return r;
 }
 int64_t checked_add(int64_t a, int64_t b) {
   int64_t r;
-  if (__builtin_add_overflow(a, b, &r)) shape_error("a size of ", a, " + ", b, " elements is more than 2^63. Use smaller sizes.");
+  if (__builtin_add_overflow(a, b, &r))
+    shape_error("a size of ", a, " + ", b, " elements is more than 2^63. Use smaller sizes.");
   return r;
 }
 Poly multiply(const Poly& a, const Poly& b) {
@@ -105,7 +108,8 @@ Dim operator+(Dim a, Dim b) {
 }
 Dim operator-(Dim a, Dim b) {
   if (a.known() && b.known()) {
-    if (a.raw() < b.raw()) shape_error("a size came out as ", a.raw() - b.raw(), ". Sizes must not be negative.");
+    if (a.raw() < b.raw())
+      shape_error("a size came out as ", a.raw() - b.raw(), ". Sizes must not be negative.");
     return a.raw() - b.raw();
   }
   return add_scaled(a, b, -1);
@@ -130,9 +134,11 @@ Dim floor_div(Dim a, Dim b) {
     bool exact = true;
     for (auto& [atoms, m] : p) {
       Atoms rest;
-      exact = exact && m % n == 0 && std::includes(atoms.begin(), atoms.end(), divisor.begin(), divisor.end());
+      exact = exact && m % n == 0 &&
+              std::includes(atoms.begin(), atoms.end(), divisor.begin(), divisor.end());
       if (!exact) break;
-      std::set_difference(atoms.begin(), atoms.end(), divisor.begin(), divisor.end(), std::back_inserter(rest));
+      std::set_difference(atoms.begin(), atoms.end(), divisor.begin(), divisor.end(),
+                          std::back_inserter(rest));
       r[std::move(rest)] = m / n;
     }
     if (exact) return t.dim(std::move(r));
@@ -149,7 +155,8 @@ Dim substitute(Dim d, std::span<const DimBinding> values) {
     p = t.poly(d);
   }
   Dim sum = 0;
-  int64_t constant = 0;  // negative constants are added last, when the rest is known to be large enough
+  int64_t constant =
+      0;  // negative constants are added last, when the rest is known to be large enough
   for (auto& [atoms, n] : p) {
     if (atoms.empty()) {
       constant = n;
@@ -182,7 +189,8 @@ Dim substitute(Dim d, std::span<const DimBinding> values) {
 }
 
 void Dim::unknown() const {
-  fail(ErrorKind::kGraph, "the size `", str(), "` is not known before the run. Use sizes taken from the shape, or feed a tensor.");
+  fail(ErrorKind::kGraph, "the size `", str(),
+       "` is not known before the run. Use sizes taken from the shape, or feed a tensor.");
 }
 
 std::string Dim::str() const {
@@ -195,8 +203,10 @@ std::string Dim::str() const {
   }
   std::string s;
   auto add = [&](const Atoms& atoms, int64_t n) {
-    if (!s.empty()) s += n < 0 ? " - " : " + ";
-    else if (n < 0) s += '-';
+    if (!s.empty())
+      s += n < 0 ? " - " : " + ";
+    else if (n < 0)
+      s += '-';
     bool first = true;
     for (int32_t i : atoms) {
       DimTable::Atom atom;
@@ -210,8 +220,10 @@ std::string Dim::str() const {
       s += atom.name.empty() ? "(" + atom.a.str() + " // " + atom.b.str() + ")" : atom.name;
     }
     const int64_t m = n < 0 ? -n : n;
-    if (atoms.empty()) s += std::to_string(m);
-    else if (m != 1) s += "*" + std::to_string(m);
+    if (atoms.empty())
+      s += std::to_string(m);
+    else if (m != 1)
+      s += "*" + std::to_string(m);
   };
   for (auto& [atoms, n] : p)
     if (!atoms.empty()) add(atoms, n);

@@ -16,7 +16,8 @@ class FB_API Dim {
 
   constexpr bool known() const { return raw_ >= 0; }
   int64_t value() const {  // GraphError when symbolic
-    if (!known()) [[unlikely]] unknown();
+    if (!known()) [[unlikely]]
+      unknown();
     return raw_;
   }
   std::string str() const;
@@ -24,7 +25,8 @@ class FB_API Dim {
 
   friend constexpr bool operator==(Dim, Dim) = default;
   friend FB_API Dim operator+(Dim a, Dim b);
-  friend FB_API Dim operator-(Dim a, Dim b);  // ShapeError if both are known and the result is negative
+  friend FB_API Dim operator-(Dim a,
+                              Dim b);  // ShapeError if both are known and the result is negative
   friend FB_API Dim operator*(Dim a, Dim b);
   friend FB_API Dim floor_div(Dim a, Dim b);
 

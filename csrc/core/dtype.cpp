@@ -6,11 +6,11 @@
 namespace flowbook {
 
 namespace {
-constexpr const char* kShort[kDTypes] = {"bool", "i8",  "i16", "i32",  "i64", "u8",  "u16", "u32",
+constexpr const char* kShort[kDTypes] = {"bool", "i8",  "i16",  "i32", "i64", "u8",  "u16", "u32",
                                          "u64",  "f16", "bf16", "f32", "f64", "c64", "c128"};
-constexpr const char* kLong[kDTypes] = {"bool",   "int8",    "int16",    "int32",   "int64",
-                                        "uint8",  "uint16",  "uint32",   "uint64",  "float16",
-                                        "bfloat16", "float32", "float64", "complex64", "complex128"};
+constexpr const char* kLong[kDTypes] = {
+    "bool",   "int8",    "int16",    "int32",   "int64",   "uint8",     "uint16",    "uint32",
+    "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
 
 // Kinds in ascending order: a weak operand of a higher kind lifts the other to that kind's default.
 enum Category { kBoolCategory, kIntCategory, kFloatCategory, kComplexCategory };
@@ -31,7 +31,8 @@ DType promote_strong(DType a, DType b) {
     if (sa == sb) return size_of(a) > size_of(b) ? a : b;
     const DType s = sa ? a : b, u = sa ? b : a;
     if (size_of(u) == 8)
-      dtype_error("there is no integer type that holds both ", name_of(s), " and uint64. Cast one of them with astype().");
+      dtype_error("there is no integer type that holds both ", name_of(s),
+                  " and uint64. Cast one of them with astype().");
     constexpr DType wider[] = {DType::i16, DType::i32, DType::i64};  // for u8, u16, u32
     const DType w = wider[size_of(u) == 1 ? 0 : size_of(u) == 2 ? 1 : 2];
     return size_of(s) > size_of(u) ? s : w;
@@ -89,8 +90,9 @@ uint16_t float_to_half(float v) {
   const uint32_t bits = __builtin_bit_cast(uint32_t, v);
   const uint16_t sign = uint16_t(bits >> 16 & 0x8000);
   const uint32_t a = bits & 0x7FFFFFFF;
-  if (a > 0x7F800000) return uint16_t(sign | 0x7E00 | (a >> 13 & 0x3FF));  // NaN keeps its payload's top
-  if (a >= 0x477FF000) return uint16_t(sign | 0x7C00);                    // rounds to infinity
+  if (a > 0x7F800000)
+    return uint16_t(sign | 0x7E00 | (a >> 13 & 0x3FF));  // NaN keeps its payload's top
+  if (a >= 0x477FF000) return uint16_t(sign | 0x7C00);   // rounds to infinity
   if (a < 0x38800000) {  // subnormal or zero: let the float adder round at 2^-24
     const float m = __builtin_bit_cast(float, a) + 0.5f;
     return uint16_t(sign | (__builtin_bit_cast(uint32_t, m) - 0x3F000000u));

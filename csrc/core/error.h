@@ -1,6 +1,6 @@
-// The one exception type of the library. It carries a kind instead of a subclass, so that catching never
-// depends on the identity of type information across shared libraries; the binding maps kinds to Python
-// classes. Text: "<op>: <what, with actual specs and names>. <what would be right>."
+// The one exception type of the library. It carries a kind instead of a subclass, so that catching
+// never depends on the identity of type information across shared libraries; the binding maps kinds
+// to Python classes. Text: "<op>: <what, with actual specs and names>. <what would be right>."
 #pragma once
 #include <exception>
 #include <string>
@@ -35,8 +35,8 @@ class FB_API Error : public std::exception {
 
   ErrorKind kind;
   std::string text;
-  std::string op;         // name of the op in whose apply() it was thrown; empty otherwise
-  bool located = false;   // the text already names the op
+  std::string op;        // name of the op in whose apply() it was thrown; empty otherwise
+  bool located = false;  // the text already names the op
 };
 
 template <class... A>

@@ -11,33 +11,36 @@
 namespace flowbook {
 
 namespace {
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 }  // namespace
 
-// What one run needs: memory, and the arguments of every step with their pointers resolved. Pointers into the arena
-// and to constants never change; the others are written anew for each run.
+// What one run needs: memory, and the arguments of every step with their pointers resolved.
+// Pointers into the arena and to constants never change; the others are written anew for each run.
 struct Executable::State {
   Ref<Buffer> arena, workspace;
-  std::vector<char*> address;             // by root
+  std::vector<char*> address;  // by root
   struct Arguments {
-    std::vector<Array> in, out;           // kernels
-    std::vector<void*> fin, fout;         // fused groups
+    std::vector<Array> in, out;    // kernels
+    std::vector<void*> fin, fout;  // fused groups
   };
-  std::vector<Arguments> arguments;       // by step
+  std::vector<Arguments> arguments;  // by step
   struct Patch {
     void** where;
     int32_t root;
     int64_t offset;
   };
-  std::vector<Patch> patches;             // pointers that change from run to run
+  std::vector<Patch> patches;  // pointers that change from run to run
   std::vector<Tensor> feeds, variables, fresh, swaps;
   Tensor key;
   GeneratorState key_state;
 };
 
 std::shared_ptr<Executable> Executable::compile(const Graph& graph, std::span<const int32_t> feeds,
-                                                std::span<const Spec> specs, std::span<const int32_t> fetches,
-                                                bool effects, const CompileOptions& options) {
+                                                std::span<const Spec> specs,
+                                                std::span<const int32_t> fetches, bool effects,
+                                                const CompileOptions& options) {
   const double start = seconds();
   std::shared_ptr<Executable> e(new Executable);
   Recorder eager(nullptr);  // compiling inside a recording must not add to it
@@ -68,13 +71,15 @@ std::unique_ptr<Executable::State> Executable::take_state() {
   for (size_t v = 0; v < places_.size(); ++v) {
     const Place& p = places_[v];
     if (p.kind == Place::kArena) s->address[v] = static_cast<char*>(s->arena->data) + p.at;
-    if (p.kind == Place::kConstant) s->address[v] = static_cast<char*>(view_of(constants_[size_t(p.at)]).data());
+    if (p.kind == Place::kConstant)
+      s->address[v] = static_cast<char*>(view_of(constants_[size_t(p.at)]).data());
   }
   s->arguments.resize(steps_.size());
   auto patch = [&](void*& where, int32_t root, int64_t offset) {
     where = s->address[size_t(root)] + offset;
     const auto kind = places_[size_t(root)].kind;
-    if (kind != Place::kArena && kind != Place::kConstant) s->patches.push_back({&where, root, offset});
+    if (kind != Place::kArena && kind != Place::kConstant)
+      s->patches.push_back({&where, root, offset});
   };
   for (size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];
@@ -82,17 +87,23 @@ std::unique_ptr<Executable::State> Executable::take_state() {
     if (step.fused) {
       a.fin.resize(step.in.size());
       a.fout.resize(step.out.size());
-      for (size_t k = 0; k < step.in.size(); ++k) patch(a.fin[k], step.in[k].value, step.in[k].offset);
+      for (size_t k = 0; k < step.in.size(); ++k)
+        patch(a.fin[k], step.in[k].value, step.in[k].offset);
       for (size_t k = 0; k < step.out.size(); ++k) patch(a.fout[k], step.out[k], 0);
       continue;
     }
-    for (const Step::Operand& o : step.in) a.in.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
+    for (const Step::Operand& o : step.in)
+      a.in.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
     for (int32_t v : step.out) {
       const Place& p = places_[size_t(v)];
-      const Spec& spec = p.kind == Place::kFresh ? fresh_[size_t(p.at)] : lowered_.graph->values.size() > size_t(v) ? lowered_.graph->values[size_t(v)].spec : step.in[0].spec;
+      const Spec& spec = p.kind == Place::kFresh ? fresh_[size_t(p.at)]
+                         : lowered_.graph->values.size() > size_t(v)
+                             ? lowered_.graph->values[size_t(v)].spec
+                             : step.in[0].spec;
       a.out.push_back({nullptr, &spec, nullptr});
     }
-    for (size_t k = 0; k < step.in.size(); ++k) patch(a.in[k].data, step.in[k].value, step.in[k].offset);
+    for (size_t k = 0; k < step.in.size(); ++k)
+      patch(a.in[k].data, step.in[k].value, step.in[k].offset);
     for (size_t k = 0; k < step.out.size(); ++k) patch(a.out[k].data, step.out[k], 0);
   }
   return s;
@@ -107,7 +118,8 @@ void Executable::run_step(State& s, size_t i) const {
   State::Arguments& a = s.arguments[i];
   if (step.fused) return step.fused->run(a.fin.data(), a.fout.data());
   try {
-    step.entry->run({*step.op, step.attrs.get(), a.in, a.out, s.workspace ? s.workspace->data : nullptr});
+    step.entry->run(
+        {*step.op, step.attrs.get(), a.in, a.out, s.workspace ? s.workspace->data : nullptr});
   } catch (Error& e) {
     if (!e.located && e.kind != ErrorKind::kCancelled) {
       e.text = cat(step.op->name, ": ", e.text);
@@ -122,15 +134,18 @@ void Executable::run_step(State& s, size_t i) const {
   }
 }
 
-// The last segment. Nothing here can fail or be cancelled: all memory is there, all checks are done.
+// The last segment. Nothing here can fail or be cancelled: all memory is there, all checks are
+// done.
 void Executable::commit(State& s, const RunOptions& options) {
   CancelScope shield(nullptr);
   std::vector<Variable*> order;
   for (Update& u : updates_) order.push_back(u.variable.get());
   std::sort(order.begin(), order.end());
   order.erase(std::unique(order.begin(), order.end()), order.end());
-  for (Variable* v : order) v->mutex().lock();  // in one order everywhere; readers wait for whole values
-  // In place where this run and the variable are the only holders; else into the fresh buffer, which is swapped in.
+  for (Variable* v : order)
+    v->mutex().lock();  // in one order everywhere; readers wait for whole values
+  // In place where this run and the variable are the only holders; else into the fresh buffer,
+  // which is swapped in.
   for (Update& u : updates_) {
     if (u.step < 0) continue;
     const Place& place = places_[size_t(u.value)];
@@ -185,7 +200,8 @@ Tensor Executable::result(const State& s, int32_t value) const {
 
 std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOptions& options) {
   if (feeds.size() != lowered_.feeds.size())
-    fail(ErrorKind::kFeed, "the plan takes ", lowered_.feeds.size(), " inputs, got ", feeds.size(), ".");
+    fail(ErrorKind::kFeed, "the plan takes ", lowered_.feeds.size(), " inputs, got ", feeds.size(),
+         ".");
   Recorder eager(nullptr);
   std::unique_ptr<State> state = take_state();
   State& s = *state;
@@ -263,8 +279,10 @@ std::string Executable::text() const {
     const Step& step = steps_[i];
     auto place = [&](int32_t root) {
       const Place& p = places_[size_t(root)];
-      constexpr const char* kinds[] = {"?", "arena", "feed", "constant", "variable", "key", "result"};
-      return cat("%", root, ":", kinds[p.kind], p.kind == Place::kKey ? std::string() : cat("+", p.at));
+      constexpr const char* kinds[] = {"?",        "arena", "feed",  "constant",
+                                       "variable", "key",   "result"};
+      return cat("%", root, ":", kinds[p.kind],
+                 p.kind == Place::kKey ? std::string() : cat("+", p.at));
     };
     if (i == first_commit_) s += "commit:\n";
     s += step.fused ? std::string("fused(") : cat(step.op->name, "(");

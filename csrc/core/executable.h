@@ -1,5 +1,6 @@
-// Executable: a graph planned for concrete specs on one device. Steps in order, every value at a known place of one
-// arena, the peak known before the run. Running it makes no decisions and, but for the results, allocates nothing.
+// Executable: a graph planned for concrete specs on one device. Steps in order, every value at a
+// known place of one arena, the peak known before the run. Running it makes no decisions and, but
+// for the results, allocates nothing.
 #pragma once
 #include <mutex>
 
@@ -26,58 +27,60 @@ struct Step {
   AttrBox attrs;
   const KernelEntry* entry = nullptr;
   std::unique_ptr<FusedKernel> fused;
-  std::vector<int32_t> nodes;   // of the lowered graph
+  std::vector<int32_t> nodes;  // of the lowered graph
   struct Operand {
-    int32_t value;              // whose memory: a root, never a view
+    int32_t value;  // whose memory: a root, never a view
     Spec spec;
-    int64_t offset = 0;         // bytes
+    int64_t offset = 0;  // bytes
     bool dense = true;
     int64_t strides[kMaxRank];
   };
   std::vector<Operand> in;
-  std::vector<int32_t> out;     // roots
+  std::vector<int32_t> out;  // roots
   int64_t workspace = 0;
-  bool commit = false;          // writes variables in place: part of the last, uncancellable segment
+  bool commit = false;  // writes variables in place: part of the last, uncancellable segment
 };
 
 class FB_API Executable {
  public:
   // See lower() for the arguments.
   static std::shared_ptr<Executable> compile(const Graph& graph, std::span<const int32_t> feeds,
-                                             std::span<const Spec> specs, std::span<const int32_t> fetches, bool effects,
+                                             std::span<const Spec> specs,
+                                             std::span<const int32_t> fetches, bool effects,
                                              const CompileOptions& options = {});
   ~Executable();
 
-  // Results in the order of the fetches. Strong guarantee: if it throws, no variable and no random state has changed.
+  // Results in the order of the fetches. Strong guarantee: if it throws, no variable and no random
+  // state has changed.
   std::vector<Tensor> run(std::span<const Tensor> feeds, const RunOptions& options = {});
 
-  int64_t peak_bytes() const;    // of one run: arena, workspace and results
+  int64_t peak_bytes() const;  // of one run: arena, workspace and results
   int64_t arena_bytes() const { return arena_bytes_; }
   const std::vector<Step>& steps() const { return steps_; }
   const Lowered& lowered() const { return lowered_; }
-  std::string text() const;      // the steps, one a line
+  std::string text() const;  // the steps, one a line
   double compile_seconds = 0;
 
  private:
   friend class Planner;
-  struct State;                  // the memory and resolved pointers of one run; kept for the next
-  struct Place {                 // where a root value lives
+  struct State;   // the memory and resolved pointers of one run; kept for the next
+  struct Place {  // where a root value lives
     enum Kind : uint8_t { kNone, kArena, kFeed, kConstant, kVariable, kKey, kFresh } kind = kNone;
-    int64_t at = 0;              // arena offset, or index into the list of its kind
+    int64_t at = 0;  // arena offset, or index into the list of its kind
     int64_t bytes = 0;
   };
-  struct View {                  // a value as a window on its root
+  struct View {  // a value as a window on its root
     int32_t root = -1;
     int64_t offset = 0;
     bool dense = true;
     int64_t strides[kMaxRank];
   };
-  struct Update {                // a variable that the run assigns
+  struct Update {  // a variable that the run assigns
     Ref<Variable> variable;
-    int32_t value = -1;          // root of the new value
-    int step = -1;               // commit step that writes it in place; -1: a swap of pointers
-    int output = -1;             // of that step
-    int source = -1;             // index of the variable among those read, if it is written in place
+    int32_t value = -1;  // root of the new value
+    int step = -1;       // commit step that writes it in place; -1: a swap of pointers
+    int output = -1;     // of that step
+    int source = -1;     // index of the variable among those read, if it is written in place
   };
   Executable() = default;
   std::unique_ptr<State> take_state();
@@ -88,17 +91,17 @@ class FB_API Executable {
 
   Lowered lowered_;
   std::vector<Step> steps_;
-  std::vector<Place> places_;    // by value
-  std::vector<View> views_;      // by value
+  std::vector<Place> places_;  // by value
+  std::vector<View> views_;    // by value
   std::vector<Tensor> constants_;
   std::vector<Ref<Variable>> variables_;
   std::vector<int32_t> variable_values_;
-  std::vector<Spec> fresh_;      // results, and new values of variables that are swapped in
+  std::vector<Spec> fresh_;  // results, and new values of variables that are swapped in
   std::vector<int32_t> fresh_values_;
   std::vector<Update> updates_;
-  std::vector<int32_t> key_;     // the key's value, if there is one
+  std::vector<int32_t> key_;  // the key's value, if there is one
   int64_t arena_bytes_ = 0, workspace_bytes_ = 0;
-  size_t first_commit_ = 0;      // index of the first commit step
+  size_t first_commit_ = 0;  // index of the first commit step
 
   std::mutex mutex_;
   std::vector<std::unique_ptr<State>> idle_;
@@ -112,8 +115,8 @@ class FB_API Program {
     std::shared_ptr<Executable> executable;
     std::string why;  // empty: an old plan; else why a new one was made
   };
-  Found plan(std::span<const int32_t> feeds, std::span<const Tensor> values, std::span<const int32_t> fetches, bool effects,
-             const CompileOptions& options = {});
+  Found plan(std::span<const int32_t> feeds, std::span<const Tensor> values,
+             std::span<const int32_t> fetches, bool effects, const CompileOptions& options = {});
   const std::shared_ptr<Graph>& graph() const { return graph_; }
   size_t plans() const;
 

@@ -1,5 +1,6 @@
-// Grouping: elementwise nodes of one shape whose results nobody else needs in between become one step. One walk in
-// node order. A group runs where its last member stands, so it may grow until an outsider reads one of its members.
+// Grouping: elementwise nodes of one shape whose results nobody else needs in between become one
+// step. One walk in node order. A group runs where its last member stands, so it may grow until an
+// outsider reads one of its members.
 #include <algorithm>
 #include <string_view>
 
@@ -8,14 +9,15 @@
 namespace flowbook {
 
 namespace {
-constexpr int kMaxOperands = 40;      // inputs and results; the instructions' registers are reused
+constexpr int kMaxOperands = 40;  // inputs and results; the instructions' registers are reused
 constexpr size_t kMaxMembers = 48;
-constexpr DTypeSet kFusedDTypes = kBoolean | set_of(DType::u8) | set_of(DType::i32) | set_of(DType::i64) |
-                                  set_of(DType::f32) | set_of(DType::f64);
+constexpr DTypeSet kFusedDTypes = kBoolean | set_of(DType::u8) | set_of(DType::i32) |
+                                  set_of(DType::i64) | set_of(DType::f32) | set_of(DType::f64);
 
 bool is_cast(const OpDef& op) { return std::string_view(op.name) == "cast"; }
 
-// How an operand with these strides runs against the row-major elements of `shape`; false: needs a copy.
+// How an operand with these strides runs against the row-major elements of `shape`; false: needs a
+// copy.
 bool classify(const Step::Operand& o, const Shape& shape, FusedInput& in) {
   in.dtype = o.spec.dtype;
   const int rank = shape.rank;
@@ -43,9 +45,12 @@ bool classify(const Step::Operand& o, const Shape& shape, FusedInput& in) {
     step *= size;
   }
   (void)dense;
-  if (repeat == 1) in.access = Access::kDense;
-  else if (zeros_front) in.access = Access::kPeriodic, in.period = step;
-  else in.access = Access::kColumn, in.period = repeat;
+  if (repeat == 1)
+    in.access = Access::kDense;
+  else if (zeros_front)
+    in.access = Access::kPeriodic, in.period = step;
+  else
+    in.access = Access::kColumn, in.period = repeat;
   return true;
 }
 }  // namespace
@@ -88,7 +93,8 @@ void Planner::group_nodes() {
   };
   for (size_t k = 0; k < g_.nodes.size(); ++k) {
     const Node& n = g_.nodes[k];
-    if (!n.op || e_.views_[size_t(n.output)].root != n.output) continue;  // sources, and views that cost nothing
+    if (!n.op || e_.views_[size_t(n.output)].root != n.output)
+      continue;  // sources, and views that cost nothing
     if (!fusable(n)) {
       close_readers(n, -1);
       continue;
@@ -98,13 +104,15 @@ void Planner::group_nodes() {
     std::vector<int> candidates;
     for (int32_t v : n.inputs) {
       const int i = e_.views_[size_t(v)].root == v ? find_group(v) : -1;
-      if (i >= 0 && groups_[size_t(i)].open && shape_of(i) == shape && std::find(candidates.begin(), candidates.end(), i) == candidates.end())
+      if (i >= 0 && groups_[size_t(i)].open && shape_of(i) == shape &&
+          std::find(candidates.begin(), candidates.end(), i) == candidates.end())
         candidates.push_back(i);
     }
     // Not if it also reads a member of such a group through a view.
     std::erase_if(candidates, [&](int i) {
       for (int32_t v : n.inputs)
-        if (e_.views_[size_t(v)].root != v && find_group(e_.views_[size_t(v)].root) == i) return true;
+        if (e_.views_[size_t(v)].root != v && find_group(e_.views_[size_t(v)].root) == i)
+          return true;
       return false;
     });
     int into = -1;
@@ -116,7 +124,9 @@ void Planner::group_nodes() {
         continue;
       }
       Group& target = groups_[size_t(into)];
-      if (target.nodes.size() + c.nodes.size() >= kMaxMembers || target.operands + c.operands + more > kMaxOperands) continue;
+      if (target.nodes.size() + c.nodes.size() >= kMaxMembers ||
+          target.operands + c.operands + more > kMaxOperands)
+        continue;
       target.nodes.insert(target.nodes.end(), c.nodes.begin(), c.nodes.end());
       std::sort(target.nodes.begin(), target.nodes.end());
       target.operands += c.operands;
@@ -140,7 +150,8 @@ void Planner::make_group_step(const Group& group) {
   Step step;
   std::unordered_map<int32_t, int> left;  // member value -> uses not yet seen inside
   std::unordered_map<int32_t, int> reg;   // value -> register
-  for (int32_t k : group.nodes) left[g_.nodes[size_t(k)].output] = uses_[size_t(g_.nodes[size_t(k)].output)];
+  for (int32_t k : group.nodes)
+    left[g_.nodes[size_t(k)].output] = uses_[size_t(g_.nodes[size_t(k)].output)];
   for (int32_t k : group.nodes)
     for (int32_t v : g_.nodes[size_t(k)].inputs) {
       if (auto it = left.find(v); it != left.end()) {
@@ -169,7 +180,8 @@ void Planner::make_group_step(const Group& group) {
     ins.dtype = g_.values[size_t(n.output)].spec.dtype;
     ins.compute = ins.dtype;
     for (size_t i = n.inputs.size(); i-- > 0;)
-      if (n.op->inputs[i].role == Role::kValue) ins.compute = g_.values[size_t(n.inputs[i])].spec.dtype;
+      if (n.op->inputs[i].role == Role::kValue)
+        ins.compute = g_.values[size_t(n.inputs[i])].spec.dtype;
     reg[n.output] = int(spec.inputs.size() + spec.instructions.size());
     spec.instructions.push_back(ins);
   }

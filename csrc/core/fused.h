@@ -1,5 +1,6 @@
-// Fused programs: a group of elementwise nodes of one shape, computed block by block in one pass over memory. The
-// compiler builds a FusedSpec; a backend turns it into a FusedKernel that computes the same bits as the single ops.
+// Fused programs: a group of elementwise nodes of one shape, computed block by block in one pass
+// over memory. The compiler builds a FusedSpec; a backend turns it into a FusedKernel that computes
+// the same bits as the single ops.
 #pragma once
 #include <memory>
 #include <vector>
@@ -21,9 +22,9 @@ struct FusedInput {
   int64_t period = 1;
 };
 struct FusedInstruction {
-  int row = -1;              // of the elementwise table; -1: a cast
+  int row = -1;  // of the elementwise table; -1: a cast
   int arity = 1;
-  int src[3] = {0, 0, 0};    // registers: inputs come first, then one per instruction
+  int src[3] = {0, 0, 0};         // registers: inputs come first, then one per instruction
   DType compute = kDefaultFloat;  // dtype of the value inputs
   DType dtype = kDefaultFloat;    // of the result
 };
@@ -37,7 +38,8 @@ struct FusedSpec {
 class FB_API FusedKernel {
  public:
   virtual ~FusedKernel();
-  // Pointers in the order of the spec. An output may be the memory of a dense input of the same element size.
+  // Pointers in the order of the spec. An output may be the memory of a dense input of the same
+  // element size.
   virtual void run(void* const* in, void* const* out) const = 0;
   virtual std::string text() const = 0;  // the instructions as executed, one a line
 };

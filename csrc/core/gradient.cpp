@@ -1,5 +1,5 @@
-// The gradient walk. Broadcasting is undone here and nowhere else; gradients are added up in the order of the
-// walk, so results are the same bits every time.
+// The gradient walk. Broadcasting is undone here and nowhere else; gradients are added up in the
+// order of the walk, so results are the same bits every time.
 #include "core/gradient.h"
 
 #include "core/apply.h"
@@ -19,7 +19,10 @@ class ForwardMark {
  public:
   ForwardMark(Graph& g, int32_t node) : program_(Recorder::program()) {
     if (program_ != &g) program_ = nullptr;
-    if (program_) before_ = std::exchange(program_->forward_node, g.nodes[size_t(node)].forward >= 0 ? g.nodes[size_t(node)].forward : node);
+    if (program_)
+      before_ =
+          std::exchange(program_->forward_node,
+                        g.nodes[size_t(node)].forward >= 0 ? g.nodes[size_t(node)].forward : node);
   }
   ~ForwardMark() {
     if (program_) program_->forward_node = before_;
@@ -37,17 +40,22 @@ bool carries_gradient(const Spec& s) { return in(s.dtype, kFloating | kComplex);
 Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::vector<int32_t>> xs,
                     std::span<const Tensor> seeds, int32_t first_node) {
   if (g.symbolic && Recorder::program() != &g)
-    fail(ErrorKind::kGradient, "gradients: the graph `", g.name, "` is not recording any more. Call gradients() inside it.");
+    fail(ErrorKind::kGradient, "gradients: the graph `", g.name,
+         "` is not recording any more. Call gradients() inside it.");
   if (!seeds.empty() && seeds.size() != ys.size())
-    fail(ErrorKind::kGradient, "gradients: there are ", ys.size(), " ys and ", seeds.size(), " seeds. Give one seed per y.");
+    fail(ErrorKind::kGradient, "gradients: there are ", ys.size(), " ys and ", seeds.size(),
+         " seeds. Give one seed per y.");
   std::vector<int32_t> y(ys.size());
   for (size_t i = 0; i < ys.size(); ++i) {
     if (!carries_gradient(ys[i].spec()))
-      fail(ErrorKind::kGradient, "gradients: y is ", ys[i].spec(), ". Only floating tensors have gradients.");
+      fail(ErrorKind::kGradient, "gradients: y is ", ys[i].spec(),
+           ". Only floating tensors have gradients.");
     if (seeds.empty() && !(ys[i].shape().elements() == Dim(1)))
-      fail(ErrorKind::kGradient, "gradients: y is ", ys[i].spec(), ", not a scalar. Reduce it (fb.sum, fb.mean), or pass seeds of the same shape.");
+      fail(ErrorKind::kGradient, "gradients: y is ", ys[i].spec(),
+           ", not a scalar. Reduce it (fb.sum, fb.mean), or pass seeds of the same shape.");
     if (!seeds.empty() && !(seeds[i].shape() == ys[i].shape()))
-      fail(ErrorKind::kGradient, "gradients: seed ", i, " is ", seeds[i].spec(), " for a y of ", ys[i].spec(), ". Shapes must be equal.");
+      fail(ErrorKind::kGradient, "gradients: seed ", i, " is ", seeds[i].spec(), " for a y of ",
+           ys[i].spec(), ". Shapes must be equal.");
     y[i] = g.value_of(ys[i].impl());
   }
   const auto end = int32_t(g.nodes.size());
@@ -62,7 +70,8 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
     for (int32_t i : node.inputs)
       if (depends[size_t(i)]) {
         for (int o = 0; o < node.outputs; ++o)
-          if (carries_gradient(g.values[size_t(node.output + o)].spec)) depends[size_t(node.output + o)] = 1;
+          if (carries_gradient(g.values[size_t(node.output + o)].spec))
+            depends[size_t(node.output + o)] = 1;
         break;
       }
   }
@@ -73,7 +82,8 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
     a = a ? g_core_ops.add(a, d) : std::move(d);
   };
   for (size_t i = 0; i < y.size(); ++i)
-    if (depends[size_t(y[i])]) accumulate(y[i], seeds.empty() ? g_core_ops.full_like(ys[i].spec(), Scalar(1.0)) : seeds[i]);
+    if (depends[size_t(y[i])])
+      accumulate(y[i], seeds.empty() ? g_core_ops.full_like(ys[i].spec(), Scalar(1.0)) : seeds[i]);
 
   for (int32_t n = end - 1; n >= first_node; --n) {
     const Node& node = g.nodes[size_t(n)];  // stays valid while the rule appends: deque
@@ -81,18 +91,23 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
     bool wanted_any = false, reached = false;
     std::vector<bool> wanted(node.inputs.size());
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      wanted[i] = depends[size_t(node.inputs[i])] && carries_gradient(g.values[size_t(node.inputs[i])].spec);
+      wanted[i] = depends[size_t(node.inputs[i])] &&
+                  carries_gradient(g.values[size_t(node.inputs[i])].spec);
       wanted_any = wanted_any || wanted[i];
     }
-    for (int o = 0; o < node.outputs; ++o) reached = reached || bool(adjoint[size_t(node.output + o)]);
+    for (int o = 0; o < node.outputs; ++o)
+      reached = reached || bool(adjoint[size_t(node.output + o)]);
     if (!wanted_any || !reached) continue;
     ForwardMark mark(g, n);
     std::vector<Tensor> dy(size_t(node.outputs)), dx(node.inputs.size());
     for (int o = 0; o < node.outputs; ++o) {
       Tensor& a = adjoint[size_t(node.output + o)];
       const Spec& spec = g.values[size_t(node.output + o)].spec;
-      if (a) dy[size_t(o)] = is_x[size_t(node.output + o)] ? a : std::move(a);  // others are not needed again
-      else if (carries_gradient(spec)) dy[size_t(o)] = g_core_ops.full_like(spec, Scalar(0.0));
+      if (a)
+        dy[size_t(o)] =
+            is_x[size_t(node.output + o)] ? a : std::move(a);  // others are not needed again
+      else if (carries_gradient(spec))
+        dy[size_t(o)] = g_core_ops.full_like(spec, Scalar(0.0));
     }
     if (node.op->vjp) {
       Saved saved{g, n, wanted};
@@ -110,7 +125,8 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
       node.op->expand(node.attrs.get(), raw, out.data());
       std::vector<Tensor> reached_out, reached_dy;
       for (int o = 0; o < node.outputs; ++o)
-        if (dy[size_t(o)]) reached_out.push_back(out[size_t(o)]), reached_dy.push_back(dy[size_t(o)]);
+        if (dy[size_t(o)])
+          reached_out.push_back(out[size_t(o)]), reached_dy.push_back(dy[size_t(o)]);
       Gradients inner = gradients(g, reached_out, ids, reached_dy, from);
       for (size_t i = 0; i < dx.size(); ++i)
         if (inner.connected[i]) dx[i] = inner.values[i];
@@ -120,7 +136,9 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
         const int32_t v = node.inputs[i];
         const Spec spec = g.values[size_t(v)].spec;
         Tensor d = reduce_to(dx[i], spec, *node.op);
-        if (d.dtype() != spec.dtype) internal_error(node.op->name, ": its gradient rule gave ", d.spec(), " for an input of ", spec, ".");
+        if (d.dtype() != spec.dtype)
+          internal_error(node.op->name, ": its gradient rule gave ", d.spec(), " for an input of ",
+                         spec, ".");
         accumulate(v, std::move(d));
       }
   }
@@ -132,7 +150,8 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
     for (int32_t v : ids) {
       if (v < 0) continue;
       spec = &g.values[size_t(v)].spec;
-      if (size_t(v) < adjoint.size() && adjoint[size_t(v)]) sum = sum ? g_core_ops.add(sum, adjoint[size_t(v)]) : adjoint[size_t(v)];
+      if (size_t(v) < adjoint.size() && adjoint[size_t(v)])
+        sum = sum ? g_core_ops.add(sum, adjoint[size_t(v)]) : adjoint[size_t(v)];
     }
     result.connected.push_back(bool(sum));
     if (!sum && spec) sum = g_core_ops.full_like(*spec, Scalar(0.0));

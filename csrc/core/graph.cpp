@@ -9,7 +9,9 @@ namespace {
 std::atomic<uint64_t> next_tensor_id{1};
 }
 
-Graph::Graph(bool symbolic, std::string name) : symbolic(symbolic), name(std::move(name)) { intern(""); }
+Graph::Graph(bool symbolic, std::string name) : symbolic(symbolic), name(std::move(name)) {
+  intern("");
+}
 Graph::~Graph() = default;
 
 uint32_t Graph::intern(std::string_view s) {
@@ -41,7 +43,8 @@ Location Graph::here() {
 }
 
 int32_t Graph::add_source(SourceKind kind, const Spec& spec) {
-  if (sealed) fail(ErrorKind::kGraph, "graph `", name, "` is finished and records no more. Start a new one.");
+  if (sealed)
+    fail(ErrorKind::kGraph, "graph `", name, "` is finished and records no more. Start a new one.");
   const auto v = int32_t(values.size());
   Node n;
   n.source = kind;
@@ -65,7 +68,8 @@ int32_t Graph::find(const TensorImpl* t) const {
 int32_t Graph::value_of(TensorImpl* t) {
   if (int32_t v = find(t); v >= 0) return v;
   if (auto* s = std::get_if<Symbol>(&t->is); s && symbolic)
-    fail(ErrorKind::kGraph, s->graph->describe(s->value), " is symbolic and belongs to another graph",
+    fail(ErrorKind::kGraph, s->graph->describe(s->value),
+         " is symbolic and belongs to another graph",
          s->graph->name.empty() ? std::string() : cat(" (`", s->graph->name, "`)"),
          ". Return it from that graph and use the value it returns.");
   const int32_t v = add_source(SourceKind::kCapture, t->spec);
@@ -83,7 +87,8 @@ void Graph::bind(int32_t v, const Tensor& t, bool keep) {
 Tensor Graph::tensor(int32_t v) {
   Value& value = values[size_t(v)];
   if (!symbolic) {
-    if (!value.concrete) internal_error("the tape did not keep value %", v, " of ", value.spec, ".");
+    if (!value.concrete)
+      internal_error("the tape did not keep value %", v, " of ", value.spec, ".");
     return value.concrete;
   }
   Tensor t(new_impl(value.spec), false);
@@ -92,18 +97,22 @@ Tensor Graph::tensor(int32_t v) {
 }
 
 int32_t Graph::add(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs) {
-  if (sealed) fail(ErrorKind::kGraph, "graph `", name, "` is finished and records no more. Start a new one.");
+  if (sealed)
+    fail(ErrorKind::kGraph, "graph `", name, "` is finished and records no more. Start a new one.");
   std::vector<int32_t> ids(in.size());
   for (size_t i = 0; i < in.size(); ++i) {
     ids[i] = value_of(in[i]);
-    if (!symbolic && (op.reads_inputs >> std::min<size_t>(i, 63) & 1) && op.differentiable && !values[size_t(ids[i])].concrete)
+    if (!symbolic && (op.reads_inputs >> std::min<size_t>(i, 63) & 1) && op.differentiable &&
+        !values[size_t(ids[i])].concrete)
       values[size_t(ids[i])].concrete = Tensor(in[i]);
   }
   if (merge_equal) {
     size_t h = op.hash(attrs);
     for (int32_t i : ids) h = mix(h, uint64_t(i));
     for (auto [it, end] = seen_.equal_range(h); it != end; ++it)
-      if (const Node& n = nodes[size_t(it->second)]; n.op == &op && n.inputs == ids && op.equal(n.attrs.get(), attrs)) return n.output;
+      if (const Node& n = nodes[size_t(it->second)];
+          n.op == &op && n.inputs == ids && op.equal(n.attrs.get(), attrs))
+        return n.output;
     seen_.emplace(h, int32_t(nodes.size()));
   }
   const auto first = int32_t(values.size());
@@ -163,7 +172,9 @@ Tensor Graph::key() {
 std::string Graph::describe(int32_t v) const {
   const Value& value = values[size_t(v)];
   const Node& n = nodes[size_t(value.node)];
-  std::string s = value.name ? string(value.name) : n.op ? cat("a result of ", n.op->name) : std::string("an input");
+  std::string s = value.name ? string(value.name)
+                  : n.op     ? cat("a result of ", n.op->name)
+                             : std::string("an input");
   s += cat(" (", value.spec);
   if (n.location.execution) s += cat(", In [", n.location.execution, "]");
   if (n.location.line) s += cat(", line ", n.location.line);
@@ -172,7 +183,8 @@ std::string Graph::describe(int32_t v) const {
 std::string Graph::text() const {
   std::string s;
   for (const Node& n : nodes) {
-    for (int o = 0; o < n.outputs; ++o) s += cat(o ? ", %" : "%", n.output + o, ": ", values[size_t(n.output + o)].spec);
+    for (int o = 0; o < n.outputs; ++o)
+      s += cat(o ? ", %" : "%", n.output + o, ": ", values[size_t(n.output + o)].spec);
     constexpr const char* kinds[] = {"input", "capture", "variable", "key"};
     s += cat(" = ", n.op ? n.op->name : symbolic ? kinds[int(n.source)] : "leaf");
     for (int32_t i : n.inputs) s += cat(" %", i);
@@ -180,7 +192,9 @@ std::string Graph::text() const {
     if (uint32_t label = values[size_t(n.output)].name) s += cat("  # ", string(label));
     s += '\n';
   }
-  for (const Assignment& a : assignments) s += cat("assign ", a.variable->name().empty() ? "variable" : a.variable->name(), " = %", a.value, "\n");
+  for (const Assignment& a : assignments)
+    s += cat("assign ", a.variable->name().empty() ? "variable" : a.variable->name(), " = %",
+             a.value, "\n");
   return s;
 }
 
@@ -188,22 +202,28 @@ void Graph::verify() const {
   auto self = const_cast<Graph*>(this);
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& n = nodes[i];
-    if (values[size_t(n.output)].node != int32_t(i)) internal_error("graph `", name, "`: value %", n.output, " does not know its node.");
+    if (values[size_t(n.output)].node != int32_t(i))
+      internal_error("graph `", name, "`: value %", n.output, " does not know its node.");
     if (!n.op) continue;
     std::vector<Tensor> held;
     std::vector<TensorImpl*> in;
     for (int32_t v : n.inputs) {
-      if (v < 0 || v >= n.output) internal_error("graph `", name, "`: node ", i, " (", n.op->name, ") reads %", v, " before it is made.");
+      if (v < 0 || v >= n.output)
+        internal_error("graph `", name, "`: node ", i, " (", n.op->name, ") reads %", v,
+                       " before it is made.");
       held.push_back(self->tensor(v));
       in.push_back(held.back().impl());
     }
     std::vector<Spec> specs;
     infer_only(*n.op, n.attrs.get(), in, specs);
-    if (int(specs.size()) != n.outputs) internal_error("graph `", name, "`: node ", i, " (", n.op->name, ") has ", n.outputs, " outputs.");
+    if (int(specs.size()) != n.outputs)
+      internal_error("graph `", name, "`: node ", i, " (", n.op->name, ") has ", n.outputs,
+                     " outputs.");
     for (int o = 0; o < n.outputs; ++o) {
       const Spec& have = values[size_t(n.output + o)].spec;
       if (have.dtype != specs[size_t(o)].dtype || !(have.shape == specs[size_t(o)].shape))
-        internal_error("graph `", name, "`: %", n.output + o, " (", n.op->name, ") is ", have, " but its rule says ", specs[size_t(o)], ".");
+        internal_error("graph `", name, "`: %", n.output + o, " (", n.op->name, ") is ", have,
+                       " but its rule says ", specs[size_t(o)], ".");
     }
   }
 }

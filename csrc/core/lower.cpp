@@ -12,7 +12,8 @@ namespace {
 constexpr int64_t kFoldElements = 4096;  // larger constants are cheaper to make than to keep
 
 // The values of symbols that follow from the run-time specs of the fed values.
-std::vector<DimBinding> bind_symbols(const Graph& from, std::span<const int32_t> feeds, std::span<const Spec> specs) {
+std::vector<DimBinding> bind_symbols(const Graph& from, std::span<const int32_t> feeds,
+                                     std::span<const Spec> specs) {
   std::vector<DimBinding> bound;
   for (size_t i = 0; i < feeds.size(); ++i) {
     const Shape &want = from.values[size_t(feeds[i])].spec.shape, &got = specs[i].shape;
@@ -24,7 +25,8 @@ std::vector<DimBinding> bind_symbols(const Graph& from, std::span<const int32_t>
         if (s != want[a]) continue;
         seen = true;
         if (v != got[a])
-          shape_error("`", s, "` is ", v, " in one input and ", got[a], " in ", from.describe(feeds[i]), ". Feed equal sizes.");
+          shape_error("`", s, "` is ", v, " in one input and ", got[a], " in ",
+                      from.describe(feeds[i]), ". Feed equal sizes.");
       }
       if (!seen) bound.emplace_back(want[a], got[a]);
     }
@@ -36,7 +38,10 @@ class Lowering {
  public:
   Lowering(const Graph& from, std::span<const int32_t> feeds, std::span<const Spec> specs,
            std::span<const int32_t> fetches, bool effects, const LowerOptions& options)
-      : from_(from), options_(options), sizes_(bind_symbols(from, feeds, specs)), to_(from.values.size()) {
+      : from_(from),
+        options_(options),
+        sizes_(bind_symbols(from, feeds, specs)),
+        to_(from.values.size()) {
     out_.graph = std::make_shared<Graph>(true, from.name);
     graph_ = out_.graph.get();
     graph_->merge_equal = options.optimize;
@@ -92,10 +97,13 @@ class Lowering {
         AttrBox attrs = substituted(node);
         lower_op(*node.op, attrs.get(), in, out.data(), node.outputs);
         for (int o = 0; o < node.outputs; ++o)
-          if (!fed_[size_t(node.output + o)]) to_[size_t(node.output + o)] = std::move(out[size_t(o)]);
+          if (!fed_[size_t(node.output + o)])
+            to_[size_t(node.output + o)] = std::move(out[size_t(o)]);
       } catch (Error& e) {
         const Location& l = node.location;
-        if (l.line) e.text += cat(" (", l.execution ? cat("In [", l.execution, "], ") : std::string(), "line ", l.line, ")");
+        if (l.line)
+          e.text += cat(" (", l.execution ? cat("In [", l.execution, "], ") : std::string(),
+                        "line ", l.line, ")");
         throw;
       }
     }
@@ -108,10 +116,17 @@ class Lowering {
     if (fed_[size_t(node.output)]) return;
     switch (node.source) {
       case SourceKind::kInput:
-        fail(ErrorKind::kFeed, "input ", from_.describe(node.output), " is needed and was not given. Pass it by name.");
-      case SourceKind::kCapture: to = value.concrete; return;
-      case SourceKind::kVariable: to = graph_->read(node.variable.get()); return;
-      case SourceKind::kKey: to = graph_->key(); return;
+        fail(ErrorKind::kFeed, "input ", from_.describe(node.output),
+             " is needed and was not given. Pass it by name.");
+      case SourceKind::kCapture:
+        to = value.concrete;
+        return;
+      case SourceKind::kVariable:
+        to = graph_->read(node.variable.get());
+        return;
+      case SourceKind::kKey:
+        to = graph_->key();
+        return;
     }
   }
 
@@ -130,7 +145,8 @@ class Lowering {
     return attrs;
   }
 
-  // Applies one op to values of the new graph; composites without a kernel by their parts, which come back here.
+  // Applies one op to values of the new graph; composites without a kernel by their parts, which
+  // come back here.
   void lower_op(const OpDef& op, const void* attrs, Inputs in, Tensor* out, int outputs) {
     if (options_.optimize) {
       if (fold(op, attrs, in, out, outputs)) return;
@@ -138,7 +154,8 @@ class Lowering {
         if (Tensor same = simplify(*graph_, op, attrs, in)) return void(out[0] = std::move(same));
     }
     const int where = in.empty() ? 0 : in[0]->spec.device;
-    if (!devices().empty() && op.expand && !device(where).find(op)) return op.expand(attrs, in, out);
+    if (!devices().empty() && op.expand && !device(where).find(op))
+      return op.expand(attrs, in, out);
     apply(op, attrs, in, out);
   }
 

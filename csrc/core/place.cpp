@@ -1,5 +1,6 @@
-// Places: which steps commit, and where every value lives. Lifetimes are counted in steps; an arena interval is
-// reused when its last reader has run, or by that reader itself where its kernel may work in place.
+// Places: which steps commit, and where every value lives. Lifetimes are counted in steps; an arena
+// interval is reused when its last reader has run, or by that reader itself where its kernel may
+// work in place.
 #include <algorithm>
 #include <map>
 #include <string_view>
@@ -37,7 +38,8 @@ class Intervals {
     auto next = free_.lower_bound(at);
     if (next != free_.begin()) {
       auto before = std::prev(next);
-      if (before->first + before->second == at) at = before->first, bytes += before->second, free_.erase(before);
+      if (before->first + before->second == at)
+        at = before->first, bytes += before->second, free_.erase(before);
     }
     if (next != free_.end() && at + bytes == next->first) bytes += next->second, free_.erase(next);
     free_.emplace(at, bytes);
@@ -50,8 +52,8 @@ class Intervals {
 };
 }  // namespace
 
-// Steps that write nothing but new values of variables, over the old ones, move to the end: after every check,
-// nothing in them can fail.
+// Steps that write nothing but new values of variables, over the old ones, move to the end: after
+// every check, nothing in them can fail.
 void Planner::order_commits() {
   std::unordered_map<int32_t, Variable*> assigned;  // root -> variable
   std::unordered_map<int32_t, int> assigned_count;
@@ -61,7 +63,8 @@ void Planner::order_commits() {
     ++assigned_count[root];
   }
   std::unordered_map<const Variable*, int32_t> source;
-  for (int32_t v : g_.variable_reads) source[g_.nodes[size_t(g_.values[size_t(v)].node)].variable.get()] = v;
+  for (int32_t v : g_.variable_reads)
+    source[g_.nodes[size_t(g_.values[size_t(v)].node)].variable.get()] = v;
   std::vector<char> fetched(specs_.size());
   for (int32_t v : e_.lowered_.fetches) fetched[size_t(e_.views_[size_t(v)].root)] = 1;
   std::unordered_map<int32_t, int> readers;  // root -> steps reading it
@@ -77,16 +80,19 @@ void Planner::order_commits() {
     for (size_t o = 0; o < s.out.size(); ++o) {
       const int32_t v = s.out[o];
       auto it = assigned.find(v);
-      if (it == assigned.end() || assigned_count[v] != 1 || readers.count(v) || fetched[size_t(v)]) return false;
+      if (it == assigned.end() || assigned_count[v] != 1 || readers.count(v) || fetched[size_t(v)])
+        return false;
       const int i = s.entry->in_place(s.attrs.get(), int(s.in.size()), int(o));
       if (i < 0) return false;
       const Step::Operand& x = s.in[size_t(i)];
-      if (!source.count(it->second) || x.value != source[it->second] || !x.dense || x.offset) return false;
+      if (!source.count(it->second) || x.value != source[it->second] || !x.dense || x.offset)
+        return false;
       if (fetched[size_t(x.value)]) return false;  // the old value was asked for
     }
     return true;
   };
-  std::unordered_map<int32_t, size_t> writer;  // source of a variable -> the step that writes over it
+  std::unordered_map<int32_t, size_t>
+      writer;  // source of a variable -> the step that writes over it
   for (size_t k = 0; k < e_.steps_.size(); ++k) {
     Step& s = e_.steps_[k];
     s.commit = commits(s);
@@ -96,7 +102,8 @@ void Planner::order_commits() {
   // A step that also reads what another one overwrites must run before it, among the ordinary ones.
   for (size_t k = 0; k < e_.steps_.size(); ++k)
     for (const Step::Operand& x : e_.steps_[k].in)
-      if (auto it = writer.find(x.value); it != writer.end() && it->second != k) e_.steps_[k].commit = false;
+      if (auto it = writer.find(x.value); it != writer.end() && it->second != k)
+        e_.steps_[k].commit = false;
   std::vector<Step> first, last;
   for (Step& s : e_.steps_) (s.commit ? last : first).push_back(std::move(s));
   e_.first_commit_ = first.size();
@@ -112,7 +119,8 @@ void Planner::place_values() {
   auto bytes = [&](int32_t v) { return bytes_of(specs_[size_t(v)]); };
 
   // Sources.
-  for (size_t i = 0; i < e_.lowered_.feeds.size(); ++i) places[size_t(e_.lowered_.feeds[i])] = {Place::kFeed, int64_t(i), 0};
+  for (size_t i = 0; i < e_.lowered_.feeds.size(); ++i)
+    places[size_t(e_.lowered_.feeds[i])] = {Place::kFeed, int64_t(i), 0};
   for (int32_t v : g_.captures) {
     places[size_t(v)] = {Place::kConstant, int64_t(e_.constants_.size()), 0};
     e_.constants_.push_back(dense(g_.values[size_t(v)].concrete));
@@ -138,7 +146,8 @@ void Planner::place_values() {
   for (int32_t v : e_.lowered_.fetches) fresh(e_.views_[size_t(v)].root);
   std::unordered_map<int32_t, std::pair<int, int>> committed;  // root -> step, output
   for (size_t s = e_.first_commit_; s < e_.steps_.size(); ++s)
-    for (size_t o = 0; o < e_.steps_[s].out.size(); ++o) committed[e_.steps_[s].out[o]] = {int(s), int(o)};
+    for (size_t o = 0; o < e_.steps_[s].out.size(); ++o)
+      committed[e_.steps_[s].out[o]] = {int(s), int(o)};
   for (const Assignment& a : g_.assignments) {
     Executable::Update u;
     u.variable = a.variable;
@@ -160,7 +169,8 @@ void Planner::place_values() {
   for (int s = 0; s < steps; ++s)
     for (const Step::Operand& o : e_.steps_[size_t(s)].in) last[size_t(o.value)] = s;
   Intervals arena;
-  std::vector<std::vector<int32_t>> ending(size_t(steps) + 1);  // roots whose memory is free after step s
+  std::vector<std::vector<int32_t>> ending(size_t(steps) +
+                                           1);  // roots whose memory is free after step s
   for (int s = 0; s < steps; ++s) {
     Step& step = e_.steps_[size_t(s)];
     std::vector<int32_t> taken;  // inputs whose memory an output took over
@@ -170,19 +180,27 @@ void Planner::place_values() {
       const int64_t n = aligned(bytes(v));
       Place place{Place::kArena, -1, n};
       if (options_.reuse) {
-        // Over an input that ends here: a fused group any dense one of the same width, a kernel the one it names.
+        // Over an input that ends here: a fused group any dense one of the same width, a kernel the
+        // one it names.
         for (size_t i = 0; i < step.in.size() && place.at < 0; ++i) {
           const Step::Operand& x = step.in[i];
           const Place& p = places[size_t(x.value)];
-          if (p.kind != Place::kArena || p.bytes != n || last[size_t(x.value)] != s || !x.dense || x.offset) continue;
+          if (p.kind != Place::kArena || p.bytes != n || last[size_t(x.value)] != s || !x.dense ||
+              x.offset)
+            continue;
           if (std::find(taken.begin(), taken.end(), x.value) != taken.end()) continue;
-          if (x.spec.shape.size() != specs_[size_t(v)].shape.size() || size_of(x.spec.dtype) != size_of(specs_[size_t(v)].dtype)) continue;
+          if (x.spec.shape.size() != specs_[size_t(v)].shape.size() ||
+              size_of(x.spec.dtype) != size_of(specs_[size_t(v)].dtype))
+            continue;
           // Read once by this step, or a later read in it would see the new value.
           int reads = 0;
           for (const Step::Operand& other : step.in) reads += other.value == x.value;
           if (reads != 1) continue;
-          const bool allowed = step.fused ? step.out.size() == 1
-                                          : step.entry->in_place && step.entry->in_place(step.attrs.get(), int(step.in.size()), int(o)) == int(i);
+          const bool allowed = step.fused
+                                   ? step.out.size() == 1
+                                   : step.entry->in_place &&
+                                         step.entry->in_place(step.attrs.get(), int(step.in.size()),
+                                                              int(o)) == int(i);
           if (!allowed) continue;
           place.at = p.at;
           taken.push_back(x.value);
@@ -194,7 +212,8 @@ void Planner::place_values() {
     }
     if (options_.reuse)
       for (int32_t v : ending[size_t(s)])
-        if (std::find(taken.begin(), taken.end(), v) == taken.end()) arena.give(places[size_t(v)].at, places[size_t(v)].bytes);
+        if (std::find(taken.begin(), taken.end(), v) == taken.end())
+          arena.give(places[size_t(v)].at, places[size_t(v)].bytes);
     e_.workspace_bytes_ = std::max(e_.workspace_bytes_, step.workspace);
   }
   e_.arena_bytes_ = arena.end();

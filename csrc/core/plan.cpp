@@ -22,16 +22,18 @@ void Planner::run() {
     if (i < 0) {
       make_step(int32_t(k));
     } else if (groups_[size_t(i)].nodes.back() == int32_t(k)) {
-      if (groups_[size_t(i)].nodes.size() == 1) make_step(int32_t(k));
-      else make_group_step(groups_[size_t(i)]);
+      if (groups_[size_t(i)].nodes.size() == 1)
+        make_step(int32_t(k));
+      else
+        make_group_step(groups_[size_t(i)]);
     }
   }
   order_commits();
   place_values();
 }
 
-// Every value as a window on a root. Ops like reshape and slice cost nothing if their strides allow it; a dummy
-// buffer lets each op's own `view` do the arithmetic.
+// Every value as a window on a root. Ops like reshape and slice cost nothing if their strides allow
+// it; a dummy buffer lets each op's own `view` do the arithmetic.
 void Planner::make_views() {
   e_.views_.resize(g_.values.size());
   for (size_t v = 0; v < g_.values.size(); ++v) e_.views_[v].root = int32_t(v);
@@ -47,7 +49,7 @@ bool Planner::try_view(const Node& n) {
   v.buffer = Ref<Buffer>(&dummy);
   v.offset = from.offset;
   v.dense = from.dense;
-  std::copy(std::begin(from.strides), std::end(from.strides), v.strides);
+  if (!from.dense) std::copy(std::begin(from.strides), std::end(from.strides), v.strides);
   Tensor placeholder = make_view(g_.values[size_t(x)].spec, std::move(v));
   View out;
   if (!n.op->view(n.attrs.get(), g_.values[size_t(n.output)].spec, placeholder, out)) return false;
@@ -55,7 +57,7 @@ bool Planner::try_view(const Node& n) {
   to.root = from.root;
   to.offset = out.offset;
   to.dense = out.dense;
-  std::copy(std::begin(out.strides), std::end(out.strides), to.strides);
+  if (!out.dense) std::copy(std::begin(out.strides), std::end(out.strides), to.strides);
   return true;
 }
 
@@ -66,7 +68,7 @@ Step::Operand Planner::operand(int32_t value) const {
   o.spec = specs_[size_t(value)];
   o.offset = v.offset;
   o.dense = v.dense;
-  std::copy(std::begin(v.strides), std::end(v.strides), o.strides);
+  if (!v.dense) std::copy(std::begin(v.strides), std::end(v.strides), o.strides);
   return o;
 }
 
@@ -104,10 +106,14 @@ void Planner::make_step(int32_t node) {
   step.entry = backend.find(*n.op);
   DType deciding = g_.values[size_t(n.output)].spec.dtype;
   for (size_t i = n.inputs.size(); i-- > 0;)
-    if (n.op->inputs[n.op->variadic ? 0 : i].role == Role::kValue) deciding = g_.values[size_t(n.inputs[i])].spec.dtype;
+    if (n.op->inputs[n.op->variadic ? 0 : i].role == Role::kValue)
+      deciding = g_.values[size_t(n.inputs[i])].spec.dtype;
   if (!step.entry || !in(deciding, step.entry->dtypes))
-    fail(ErrorKind::kMissingKernel, n.op->name, ": there is no ", backend.name(), " kernel for ", name_of(deciding),
-         step.entry ? cat(". There are kernels for ", names_in(step.entry->dtypes), "; cast with astype().") : std::string("."));
+    fail(ErrorKind::kMissingKernel, n.op->name, ": there is no ", backend.name(), " kernel for ",
+         name_of(deciding),
+         step.entry ? cat(". There are kernels for ", names_in(step.entry->dtypes),
+                          "; cast with astype().")
+                    : std::string("."));
   for (int32_t v : n.inputs) {
     Step::Operand o = operand(v);
     if (!o.dense && !step.entry->strided) o = operand(materialize(v, o, o.spec));
@@ -116,7 +122,8 @@ void Planner::make_step(int32_t node) {
   for (int o = 0; o < n.outputs; ++o) step.out.push_back(n.output + o);
   if (step.entry->workspace) {
     std::vector<Array> arrays;
-    for (const Step::Operand& o : step.in) arrays.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
+    for (const Step::Operand& o : step.in)
+      arrays.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
     step.workspace = step.entry->workspace(*n.op, step.attrs.get(), arrays);
   }
   e_.steps_.push_back(std::move(step));

@@ -7,14 +7,15 @@ namespace flowbook {
 // Elementwise nodes that run as one pass, in node order.
 struct Group {
   std::vector<int32_t> nodes;
-  bool open = true;      // nobody outside has read a member yet: more may join
-  int32_t merged = -1;   // joined this other group
+  bool open = true;     // nobody outside has read a member yet: more may join
+  int32_t merged = -1;  // joined this other group
   int operands = 0;
 };
 
 class Planner {
  public:
-  Planner(Executable& e, const CompileOptions& options) : e_(e), g_(*e.lowered_.graph), options_(options) {}
+  Planner(Executable& e, const CompileOptions& options)
+      : e_(e), g_(*e.lowered_.graph), options_(options) {}
   void run();
 
  private:
@@ -40,9 +41,9 @@ class Planner {
   Graph& g_;
   const CompileOptions& options_;
   std::vector<Group> groups_;
-  std::vector<int> group_of_;       // by node, -1
-  std::vector<int> uses_;           // by value: readers, fetches and assignments
-  std::vector<Spec> specs_;         // by value, those of materialised copies included
+  std::vector<int> group_of_;  // by node, -1
+  std::vector<int> uses_;      // by value: readers, fetches and assignments
+  std::vector<Spec> specs_;    // by value, those of materialised copies included
 };
 
 }  // namespace flowbook

@@ -28,7 +28,8 @@ GeneratorState take_generator_counter() {
 }
 void return_generator_counter(GeneratorState taken) {
   std::lock_guard lock(generator_mutex);
-  if (generator.seed == taken.seed && generator.counter == taken.counter + 1) generator.counter = taken.counter;
+  if (generator.seed == taken.seed && generator.counter == taken.counter + 1)
+    generator.counter = taken.counter;
 }
 Tensor make_key(GeneratorState s) {
   Tensor key = empty({{2}, DType::i64});

@@ -7,10 +7,13 @@ namespace {
 constinit thread_local Recorder* top_recorder __attribute__((tls_model("initial-exec"))) = nullptr;
 }
 
-Recorder::Recorder(std::shared_ptr<Graph> g) : graph(std::move(g)), outer(top_recorder) { top_recorder = this; }
+Recorder::Recorder(std::shared_ptr<Graph> g) : graph(std::move(g)), outer(top_recorder) {
+  top_recorder = this;
+}
 Recorder::~Recorder() {
   if (ended_) return;
-  // Out of order (a generator was closed late): unlink from the middle rather than lose the inner ones.
+  // Out of order (a generator was closed late): unlink from the middle rather than lose the inner
+  // ones.
   for (Recorder** at = &top_recorder; *at; at = &(*at)->outer)
     if (*at == this) {
       *at = outer;
@@ -19,7 +22,10 @@ Recorder::~Recorder() {
 }
 void Recorder::end() {
   if (ended_) return;
-  if (top_recorder != this) fail(ErrorKind::kGraph, "recordings must end in the reverse order of their begin. Close the inner graph or tape first.");
+  if (top_recorder != this)
+    fail(ErrorKind::kGraph,
+         "recordings must end in the reverse order of their begin. Close the inner graph or tape "
+         "first.");
   top_recorder = outer;
   ended_ = true;
 }

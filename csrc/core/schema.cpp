@@ -45,7 +45,8 @@ std::string OpDef::docstring() const {
   for (const InputDef& i : inputs) s += cat("    ", i.name, ": ", i.doc, "\n");
   for (const AttrDef& d : attrs) s += cat("    ", d.name, ": ", d.doc, "\n");
   if (!outputs.empty()) s += "\nReturns:\n";
-  for (const OutputDef& o : outputs) s += cat("    ", outputs.size() > 1 ? cat(o.name, ": ") : std::string(), o.doc, "\n");
+  for (const OutputDef& o : outputs)
+    s += cat("    ", outputs.size() > 1 ? cat(o.name, ": ") : std::string(), o.doc, "\n");
   if (!examples.empty()) s += "\nExample:\n";
   for (auto& [call, result] : examples) s += cat("    >>> fb.", call, "\n    ", result, "\n");
   return s;
@@ -87,7 +88,8 @@ const OpDef& OpRegistry::find(std::string_view name) const {
   int least = 4;
   for (auto& d : defs_)
     if (int n = distance(name, d->name); n < least) least = n, best = d.get();
-  argument_error("no op is called `", name, "`.", best ? cat(" Did you mean `", best->name, "`?") : std::string());
+  argument_error("no op is called `", name, "`.",
+                 best ? cat(" Did you mean `", best->name, "`?") : std::string());
 }
 void OpRegistry::insert(OpDef d) {
   if (!d.doc) internal_error(d.name, ": the record has no doc.");
@@ -96,17 +98,21 @@ void OpRegistry::insert(OpDef d) {
   for (auto& a : d.attrs)
     if (!a.doc || !*a.doc) internal_error(d.name, ": attribute ", a.name, " has no doc.");
   if (d.differentiable && !d.vjp && !d.expand)
-    internal_error(d.name, ": has neither vjp nor expand. Say .not_differentiable() if that is meant.");
+    internal_error(d.name,
+                   ": has neither vjp nor expand. Say .not_differentiable() if that is meant.");
   if (look(d.name)) internal_error(d.name, ": registered twice.");
   d.id = int(defs_.size());
   defs_.push_back(std::make_unique<OpDef>(std::move(d)));
   index().emplace(defs_.back()->name, defs_.back().get());
 }
 
-// ---- Saved ---------------------------------------------------------------------------------------------
+// ---- Saved
+// ---------------------------------------------------------------------------------------------
 namespace {
 void check_declared(const OpDef& op, uint64_t mask, int i, const char* what) {
-  if (!(mask >> std::min(i, 63) & 1)) internal_error(op.name, ": its gradient reads ", what, " ", i, ", which gradient_reads() does not name.");
+  if (!(mask >> std::min(i, 63) & 1))
+    internal_error(op.name, ": its gradient reads ", what, " ", i,
+                   ", which gradient_reads() does not name.");
 }
 }  // namespace
 Tensor Saved::input(int i) const {
@@ -119,8 +125,12 @@ Tensor Saved::output(int i) const {
   check_declared(*n.op, n.op->reads_outputs, i, "output");
   return graph.tensor(n.output + i);
 }
-const Spec& Saved::input_spec(int i) const { return graph.values[size_t(graph.nodes[size_t(node)].inputs[size_t(i)])].spec; }
-const Spec& Saved::output_spec(int i) const { return graph.values[size_t(graph.nodes[size_t(node)].output + i)].spec; }
+const Spec& Saved::input_spec(int i) const {
+  return graph.values[size_t(graph.nodes[size_t(node)].inputs[size_t(i)])].spec;
+}
+const Spec& Saved::output_spec(int i) const {
+  return graph.values[size_t(graph.nodes[size_t(node)].output + i)].spec;
+}
 int Saved::inputs() const { return int(graph.nodes[size_t(node)].inputs.size()); }
 bool Saved::wants(int i) const { return wanted[size_t(i)]; }
 

@@ -1,11 +1,16 @@
-// Schema<Op>: an op is a plain struct; its members are its attributes, its member functions its meaning.
+// Schema<Op>: an op is a plain struct; its members are its attributes, its member functions its
+// meaning.
 //   static void describe(Schema<Op>&)       name, doc, inputs, attributes, traits
-//   Spec infer(const Spec& x, ...) const    the only code that computes dtypes and shapes (std::array of Specs for
-//                                           several outputs; variadic: std::vector<Spec> infer(Specs) const)
-//   Tensor vjp(const Saved&, const Tensor& dy) const     gradient, written with ops (array/vector like infer)
-//   Tensor expand(const Tensor& x, ...) const            its meaning in other ops (composites)
-//   bool view(const Spec& out, const Tensor& x, View&) const   a window on x, where the strides allow one
-// From them define<Op>() makes the type-erased OpDef, which is all that the rest of the system sees.
+//   Spec infer(const Spec& x, ...) const    the only code that computes dtypes and shapes
+//   (std::array of Specs for
+//                                           several outputs; variadic: std::vector<Spec>
+//                                           infer(Specs) const)
+//   Tensor vjp(const Saved&, const Tensor& dy) const     gradient, written with ops (array/vector
+//   like infer) Tensor expand(const Tensor& x, ...) const            its meaning in other ops
+//   (composites) bool view(const Spec& out, const Tensor& x, View&) const   a window on x, where
+//   the strides allow one
+// From them define<Op>() makes the type-erased OpDef, which is all that the rest of the system
+// sees.
 #pragma once
 #include <array>
 #include <memory>
@@ -28,8 +33,9 @@ struct AttrDef {
 
 // How an input takes part in type promotion (done once, in apply(), before infer).
 enum class Role : uint8_t {
-  kValue,    // promoted to the common dtype of all kValue inputs, then to `accepts` (ints become default float)
-  kOwn,      // keeps its dtype; must be in `accepts`
+  kValue,  // promoted to the common dtype of all kValue inputs, then to `accepts` (ints become
+           // default float)
+  kOwn,    // keeps its dtype; must be in `accepts`
 };
 struct InputDef {
   const char* name;
@@ -64,18 +70,19 @@ struct FB_API OpDef {
   std::vector<InputDef> inputs;   // a variadic op has one: its repeated input
   std::vector<OutputDef> outputs;
   std::vector<AttrDef> attrs;
-  std::vector<std::pair<const char*, const char*>> examples;  // Python call on the op, its printed result
+  std::vector<std::pair<const char*, const char*>>
+      examples;  // Python call on the op, its printed result
 
   int id = -1;
-  int elementwise = -1;         // row of the elementwise table, or -1
-  bool variadic = false;        // takes any number of inputs
-  int fixed_outputs = 1;        // -1: depends on the attributes and the number of inputs
-  bool broadcasts = false;      // gradients may have more axes than their input: the walk reduces them
-  bool random = false;          // its first input is a key, `stream` an attribute numbered at trace
+  int elementwise = -1;     // row of the elementwise table, or -1
+  bool variadic = false;    // takes any number of inputs
+  int fixed_outputs = 1;    // -1: depends on the attributes and the number of inputs
+  bool broadcasts = false;  // gradients may have more axes than their input: the walk reduces them
+  bool random = false;      // its first input is a key, `stream` an attribute numbered at trace
   bool differentiable = true;
-  uint64_t reads_inputs = ~0ull;   // what the gradient rule may look at
+  uint64_t reads_inputs = ~0ull;  // what the gradient rule may look at
   uint64_t reads_outputs = ~0ull;
-  size_t size = 0;              // of the struct; 0 if it has no members
+  size_t size = 0;                       // of the struct; 0 if it has no members
   std::shared_ptr<const void> defaults;  // never null
 
   void (*copy)(void* to, const void* from) = nullptr;
@@ -89,11 +96,13 @@ struct FB_API OpDef {
   int outputs_of(const void* attrs, int inputs) const {
     return fixed_outputs >= 0 ? fixed_outputs : output_count(attrs, inputs);
   }
-  const void* at(const void* attrs, const AttrDef& a) const { return static_cast<const char*>(attrs) + a.offset; }
+  const void* at(const void* attrs, const AttrDef& a) const {
+    return static_cast<const char*>(attrs) + a.offset;
+  }
   bool equal(const void* a, const void* b) const;
   size_t hash(const void* a) const;
-  std::string json(const void* a) const;   // {"axis": [0], "keepdims": false}
-  std::string signature() const;           // (x, axis=None, keepdims=False)
+  std::string json(const void* a) const;  // {"axis": [0], "keepdims": false}
+  std::string signature() const;          // (x, axis=None, keepdims=False)
   std::string docstring() const;
 };
 
@@ -111,8 +120,12 @@ class Schema {
   Schema& own_input(const char* name, DTypeSet accepts, const char* doc) {
     return d_.inputs.push_back({name, accepts, Role::kOwn, doc}), *this;
   }
-  Schema& output(const char* name, const char* doc) { return d_.outputs.push_back({name, doc}), *this; }
-  Schema& example(const char* call, const char* result) { return d_.examples.emplace_back(call, result), *this; }
+  Schema& output(const char* name, const char* doc) {
+    return d_.outputs.push_back({name, doc}), *this;
+  }
+  Schema& example(const char* call, const char* result) {
+    return d_.examples.emplace_back(call, result), *this;
+  }
   Schema& broadcasts() { return d_.broadcasts = true, *this; }
   Schema& random() { return d_.random = true, *this; }
   Schema& not_differentiable() { return d_.differentiable = false, *this; }
@@ -128,8 +141,10 @@ class Schema {
   }
   template <class T>
   Schema& attr(const char* name, T Op::*member, const char* doc) {
-    const Op probe{};  // an offset instead of a stored member pointer: every later use is type-erased
-    auto at = reinterpret_cast<const char*>(&(probe.*member)) - reinterpret_cast<const char*>(&probe);
+    const Op
+        probe{};  // an offset instead of a stored member pointer: every later use is type-erased
+    auto at =
+        reinterpret_cast<const char*>(&(probe.*member)) - reinterpret_cast<const char*>(&probe);
     d_.attrs.push_back({name, doc, uint32_t(at), &attr_type(attr_kind<T>())});
     return *this;
   }
@@ -137,10 +152,12 @@ class Schema {
  private:
   void reads(std::string_view name) {
     for (size_t i = 0; i < d_.inputs.size(); ++i)
-      if (name == d_.inputs[i].name) return void(d_.reads_inputs |= d_.variadic ? ~0ull : 1ull << i);
+      if (name == d_.inputs[i].name)
+        return void(d_.reads_inputs |= d_.variadic ? ~0ull : 1ull << i);
     for (size_t i = 0; i < d_.outputs.size(); ++i)
       if (name == d_.outputs[i].name) return void(d_.reads_outputs |= 1ull << i);
-    internal_error(d_.name, ": gradient_reads names `", name, "`, which is no input or output declared above it.");
+    internal_error(d_.name, ": gradient_reads names `", name,
+                   "`, which is no input or output declared above it.");
   }
   OpDef& d_;
 };
@@ -156,7 +173,8 @@ class Specs {
   Inputs in_;
 };
 
-// ---- reading the member functions ------------------------------------------------------------------------
+// ---- reading the member functions
+// ------------------------------------------------------------------------
 template <class F>
 struct Signature;
 template <class C, class R, class... A>
@@ -191,8 +209,10 @@ struct AnyMember {
 };
 template <class T, class... A>
 consteval size_t member_count() {
-  if constexpr (requires { T{A{}..., AnyMember{}}; }) return member_count<T, A..., AnyMember>();
-  else return sizeof...(A);
+  if constexpr (requires { T{A{}..., AnyMember{}}; })
+    return member_count<T, A..., AnyMember>();
+  else
+    return sizeof...(A);
 }
 
 template <class Op>
@@ -206,19 +226,25 @@ OpDef define() {
   d.copy = [](void* to, const void* from) { new (to) Op(*static_cast<const Op*>(from)); };
   d.destroy = [](void* p) { static_cast<Op*>(p)->~Op(); };
   if constexpr (kCount<typename Sig::Result> < 0)  // int outputs(int inputs) const
-    d.output_count = [](const void* self, int inputs) { return static_cast<const Op*>(self)->outputs(inputs); };
+    d.output_count = [](const void* self, int inputs) {
+      return static_cast<const Op*>(self)->outputs(inputs);
+    };
   d.infer = [](const void* self, Inputs in, Spec* out) {
-    if constexpr (Sig::kVariadic) spread(static_cast<const Op*>(self)->infer(Specs(in)), out);
+    if constexpr (Sig::kVariadic)
+      spread(static_cast<const Op*>(self)->infer(Specs(in)), out);
     else
       [&]<size_t... I>(std::index_sequence<I...>) {
         spread(static_cast<const Op*>(self)->infer(in[I]->spec...), out);
       }(std::make_index_sequence<Sig::kArity>{});
   };
   if constexpr (requires { &Op::vjp; })
-    // One output: vjp(saved, dy). Several: vjp(saved, const Tensor* dy); an absent dy is a tensor of zeros.
+    // One output: vjp(saved, dy). Several: vjp(saved, const Tensor* dy); an absent dy is a tensor
+    // of zeros.
     d.vjp = [](const void* self, const Saved& saved, const Tensor* dy, Tensor* dx) {
-      if constexpr (kCount<typename Sig::Result> == 1) spread(static_cast<const Op*>(self)->vjp(saved, *dy), dx);
-      else spread(static_cast<const Op*>(self)->vjp(saved, dy), dx);
+      if constexpr (kCount<typename Sig::Result> == 1)
+        spread(static_cast<const Op*>(self)->vjp(saved, *dy), dx);
+      else
+        spread(static_cast<const Op*>(self)->vjp(saved, dy), dx);
     };
   if constexpr (requires { &Op::expand; })
     d.expand = [](const void* self, Inputs in, Tensor* out) {
@@ -241,7 +267,8 @@ OpDef define() {
   if (!d.name || d.attrs.size() != member_count<Op>())
     internal_error(d.name ? d.name : "?", ": a member of the op lacks its .attr line.");
   if (!Sig::kVariadic && int(d.inputs.size()) != Sig::kArity)
-    internal_error(d.name, ": infer takes ", Sig::kArity, " inputs, the record declares ", d.inputs.size(), ".");
+    internal_error(d.name, ": infer takes ", Sig::kArity, " inputs, the record declares ",
+                   d.inputs.size(), ".");
   return d;
 }
 
@@ -256,7 +283,8 @@ class FB_API OpRegistry {
   const std::vector<std::unique_ptr<OpDef>>& all() const { return defs_; }
 
  private:
-  // Refuses duplicates, missing docs, and ops that have neither vjp nor expand nor not_differentiable().
+  // Refuses duplicates, missing docs, and ops that have neither vjp nor expand nor
+  // not_differentiable().
   void insert(OpDef d);
   std::vector<std::unique_ptr<OpDef>> defs_;
 };
@@ -269,7 +297,8 @@ class FB_API AttrBox {
   AttrBox(const OpDef& op, const void* attrs) : op_(&op) {
     if (op.size) op.copy(p_ = ::operator new(op.size), attrs);
   }
-  AttrBox(AttrBox&& o) noexcept : op_(std::exchange(o.op_, nullptr)), p_(std::exchange(o.p_, nullptr)) {}
+  AttrBox(AttrBox&& o) noexcept
+      : op_(std::exchange(o.op_, nullptr)), p_(std::exchange(o.p_, nullptr)) {}
   AttrBox& operator=(AttrBox o) noexcept {
     std::swap(op_, o.op_), std::swap(p_, o.p_);
     return *this;

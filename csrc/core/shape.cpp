@@ -3,7 +3,9 @@
 
 namespace flowbook {
 
-void Shape::too_long() { shape_error("a tensor has at most ", kMaxRank, " axes. Merge some of them with reshape()."); }
+void Shape::too_long() {
+  shape_error("a tensor has at most ", kMaxRank, " axes. Merge some of them with reshape().");
+}
 
 int64_t Shape::too_many() const {
   for (Dim d : *this)
@@ -29,7 +31,8 @@ int64_t bytes_of(const Spec& spec) {
   for (Dim d : spec.shape) {
     if (d.value() == 0) return 0;
     if (__builtin_mul_overflow(n, d.value(), &n) || n > (int64_t(1) << 62))
-      fail(ErrorKind::kOutOfMemory, "a tensor of ", spec, " needs more than 2^62 bytes. Check its shape.");
+      fail(ErrorKind::kOutOfMemory, "a tensor of ", spec,
+           " needs more than 2^62 bytes. Check its shape.");
   }
   return n;
 }
@@ -41,18 +44,21 @@ Shape broadcast(const Shape& a, const Shape& b) {
   for (int i = 0; i < lo.rank; ++i) {
     Dim& o = out[hi.rank - 1 - i];
     const Dim l = lo[lo.rank - 1 - i];
-    if (o == Dim(1)) o = l;
+    if (o == Dim(1))
+      o = l;
     else if (!(l == Dim(1) || l == o))
-      shape_error("cannot broadcast ", a, " with ", b, " (", a.rank >= b.rank ? o : l, " against ", a.rank >= b.rank ? l : o,
-                  ", axis ", -1 - i, "). Sizes must be equal or 1.");
+      shape_error("cannot broadcast ", a, " with ", b, " (", a.rank >= b.rank ? o : l, " against ",
+                  a.rank >= b.rank ? l : o, ", axis ", -1 - i, "). Sizes must be equal or 1.");
   }
   return out;
 }
 
 int normalize_axis(int64_t axis, int rank) {
   if (axis < -rank || axis >= rank) {
-    if (rank == 0) fail(ErrorKind::kAxis, "axis ", axis, " is out of range for a tensor without axes (0-d).");
-    fail(ErrorKind::kAxis, "axis ", axis, " is out of range for rank ", rank, ". It must be from ", -rank, " to ", rank - 1, ".");
+    if (rank == 0)
+      fail(ErrorKind::kAxis, "axis ", axis, " is out of range for a tensor without axes (0-d).");
+    fail(ErrorKind::kAxis, "axis ", axis, " is out of range for rank ", rank, ". It must be from ",
+         -rank, " to ", rank - 1, ".");
   }
   return int(axis < 0 ? axis + rank : axis);
 }
@@ -73,8 +79,11 @@ void dense_strides(const Shape& shape, int64_t* strides) {
 
 void Axes::push_back(int64_t a) {
   all = false;
-  if (count == kMaxRank) argument_error("more than ", kMaxRank, " axes are named. A tensor has at most ", kMaxRank, ".");
-  if (a < -kMaxRank || a >= kMaxRank) fail(ErrorKind::kAxis, "axis ", a, " is out of range. A tensor has at most ", kMaxRank, " axes.");
+  if (count == kMaxRank)
+    argument_error("more than ", kMaxRank, " axes are named. A tensor has at most ", kMaxRank, ".");
+  if (a < -kMaxRank || a >= kMaxRank)
+    fail(ErrorKind::kAxis, "axis ", a, " is out of range. A tensor has at most ", kMaxRank,
+         " axes.");
   axis[count++] = int8_t(a);
 }
 uint32_t Axes::mask(int rank) const {
@@ -90,8 +99,10 @@ uint32_t Axes::mask(int rank) const {
 Shape reduced(const Shape& x, uint32_t mask, bool keepdims) {
   Shape y;
   for (int i = 0; i < x.rank; ++i)
-    if (!(mask >> i & 1)) y.push_back(x[i]);
-    else if (keepdims) y.push_back(1);
+    if (!(mask >> i & 1))
+      y.push_back(x[i]);
+    else if (keepdims)
+      y.push_back(1);
   return y;
 }
 

@@ -1,4 +1,5 @@
-// Shape and Spec (dtype, shape, device, weakness): all that `infer` may look at. Knows no memory and no ops.
+// Shape and Spec (dtype, shape, device, weakness): all that `infer` may look at. Knows no memory
+// and no ops.
 #pragma once
 #include <initializer_list>
 
@@ -16,7 +17,8 @@ class FB_API Shape {
     for (Dim x : d) push_back(x);
   }
   void push_back(Dim d) {
-    if (rank == kMaxRank) [[unlikely]] too_long();
+    if (rank == kMaxRank) [[unlikely]]
+      too_long();
     dims[rank++] = d;
   }
   Dim& operator[](int i) { return dims[i]; }
@@ -68,13 +70,17 @@ struct Spec {
 FB_API void append(std::string& s, const Shape& shape);  // "[32, batch]"
 FB_API void append(std::string& s, const Spec& spec);    // "f32[32, batch]"
 
-// Throws OutOfMemoryError/ShapeError if the bytes of `spec` overflow 63 bits; every dim must be known.
+// Throws OutOfMemoryError/ShapeError if the bytes of `spec` overflow 63 bits; every dim must be
+// known.
 FB_API int64_t bytes_of(const Spec& spec);
 
-// ---- rules shared by the `infer` functions of ops -----------------------------------------------------------
+// ---- rules shared by the `infer` functions of ops
+// -----------------------------------------------------------
 FB_API Shape broadcast(const Shape& a, const Shape& b);  // ShapeError, names both shapes
 FB_API int normalize_axis(int64_t axis, int rank);       // AxisError; negative counts from the end
-inline int normalize_axis(int64_t axis, const Spec& x) { return normalize_axis(axis, x.shape.rank); }
+inline int normalize_axis(int64_t axis, const Spec& x) {
+  return normalize_axis(axis, x.shape.rank);
+}
 FB_API Shape substitute(const Shape& s, std::span<const DimBinding> values);
 
 // Row-major strides in elements; every dim must be known.

@@ -1,4 +1,5 @@
-// Algebraic identities that hold bit for bit. x + 0 is not among them (-0 + 0 is +0), x * 1, x - 0 and x / 1 are.
+// Algebraic identities that hold bit for bit. x + 0 is not among them (-0 + 0 is +0), x * 1, x - 0
+// and x / 1 are.
 #include <cmath>
 #include <string_view>
 
@@ -19,7 +20,8 @@ bool uniform_value(Graph& g, const TensorImpl* t, double& value) {
   const int32_t v = g.find(t);
   if (v < 0) return false;
   const Value& x = g.values[size_t(v)];
-  if (x.concrete && x.concrete.rank() == 0 && in(x.spec.dtype, kReal)) return value = scalar_value(x.concrete), true;
+  if (x.concrete && x.concrete.rank() == 0 && in(x.spec.dtype, kReal))
+    return value = scalar_value(x.concrete), true;
   const Node& n = g.nodes[size_t(x.node)];
   if (!n.op || std::string_view(n.op->name) != "full") return false;
   for (const AttrDef& a : n.op->attrs)
@@ -49,7 +51,8 @@ Tensor simplify(Graph& g, const OpDef& op, const void* attrs, Inputs in) {
     } else if (name == "divide") {
       if (uniform_value(g, in[1], c) && c == 1 && keeps_spec(x, in)) return Tensor(in[0]);
     } else if (name == "subtract") {
-      if (uniform_value(g, in[1], c) && c == 0 && !std::signbit(c) && keeps_spec(x, in)) return Tensor(in[0]);
+      if (uniform_value(g, in[1], c) && c == 0 && !std::signbit(c) && keeps_spec(x, in))
+        return Tensor(in[0]);
     } else if (name == "pow") {
       if (uniform_value(g, in[1], c) && c == 1 && keeps_spec(x, in)) return Tensor(in[0]);
     }

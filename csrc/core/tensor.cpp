@@ -18,9 +18,11 @@ void destroy(TensorImpl* t) {
 }
 
 const View& view_of(const TensorImpl* t) {
-  if (auto* v = std::get_if<View>(&t->is)) [[likely]] return *v;
+  if (auto* v = std::get_if<View>(&t->is)) [[likely]]
+    return *v;
   const Symbol& s = std::get<Symbol>(t->is);
-  fail(ErrorKind::kGraph, s.graph->describe(s.value), " is symbolic: it has a value only when its graph",
+  fail(ErrorKind::kGraph, s.graph->describe(s.value),
+       " is symbolic: it has a value only when its graph",
        s.graph->name.empty() ? std::string() : cat(" `", s.graph->name, "`"),
        " runs. Use the values the graph returns, or compute it under fb.outside_graph().");
 }
@@ -28,7 +30,8 @@ const View& view_of(const TensorImpl* t) {
 Tensor empty(const Spec& spec, BufferKind kind) {
   const int64_t bytes = bytes_of(spec);
   Tensor t(new_impl(spec), false);
-  std::get_if<View>(&t.impl()->is)->buffer = spec.device ? device(spec.device).allocate(bytes, kind) : allocate(bytes, kind);
+  std::get_if<View>(&t.impl()->is)->buffer =
+      spec.device ? device(spec.device).allocate(bytes, kind) : allocate(bytes, kind);
   return t;
 }
 Tensor make_view(const Spec& spec, View view) {
@@ -41,7 +44,8 @@ Tensor dense(const Tensor& t) { return view_of(t).dense ? t : deep_copy(t); }
 Tensor deep_copy(const Tensor& t) {
   const View& v = view_of(t);
   Tensor out = empty(t.spec());
-  Array from{v.data(), &t.spec(), v.dense ? nullptr : v.strides}, to{view_of(out).data(), &out.spec(), nullptr};
+  Array from{v.data(), &t.spec(), v.dense ? nullptr : v.strides},
+      to{view_of(out).data(), &out.spec(), nullptr};
   if (t.shape().size()) g_core_ops.copy(from, to);
   return out;
 }
@@ -50,28 +54,59 @@ namespace {
 template <class V>
 void store(void* p, DType t, V v) {
   switch (t) {
-    case DType::bool_: *static_cast<bool*>(p) = v != 0; return;
-    case DType::i8: *static_cast<int8_t*>(p) = int8_t(v); return;
-    case DType::i16: *static_cast<int16_t*>(p) = int16_t(v); return;
-    case DType::i32: *static_cast<int32_t*>(p) = int32_t(v); return;
-    case DType::i64: *static_cast<int64_t*>(p) = int64_t(v); return;
-    case DType::u8: *static_cast<uint8_t*>(p) = uint8_t(v); return;
-    case DType::u16: *static_cast<uint16_t*>(p) = uint16_t(v); return;
-    case DType::u32: *static_cast<uint32_t*>(p) = uint32_t(v); return;
-    case DType::u64: *static_cast<uint64_t*>(p) = uint64_t(v); return;
-    case DType::f16: *static_cast<uint16_t*>(p) = float_to_half(float(v)); return;
-    case DType::bf16: *static_cast<uint16_t*>(p) = float_to_bfloat(float(v)); return;
-    case DType::f32: *static_cast<float*>(p) = float(v); return;
-    case DType::f64: *static_cast<double*>(p) = double(v); return;
-    case DType::c64: static_cast<float*>(p)[0] = float(v), static_cast<float*>(p)[1] = 0; return;
-    case DType::c128: static_cast<double*>(p)[0] = double(v), static_cast<double*>(p)[1] = 0; return;
+    case DType::bool_:
+      *static_cast<bool*>(p) = v != 0;
+      return;
+    case DType::i8:
+      *static_cast<int8_t*>(p) = int8_t(v);
+      return;
+    case DType::i16:
+      *static_cast<int16_t*>(p) = int16_t(v);
+      return;
+    case DType::i32:
+      *static_cast<int32_t*>(p) = int32_t(v);
+      return;
+    case DType::i64:
+      *static_cast<int64_t*>(p) = int64_t(v);
+      return;
+    case DType::u8:
+      *static_cast<uint8_t*>(p) = uint8_t(v);
+      return;
+    case DType::u16:
+      *static_cast<uint16_t*>(p) = uint16_t(v);
+      return;
+    case DType::u32:
+      *static_cast<uint32_t*>(p) = uint32_t(v);
+      return;
+    case DType::u64:
+      *static_cast<uint64_t*>(p) = uint64_t(v);
+      return;
+    case DType::f16:
+      *static_cast<uint16_t*>(p) = float_to_half(float(v));
+      return;
+    case DType::bf16:
+      *static_cast<uint16_t*>(p) = float_to_bfloat(float(v));
+      return;
+    case DType::f32:
+      *static_cast<float*>(p) = float(v);
+      return;
+    case DType::f64:
+      *static_cast<double*>(p) = double(v);
+      return;
+    case DType::c64:
+      static_cast<float*>(p)[0] = float(v), static_cast<float*>(p)[1] = 0;
+      return;
+    case DType::c128:
+      static_cast<double*>(p)[0] = double(v), static_cast<double*>(p)[1] = 0;
+      return;
   }
 }
 }  // namespace
 
 Tensor scalar(double v, DType dtype, bool weak) {
   if (in(dtype, kIntegral) && !(v >= -9.2e18 && v <= 9.2e18 && v == double(int64_t(v))))
-    argument_error(v, " is no value of ", name_of(dtype), ". Give an integer, or a floating dtype.");
+    argument_error(v, " is no value of ", name_of(dtype),
+                   ". Give an integer, or a floating dtype.");
   if (in(dtype, kIntegral)) return scalar(int64_t(v), dtype, weak);
   Tensor t = empty({{}, dtype, 0, weak});
   store(view_of(t).data(), dtype, v);
@@ -92,21 +127,36 @@ Tensor scalar(int64_t v, DType dtype, bool weak) {
 double scalar_value(const Tensor& t) {
   const void* p = view_of(t).data();
   switch (t.dtype()) {
-    case DType::bool_: return *static_cast<const bool*>(p);
-    case DType::i8: return *static_cast<const int8_t*>(p);
-    case DType::i16: return *static_cast<const int16_t*>(p);
-    case DType::i32: return *static_cast<const int32_t*>(p);
-    case DType::i64: return double(*static_cast<const int64_t*>(p));
-    case DType::u8: return *static_cast<const uint8_t*>(p);
-    case DType::u16: return *static_cast<const uint16_t*>(p);
-    case DType::u32: return *static_cast<const uint32_t*>(p);
-    case DType::u64: return double(*static_cast<const uint64_t*>(p));
-    case DType::f16: return half_to_float(*static_cast<const uint16_t*>(p));
-    case DType::bf16: return bfloat_to_float(*static_cast<const uint16_t*>(p));
-    case DType::f32: return *static_cast<const float*>(p);
-    case DType::f64: return *static_cast<const double*>(p);
-    case DType::c64: return *static_cast<const float*>(p);
-    case DType::c128: return *static_cast<const double*>(p);
+    case DType::bool_:
+      return *static_cast<const bool*>(p);
+    case DType::i8:
+      return *static_cast<const int8_t*>(p);
+    case DType::i16:
+      return *static_cast<const int16_t*>(p);
+    case DType::i32:
+      return *static_cast<const int32_t*>(p);
+    case DType::i64:
+      return double(*static_cast<const int64_t*>(p));
+    case DType::u8:
+      return *static_cast<const uint8_t*>(p);
+    case DType::u16:
+      return *static_cast<const uint16_t*>(p);
+    case DType::u32:
+      return *static_cast<const uint32_t*>(p);
+    case DType::u64:
+      return double(*static_cast<const uint64_t*>(p));
+    case DType::f16:
+      return half_to_float(*static_cast<const uint16_t*>(p));
+    case DType::bf16:
+      return bfloat_to_float(*static_cast<const uint16_t*>(p));
+    case DType::f32:
+      return *static_cast<const float*>(p);
+    case DType::f64:
+      return *static_cast<const double*>(p);
+    case DType::c64:
+      return *static_cast<const float*>(p);
+    case DType::c128:
+      return *static_cast<const double*>(p);
   }
   return 0;
 }

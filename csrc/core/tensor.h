@@ -1,4 +1,5 @@
-// Tensor: one intrusive pointer to TensorImpl{Spec, variant<View, Symbol>}. Tensors are immutable values.
+// Tensor: one intrusive pointer to TensorImpl{Spec, variant<View, Symbol>}. Tensors are immutable
+// values.
 #pragma once
 #include <cstring>
 #include <memory>
@@ -16,13 +17,14 @@ class Graph;
 struct View {
   void* data() const { return static_cast<char*>(buffer->data) + offset; }
   Ref<Buffer> buffer;
-  int64_t offset = 0;          // bytes
-  bool dense = true;           // row-major without gaps; then `strides` is not even filled
-  int64_t strides[kMaxRank];   // elements; may be 0 (broadcast) or negative (flip)
+  int64_t offset = 0;         // bytes
+  bool dense = true;          // row-major without gaps; then `strides` is not even filled
+  int64_t strides[kMaxRank];  // elements; may be 0 (broadcast) or negative (flip)
 };
 // Symbolic: value `value` of a graph.
 struct Symbol {
-  std::shared_ptr<Graph> graph;  // strong: a graph never holds symbols of its own values, so no cycle
+  std::shared_ptr<Graph>
+      graph;  // strong: a graph never holds symbols of its own values, so no cycle
   int32_t value;
 };
 
@@ -61,8 +63,8 @@ inline const View& view_of(const Tensor& t) { return view_of(t.impl()); }
 
 FB_API Tensor empty(const Spec& spec, BufferKind kind = BufferKind::kTensor);
 FB_API Tensor make_view(const Spec& spec, View view);
-FB_API Tensor dense(const Tensor& t);       // itself, or a row-major copy
-FB_API Tensor deep_copy(const Tensor& t);   // always fresh memory
+FB_API Tensor dense(const Tensor& t);      // itself, or a row-major copy
+FB_API Tensor deep_copy(const Tensor& t);  // always fresh memory
 inline void append(std::string& s, const Tensor& t) { append(s, t.spec()); }
 
 // 0-d constants. The weak ones stand for Python numbers.

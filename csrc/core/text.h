@@ -15,8 +15,10 @@ inline void append(std::string& s, char c) { s += c; }
 template <std::integral T>
   requires(!std::same_as<T, char>)
 void append(std::string& s, T n) {
-  if constexpr (std::same_as<T, bool>) s += n ? "true" : "false";  // no plain bool overload: pointers would convert
-  else s += std::to_string(n);
+  if constexpr (std::same_as<T, bool>)
+    s += n ? "true" : "false";  // no plain bool overload: pointers would convert
+  else
+    s += std::to_string(n);
 }
 FB_API void append(std::string& s, double v);  // shortest text that reads back as the same double
 

@@ -9,7 +9,8 @@ namespace flowbook {
 Ref<Variable> Variable::make(const Tensor& value, std::string name, bool trainable) {
   if (value.symbolic())
     fail(ErrorKind::kGraph, "Variable", name.empty() ? std::string() : cat(" `", name, "`"),
-         ": its initial value is symbolic. Create Variables before the graph, or under fb.outside_graph().");
+         ": its initial value is symbolic. Create Variables before the graph, or under "
+         "fb.outside_graph().");
   return Ref<Variable>(new Variable(value, std::move(name), trainable), false);
 }
 Variable::Variable(const Tensor& value, std::string name, bool trainable)
@@ -26,7 +27,8 @@ Tensor Variable::value() const {
   return value_;
 }
 Tensor Variable::read() {
-  if (!Recorder::top()) [[likely]] return value();
+  if (!Recorder::top()) [[likely]]
+    return value();
   Graph* program = Recorder::program();
   Tensor t = program ? program->read(this) : value();
   for (Recorder* r = Recorder::top(); r && r->graph; r = r->outer)
@@ -34,15 +36,21 @@ Tensor Variable::read() {
   return t;
 }
 void Variable::assign(const Tensor& given) {
-  const std::string label = name_.empty() ? std::string("Variable.assign") : cat("Variable `", name_, "`");
+  const std::string label =
+      name_.empty() ? std::string("Variable.assign") : cat("Variable `", name_, "`");
   Tensor t = given;
-  if (t.spec().weak && t.rank() == 0 && !t.symbolic()) t = g_core_ops.full_like(spec_, scalar_of(t));
+  if (t.spec().weak && t.rank() == 0 && !t.symbolic())
+    t = g_core_ops.full_like(spec_, scalar_of(t));
   if (!(t.shape() == spec_.shape))
-    shape_error(label, ": it is ", spec_, " and cannot take a value of ", t.spec(), ". Shapes must be equal.");
+    shape_error(label, ": it is ", spec_, " and cannot take a value of ", t.spec(),
+                ". Shapes must be equal.");
   if (t.dtype() != spec_.dtype)
-    dtype_error(label, ": it is ", spec_, " and cannot take a value of ", t.spec(), ". Cast the value with astype().");
+    dtype_error(label, ": it is ", spec_, " and cannot take a value of ", t.spec(),
+                ". Cast the value with astype().");
   if (Graph* program = Recorder::program()) return program->assign(this, t);
-  if (!owner.empty()) fail(ErrorKind::kGraph, label, ": it is being trained by ", owner, ". Wait for the run, or stop it, before assigning.");
+  if (!owner.empty())
+    fail(ErrorKind::kGraph, label, ": it is being trained by ", owner,
+         ". Wait for the run, or stop it, before assigning.");
   commit(std::move(t));
 }
 void Variable::commit(Tensor value) {

@@ -1,5 +1,6 @@
-// Variable: the mutable cell (parameters, optimizer slots, running statistics). It holds an immutable tensor and
-// replaces it. In a recording, reads and assignments belong to the graph and take effect when it runs.
+// Variable: the mutable cell (parameters, optimizer slots, running statistics). It holds an
+// immutable tensor and replaces it. In a recording, reads and assignments belong to the graph and
+// take effect when it runs.
 #pragma once
 #include <mutex>
 
@@ -9,12 +10,14 @@ namespace flowbook {
 
 class FB_API Variable {
  public:
-  // GraphError if the value is a symbol: initialise under Recorder(nullptr) (Python: fb.outside_graph()).
+  // GraphError if the value is a symbol: initialise under Recorder(nullptr) (Python:
+  // fb.outside_graph()).
   static Ref<Variable> make(const Tensor& value, std::string name, bool trainable);
 
   Tensor read();  // the value; inside a recording graph the graph's current value of this variable
   Tensor value() const;  // the stored value, whatever records
-  // Same shape and dtype (weak scalars adapt), else ShapeError/DTypeError. Inside a graph: recorded as an effect.
+  // Same shape and dtype (weak scalars adapt), else ShapeError/DTypeError. Inside a graph: recorded
+  // as an effect.
   void assign(const Tensor& value);
   void commit(Tensor value);  // executor only: replaces the value, no checks beyond the spec
 
@@ -30,7 +33,8 @@ class FB_API Variable {
 
   std::atomic<uint32_t> refs{1};
   std::atomic<bool> trainable;
-  // Set while a background run owns the variable: outside assignments raise GraphError naming the run.
+  // Set while a background run owns the variable: outside assignments raise GraphError naming the
+  // run.
   std::string owner;
   BufferKind kind = BufferKind::kParameter;
 
