@@ -132,7 +132,8 @@ class Schema {
   Schema& elementwise(int row, const char* formula) {
     return d_.elementwise = row, d_.formula = formula, d_.broadcasts = true, *this;
   }
-  // Which values the rule looks at ("x", "y"): a tape keeps only those. Nothing declared: all.
+  // Which values the rule looks at ("x", "y"): a tape keeps only those. Nothing declared: all;
+  // gradient_reads(): none.
   template <class... Names>
   Schema& gradient_reads(Names... names) {
     d_.reads_inputs = d_.reads_outputs = 0;
@@ -151,6 +152,7 @@ class Schema {
 
  private:
   void reads(std::string_view name) {
+    if (name.empty()) return;  // lets a generated record leave names out
     for (size_t i = 0; i < d_.inputs.size(); ++i)
       if (name == d_.inputs[i].name)
         return void(d_.reads_inputs |= d_.variadic ? ~0ull : 1ull << i);

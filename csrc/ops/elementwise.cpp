@@ -29,32 +29,20 @@ inline Spec map(const Spec& x, Result result) {
 }
 const char* family(ElementwiseRow row) { return row >= kRow_relu ? "nn" : "elementwise"; }
 
-// Adds one name to what the rule reads.
-template <class Op>
-void reads(Schema<Op>& op, const char* name) {
-  op.gradient_reads(name);
-}
-
 // The gradient texts say which values a rule needs; only those are fetched (and kept by a tape).
-#define FETCH(NAME, LETTER, FROM, ...)                                   \
-  constexpr bool reads_##NAME = (mentions(__VA_ARGS__, LETTER));         \
-  [[maybe_unused]] const Tensor NAME = reads_##NAME ? FROM : Tensor();
-
 #define UNARY(NAME, CLASS, RESULT, DOC, VALUE, GRADIENT)                                                       \
   struct El_##NAME {                                                                                            \
     static constexpr std::string_view kText = #GRADIENT;                                                        \
     static void describe(Schema<El_##NAME>& op) {                                                               \
       op.name(#NAME).doc(DOC).family(family(kRow_##NAME)).elementwise(kRow_##NAME, #VALUE);                     \
       op.input("x", CLASS, "Operand of any shape.").output("z", "Shaped like `x`.");                            \
-      op.gradient_reads();                                                                                      \
-      if (mentions(kText, 'x')) reads(op, "x");                                                             \
-      if (mentions(kText, 'z')) reads(op, "z");                                                             \
+      op.gradient_reads(mentions(kText, 'x') ? "x" : "", mentions(kText, 'z') ? "z" : "");                                                                                   \
       if (kText == "kNoGradient") op.not_differentiable();                                                      \
     }                                                                                                           \
     Spec infer(const Spec& x) const { return map(x, RESULT); }                                                  \
     Tensor vjp(const Saved& saved, [[maybe_unused]] const Tensor& dz) const {                                   \
-      FETCH(x, 'x', saved.input(0), kText)                                                                      \
-      FETCH(z, 'z', saved.output(), kText)                                                                      \
+      const Tensor x = mentions(kText, 'x') ? saved.input(0) : Tensor();                                        \
+      const Tensor z = mentions(kText, 'z') ? saved.output() : Tensor();                                        \
       return GRADIENT;                                                                                          \
     }                                                                                                           \
   };
@@ -65,10 +53,8 @@ void reads(Schema<Op>& op, const char* name) {
     static void describe(Schema<El_##NAME>& op) {                                                               \
       op.name(#NAME).doc(DOC).family(family(kRow_##NAME)).elementwise(kRow_##NAME, #VALUE);                     \
       op.input("x", CLASS, "First operand.").input("y", CLASS, "Second operand; the two broadcast.");           \
-      op.output("z", "Shaped like the broadcast of both.").gradient_reads();                                    \
-      if (mentioned('x')) reads(op, "x");                                                                   \
-      if (mentioned('y')) reads(op, "y");                                                                   \
-      if (mentioned('z')) reads(op, "z");                                                                   \
+      op.output("z", "Shaped like the broadcast of both.");                                                     \
+      op.gradient_reads(mentioned('x') ? "x" : "", mentioned('y') ? "y" : "", mentioned('z') ? "z" : "");\
       if (kTextX == "kNoGradient" && kTextY == "kNoGradient") op.not_differentiable();                          \
     }                                                                                                           \
     Spec infer(const Spec& x, const Spec& y) const { return merge(x, y, RESULT); }                              \
@@ -91,11 +77,9 @@ void reads(Schema<Op>& op, const char* name) {
       op.name(#NAME).doc(DOC).family(family(kRow_##NAME)).elementwise(kRow_##NAME, #VALUE);                     \
       op.own_input("c", kBoolean, "Condition.").input("x", CLASS, "First operand.");                            \
       op.input("y", CLASS, "Second operand; the three broadcast.");                                             \
-      op.output("z", "Shaped like the broadcast of the three.").gradient_reads();                               \
-      if (mentioned('c')) reads(op, "c");                                                                   \
-      if (mentioned('x')) reads(op, "x");                                                                   \
-      if (mentioned('y')) reads(op, "y");                                                                   \
-      if (mentioned('z')) reads(op, "z");                                                                   \
+      op.output("z", "Shaped like the broadcast of the three.");                                                \
+      op.gradient_reads(mentioned('c') ? "c" : "", mentioned('x') ? "x" : "", mentioned('y') ? "y" : "",        \
+                        mentioned('z') ? "z" : "");                                                             \
     }                                                                                                           \
     Spec infer(const Spec& c, const Spec& x, const Spec& y) const {                                             \
       Spec z = merge(x, y, RESULT);                                                                             \
@@ -119,7 +103,6 @@ void reads(Schema<Op>& op, const char* name) {
 #undef UNARY
 #undef BINARY
 #undef TERNARY
-#undef FETCH
 
 struct Clip {
   static void describe(Schema<Clip>& op) {

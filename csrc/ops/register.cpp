@@ -16,7 +16,7 @@ void register_ops(OpRegistry& r) {
   ops::register_random(r);
   ops::register_optim(r);
   g_core_ops.add = [](const Tensor& x, const Tensor& y) { return add(x, y); };
-  g_core_ops.full_like = [](const Spec& s, double v) { return full(s.shape, v, s.dtype); };
+  g_core_ops.full_like = [](const Spec& s, const Scalar& v) { return full(s.shape, v, s.dtype); };
   g_core_ops.sum_to = sum_to;
   g_core_ops.cast = cast;
 }

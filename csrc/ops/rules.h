@@ -74,20 +74,6 @@ inline bool window(const Spec& out, const Tensor& x, int64_t offset, const Strid
   return true;
 }
 
-// ---- slices ---------------------------------------------------------------------------------------------------------
-// One axis of a slice after Python's rules: entries begin, begin + step, ... (count of them).
-struct Range {
-  Dim begin, count;  // begin is known wherever the memory is
-  int64_t step;
-};
-Range range_of(Dim size, int64_t start, int64_t stop, int64_t step);
-// All axes of `x`; those beyond the given ones are whole.
-struct Ranges {
-  Range at[kMaxRank];
-  Shape shape;  // of the slice
-};
-Ranges ranges_of(const Shape& x, const Ints& starts, const Ints& stops, const Ints& steps);
-
 // What an elementwise record without a gradient says.
 inline const Tensor kNoGradient;
 
