@@ -188,13 +188,14 @@ Tensor CumulativeSum::vjp(const Saved& saved, const Tensor& dy) const {
 }
 
 namespace {
-// How many entries each result is made of, as a number for arithmetic.
-Tensor entries(const Shape& x, const Axes& axis) {
+// How many entries each result is made of, less `correction` (but not below 0), as a number for arithmetic.
+Tensor entries(const Shape& x, const Axes& axis, double correction = 0) {
   const uint32_t mask = axis.mask(x.rank);
   Dim n = 1;
   for (int i = 0; i < x.rank; ++i)
     if (mask >> i & 1) n = n * x[i];
-  return dim(n);
+  if (correction == 0) return dim(n);
+  return n.known() ? weak(std::max(double(n.value()) - correction, 0.0)) : maximum(dim(n) - correction, 0.0);
 }
 
 struct Mean {
@@ -223,9 +224,8 @@ struct Var {
   }
   Spec infer(const Spec& x) const { return reduce(x, axis, keepdims, x.dtype); }
   Tensor expand(const Tensor& x) const {
-    const Tensor n = entries(x.shape(), axis);
     const Tensor far = square(x - mean(x, axis, true));
-    return sum(far, axis, keepdims) / (correction == 0 ? n : maximum(n - correction, 0.0));
+    return sum(far, axis, keepdims) / entries(x.shape(), axis, correction);
   }
 };
 
