@@ -96,7 +96,9 @@ def value_problem(op: OpSamples, dtype: str, sample: Sample) -> str | None:
     for a, b in zip(before, after):
         if a.tobytes() != np.ascontiguousarray(b).tobytes():
             return "the op changed its input"
-    own = op.reference(*sample.inputs, **sample.attrs)  # type: ignore[misc]
+    if op.reference is None:
+        return None
+    own = op.reference(*sample.inputs, **sample.attrs)
     references = expected(op, sample)
     results = arrays(outputs)
     if len(results) != len(references):

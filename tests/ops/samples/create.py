@@ -83,3 +83,31 @@ declare(
         call(rows=2, columns=2, k=9, dtype=m.dtype),
     ],
 )
+declare(
+    "iota",
+    lambda size, dtype=None: np.arange(size, dtype=dtype or "int64"),
+    NUMERIC,
+    lambda m: [
+        call(size=5, dtype=m.dtype),
+        call(size=0, dtype=m.dtype),
+        call(size=100, dtype=m.dtype),
+    ],
+)
+declare("dim", lambda size: np.array(size), ("int64",), lambda m: [call(size=3), call(size=0)])
+
+
+def likes(m: Maker, **attrs):
+    for to in (None, "float64", "int32"):
+        yield call(m(2, 3), dtype=to, **attrs)
+        yield call(m(), dtype=to, **attrs)
+        yield call(m(0, 2), dtype=to, **attrs)
+
+
+declare(
+    "full_like",
+    lambda x, value, dtype=None: np.full_like(x, value, dtype),
+    ALL,
+    lambda m: likes(m, value=1),
+)
+declare("zeros_like", lambda x, dtype=None: np.zeros_like(x, dtype), ALL, likes)
+declare("ones_like", lambda x, dtype=None: np.ones_like(x, dtype), ALL, likes)

@@ -83,11 +83,11 @@ declare(
 )
 
 
-def _layer_norm(x, weight=None, bias=None, axis=-1, epsilon=1e-5):
+def _layer_norm(x, weight, bias, axis=-1, epsilon=1e-5):
     mean, var = x.mean(axis, keepdims=True), x.var(axis, keepdims=True)
-    y = (x - mean) / np.sqrt(var + epsilon)
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    return (x - mean) / np.sqrt(var + epsilon) * weight.reshape(shape) + bias.reshape(shape)
 
 
 declare(
@@ -102,9 +102,98 @@ declare(
         call(m(0, 6), m(6), m(6)),
         call(m(4, 300), m(300), m(300)),
         call(m(3, 1), m(1), m(1)),
+        call(m(5, 4), m(5), m(5), axis=0),
+        call(m(2, 5, 4), m(5), m(5), axis=1),
     ],
     rtol={"float32": 2e-5, "float64": 1e-11},
     errors=[
         fails("ShapeError", r"", np.ones((4, 6), "f4"), np.ones(5, "f4"), np.ones(6, "f4")),
     ],
+)
+
+
+# --- gradients of the above, ops of their own ----------
+def alike(m: Maker, f=None, **attrs):
+    for shape, axis in (
+        ((3, 5), -1),
+        ((3, 5), 0),
+        ((2, 3, 4), 1),
+        ((7,), 0),
+        ((4, 300), 1),
+        ((0, 3), 1),
+    ):
+        x = m(*shape)
+        yield call(
+            x if f is None else f(x.astype("f8"), axis).astype(x.dtype), m(*shape), axis=axis
+        )
+
+
+def _both(f):
+    return lambda x, dy, **attrs: f(x.astype("f8"), dy.astype("f8"), **attrs).astype(x.dtype)
+
+
+declare(
+    "softmax_gradient",
+    _both(lambda y, dy, axis=-1: y * (dy - (y * dy).sum(axis, keepdims=True))),
+    FLOATS,
+    lambda m: alike(m, _softmax),
+)
+declare(
+    "log_softmax_gradient",
+    _both(lambda y, dy, axis=-1: dy - np.exp(y) * dy.sum(axis, keepdims=True)),
+    FLOATS,
+    lambda m: alike(m, _log_softmax),
+)
+
+
+def losses(m: Maker):
+    for shape, axis in (((6, 5), -1), ((5, 6), 0), ((2, 5, 3), 1), ((5,), 0), ((0, 5), 1)):
+        x = m(*shape)
+        rows = shape[:axis] + shape[axis:][1:] if axis >= 0 else shape[:axis]
+        targets = m.index(*rows, high=shape[axis])
+        loss = _cross_entropy(x.astype("f8"), targets, axis).astype(x.dtype)
+        yield call(x, targets, loss, m(*rows), axis=axis)
+
+
+def _cross_entropy_gradient(x, targets, loss, dloss, axis=-1):
+    x, dloss = x.astype("f8"), dloss.astype("f8")
+    hot = np.moveaxis(np.eye(x.shape[axis])[targets], -1, axis)
+    return ((_softmax(x, axis) - hot) * np.expand_dims(dloss, axis)).astype(loss.dtype)
+
+
+declare(
+    "softmax_cross_entropy_gradient",
+    _cross_entropy_gradient,
+    FLOATS,
+    losses,
+    grad=(3,),  # logits and loss belong together: moving one alone means nothing
+    rtol={"float32": 2e-5},
+)
+
+
+def _layer_norm_gradient(x, weight, dy, axis=-1, epsilon=1e-5):
+    dtype = x.dtype
+    x, dy = np.moveaxis(x.astype("f8"), axis, -1), np.moveaxis(dy.astype("f8"), axis, -1)
+    s = np.sqrt(x.var(-1, keepdims=True) + epsilon)
+    n = (x - x.mean(-1, keepdims=True)) / s
+    g = dy * weight
+    dx = (g - g.mean(-1, keepdims=True) - n * (g * n).mean(-1, keepdims=True)) / s
+    rows = tuple(range(x.ndim - 1))
+    parts = np.moveaxis(dx, -1, axis), (dy * n).sum(rows), dy.sum(rows)
+    return tuple(p.astype(dtype) for p in parts)
+
+
+declare(
+    "layer_norm_gradient",
+    _layer_norm_gradient,
+    FLOATS,
+    lambda m: [
+        call(m(4, 6), m(6), m(4, 6)),
+        call(m(2, 3, 6), m(6), m(2, 3, 6), epsilon=0.1),
+        call(m(6), m(6), m(6)),
+        call(m(5, 4), m(5), m(5, 4), axis=0),
+        call(m(4, 300), m(300), m(4, 300)),
+        call(m(0, 6), m(6), m(0, 6)),
+    ],
+    rtol={"float32": 3e-5, "float64": 1e-10},
 )

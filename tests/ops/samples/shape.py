@@ -83,6 +83,23 @@ declare(
     ],
 )
 declare(
+    "narrow",
+    lambda x, start, length, axis: np.take(x, np.arange(start, start + length), axis),
+    ALL,
+    lambda m: [
+        call(m(5, 3), start=1, length=3, axis=0),
+        call(m(5, 3), start=0, length=3, axis=-1),
+        call(m(5, 3), start=5, length=0, axis=0),
+        call(m(0, 3), start=0, length=0, axis=0),
+    ],
+    errors=[
+        fails("ShapeError", r"", f4, start=1, length=2, axis=0),
+        fails("ShapeError", r"", f4, start=3, length=0, axis=0),
+        fails("AxisError", r"out of range", f4, start=0, length=1, axis=2),
+    ],
+)
+declare("stop_gradient", lambda x: x, ALL, lambda m: [call(m(2, 3)), call(m()), call(m(0, 3))])
+declare(
     "expand_dims",
     lambda x, axis=0: np.expand_dims(x, axis),
     ALL,
