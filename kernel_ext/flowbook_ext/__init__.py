@@ -1,0 +1,37 @@
+"""flowbook in IPython and Jupyter: `%%graph` and its relatives, views that come alive.
+
+    %load_ext flowbook
+
+The library never imports this package; `%load_ext` does, through `flowbook.load_ipython_extension`.
+Everything that is registered here is taken back by `%unload_ext flowbook`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["load_ipython_extension", "unload_ipython_extension"]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Registers magics, completion and cell tracking in an IPython shell."""
+    from . import _cells, _completion
+    from .magics import MAGICS
+
+    _cells.attach(shell)
+    for magics in MAGICS:
+        shell.register_magics(magics(shell))
+    _completion.attach(shell, MAGICS)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Takes back what `load_ipython_extension` registered."""
+    from . import _cells, _completion
+    from .magics import MAGICS
+
+    _completion.detach(shell)
+    for magics in MAGICS:
+        for kind, names in magics.magics.items():
+            for name in names:
+                shell.magics_manager.magics[kind].pop(name, None)
+    _cells.detach(shell)

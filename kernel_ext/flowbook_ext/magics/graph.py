@@ -1,0 +1,245 @@
+"""`%%graph`: a cell becomes a graph, is compiled, run once, and shown.
+
+The body runs once in the user's namespace while a trace records. Names are bound only if tracing,
+compiling and running all succeed; otherwise the namespace is put back as it was, and the part of
+the graph that was recorded is shown with the failing op in red.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.display import display
+
+import flowbook as fb
+from flowbook import _display, _drawing
+
+from .. import _cells
+from ._arguments import parse
+
+
+class _View:
+    """A graph record on its way to the page."""
+
+    def __init__(self, bundle: dict[str, str]) -> None:
+        self.bundle = bundle
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return self.bundle
+
+    def __repr__(self) -> str:
+        return self.bundle["text/plain"]
+
+
+@magics_class
+class GraphMagics(Magics):  # type: ignore[misc]
+    """The `%%graph` magic and its line form, which shows a graph again."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.previous: dict[str, Any] = {}  # the version before, for comparing
+
+    @magic_arguments()  # type: ignore[untyped-decorator]
+    @argument("name", nargs="?", help="Variable to which the graph is bound.")
+    @argument("--no-run", action="store_true", help="Record and compile, but run nothing.")
+    @argument("--no-view", action="store_true", help="Don't draw the graph.")
+    @argument("--device", "-d", help="Where the graph runs, such as `cpu`.")
+    @argument(
+        "--shapes",
+        nargs="+",
+        action="extend",
+        metavar="NAME=DIMS",
+        help="Inputs whose sizes stay open: --shapes x='batch 784'.",
+    )
+    @line_cell_magic
+    def graph(self, line: str, cell: str | None = None) -> Any:
+        """Record a cell as a dataflow graph, compile it, run it once and draw it.
+
+        Every name that the cell assigns is an ordinary tensor afterwards; NAME is a `Graph`, which
+        can be called with other inputs. Without a body, `%graph NAME` draws a graph again.
+        """
+        options = parse(self.graph, line)
+        name = options.name
+        if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
+            raise UsageError(
+                f"{name!r} can't name a graph: it is no Python name. Try `%%graph mlp`."
+            )
+        if cell is None:
+            return self._again(name)
+        shapes = _shapes(options.shapes)
+        place = _cells.current(self.shell, "graph", line, cell)
+        try:
+            code = place.compile(self.shell)
+        except SyntaxError as error:
+            raise _cells.syntax_error(self.shell, place, error) from None
+        return _Execution(self, place, code, options, shapes).run()
+
+    def _again(self, name: str | None) -> None:
+        if name is None:
+            raise UsageError("%graph needs the name of a graph; a cell needs %%graph (two signs).")
+        graph = self.shell.user_ns.get(name)
+        if not isinstance(graph, fb.Graph):
+            raise UsageError(f"There is no graph {name!r}. `%%graph {name}` makes one.")
+        display(_View(_display.mimebundle("graph", graph)))
+
+
+def _shapes(words: list[str] | None) -> dict[str, str] | None:
+    if not words:
+        return None
+    shapes = {}
+    for word in words:
+        name, sign, dims = word.partition("=")
+        if not sign or not dims.strip():
+            raise UsageError(f"--shapes: {word!r} should read NAME=DIMS, such as x='batch 784'.")
+        shapes[name.strip()] = dims.strip()
+    return shapes
+
+
+class _Execution:
+    """One execution of a `%%graph` cell."""
+
+    def __init__(
+        self, magics: GraphMagics, cell: _cells.Cell, code: Any, options: Any, shapes: Any
+    ) -> None:
+        self.magics, self.cell, self.code, self.options = magics, cell, code, options
+        self.shapes = shapes
+        self.shell = magics.shell
+        self.names: dict[str, Any] = self.shell.user_ns
+        self.before = dict(self.names)
+
+    def run(self) -> Any:
+        from flowbook._trace import CellInfo, Trace
+
+        cell = self.cell
+        info = CellInfo(cell.cell_id, cell.execution_count, cell.filename, cell.first_line)
+        trace = Trace(
+            name=self.options.name or "graph",
+            cell=info,
+            shapes=self.shapes,
+            device=self.options.device,
+        )
+        try:
+            with trace:
+                exec(self.code, self.names)
+            assert cell.tree is not None
+            outputs = self._assigned()
+            reads = _cells.names_read(cell.tree, [self.before])
+            graph = trace.finish(outputs, reads)
+            values = {} if self.options.no_run else graph.run_cell()
+        except BaseException as error:
+            self._failed(trace, error)
+            raise
+        return self._succeeded(graph, outputs, values)
+
+    def _assigned(self) -> dict[str, Any]:
+        """What the cell bound: new names and names that now mean another object."""
+        missing = object()
+        changed = {
+            name: value
+            for name, value in self.names.items()
+            if self.before.get(name, missing) is not value
+        }
+        assert self.cell.tree is not None
+        ordered = [n for n in _cells.names_stored(self.cell.tree) if n in changed]
+        return {n: changed[n] for n in [*ordered, *(n for n in changed if n not in ordered)]}
+
+    def _restore(self) -> None:
+        for name in [n for n in self.names if n not in self.before]:
+            del self.names[name]
+        self.names.update(self.before)
+
+    def _succeeded(self, graph: Any, outputs: dict[str, Any], values: dict[str, Any]) -> Any:
+        if self.options.no_run:
+            # Symbols mean nothing outside their graph; functions, classes and numbers stay.
+            kept = {n: v for n, v in outputs.items() if not _holds_symbol(v)}
+            self._restore()
+            self.names.update(kept)
+        else:
+            self.names.update(values)
+        last = self.names.pop(_cells.LAST, None)
+        name = self.options.name
+        if name:
+            old = self.names.get(name)
+            if isinstance(old, fb.Graph):
+                self.magics.previous[name] = old
+            self.names[name] = graph
+        if not self.options.no_view:
+            display(_View(_display.mimebundle("graph", graph)))
+            if not hasattr(self.shell, "kernel"):  # a terminal shows text only
+                print(_drawing.status_line(graph.record()))
+        return last if self.cell.shows_last and not self.options.no_run else None
+
+    def _failed(self, trace: Any, error: BaseException) -> None:
+        line, frame = _cells.place(self.cell, error)
+        names = _tensors_on_line(self.cell, line, frame)
+        self._restore()
+        trace.abort()
+        if isinstance(error, Exception):
+            if not self.options.no_view:
+                self._show_partial(trace, error, line, names)
+            _cells.point_into_cell(self.shell, error)
+
+    def _show_partial(
+        self, trace: Any, error: Exception, line: int, names: list[tuple[str, str]]
+    ) -> None:
+        record = dict(trace.partial_record(error))
+        if not any(n.get("kind") in ("op", "gradient", "optimizer") for n in record["nodes"]):
+            return  # nothing but inputs: the traceback says it all
+        record["error"] = {
+            "type": type(error).__name__,
+            "message": str(error).partition("\n")[0],
+            "line": line,
+            "source": self.cell.source(line),
+            "names": names,
+        }
+        display(_View(_drawing.mimebundle(record)))
+
+
+def _holds_symbol(value: Any) -> bool:
+    if isinstance(value, fb.Tensor):
+        return bool(getattr(value, "is_symbol", False))
+    if isinstance(value, dict):
+        return any(_holds_symbol(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_holds_symbol(v) for v in value)
+    return False
+
+
+def _tensors_on_line(cell: _cells.Cell, line: int, frame: Any) -> list[tuple[str, str]]:
+    """The tensors that the statement at a line reads, by name, with what they are."""
+    statement = next(
+        (
+            node
+            for node in reversed(list(ast.walk(cell.tree or ast.Module([], []))))
+            if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0)
+        ),
+        None,
+    )
+    if statement is None or frame is None:
+        return []
+    found = _cells.names_read(statement, [frame.f_locals, frame.f_globals])
+    out = []
+    for path, value in found.items():
+        if isinstance(value, (fb.Tensor, fb.Variable)) or _is_array(value):
+            out.append((path, spec_text(value)))
+    return out
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, type)
+
+
+_SHORT = {"float": "f", "int": "i", "uint": "u", "complex": "c", "bfloat": "bf"}
+
+
+def spec_text(value: Any) -> str:
+    """`f32[32, 784]` for anything with a shape and a dtype."""
+    dtype = str(getattr(value.dtype, "name", value.dtype)).rpartition(".")[2]
+    word = dtype.rstrip("0123456789")
+    short = _SHORT.get(word, word) + dtype[len(word) :]
+    return f"{short}[{', '.join(str(d) for d in value.shape)}]"
