@@ -260,6 +260,8 @@ def _own(trace: TracebackType) -> bool:
 def point_into_cell(shell: Any, error: BaseException) -> None:
     """Makes IPython show an error with the user's frames only."""
     trace = trim(error.__traceback__)
+    if isinstance(error, flowbook.FlowbookError):
+        error.__suppress_context__ = True  # what the library caught inside is no news to the user
 
     def render() -> list[str]:
         shown: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, trace)

@@ -126,15 +126,18 @@ class _Execution:
         try:
             with trace:
                 exec(self.code, self.names)
-            assert cell.tree is not None
-            outputs = self._assigned()
-            reads = _cells.names_read(cell.tree, [self.before])
+            outputs, reads = self._assigned(), self._read()
             graph = trace.finish(outputs, reads)
             values = {} if self.options.no_run else graph.run_cell()
         except BaseException as error:
             self._failed(trace, error)
             raise
         return self._succeeded(graph, outputs, values)
+
+    def _read(self) -> dict[str, Any]:
+        """The objects that the cell reads, by the expression that names them."""
+        assert self.cell.tree is not None
+        return _cells.names_read(self.cell.tree, [self.before])
 
     def _assigned(self) -> dict[str, Any]:
         """What the cell bound: new names and names that now mean another object."""
@@ -144,6 +147,9 @@ class _Execution:
             for name, value in self.names.items()
             if self.before.get(name, missing) is not value
         }
+        last = changed.pop(_cells.LAST, None)
+        if last is not None and not any(last is value for value in changed.values()):
+            changed["_"] = last
         assert self.cell.tree is not None
         ordered = [n for n in _cells.names_stored(self.cell.tree) if n in changed]
         return {n: changed[n] for n in [*ordered, *(n for n in changed if n not in ordered)]}
@@ -159,9 +165,10 @@ class _Execution:
             kept = {n: v for n, v in outputs.items() if not _holds_symbol(v)}
             self._restore()
             self.names.update(kept)
+            last = None
         else:
-            self.names.update(values)
-        last = self.names.pop(_cells.LAST, None)
+            last = self._last(outputs, values)
+            self.names.update({n: v for n, v in values.items() if n != "_"})
         name = self.options.name
         if name:
             old = self.names.get(name)
@@ -172,22 +179,38 @@ class _Execution:
             display(_View(_display.mimebundle("graph", graph)))
             if not hasattr(self.shell, "kernel"):  # a terminal shows text only
                 print(_drawing.status_line(graph.record()))
-        return last if self.cell.shows_last and not self.options.no_run else None
+        return last
+
+    def _last(self, outputs: dict[str, Any], values: dict[str, Any]) -> Any:
+        """The value of the cell's last expression, which IPython shows; None if there is none."""
+        if not self.cell.shows_last:
+            return None
+        last = self.names.pop(_cells.LAST, None)
+        for name, value in outputs.items():
+            if value is last:
+                return values.get(name, value)
+        return last
 
     def _failed(self, trace: Any, error: BaseException) -> None:
         line, frame = _cells.place(self.cell, error)
         names = _tensors_on_line(self.cell, line, frame)
+        outputs = self._assigned()
         self._restore()
         trace.abort()
         if isinstance(error, Exception):
             if not self.options.no_view:
-                self._show_partial(trace, error, line, names)
+                self._show_partial(trace, error, line, names, {**self._read(), **outputs})
             _cells.point_into_cell(self.shell, error)
 
     def _show_partial(
-        self, trace: Any, error: Exception, line: int, names: list[tuple[str, str]]
+        self,
+        trace: Any,
+        error: Exception,
+        line: int,
+        names: list[tuple[str, str]],
+        known: dict[str, Any],
     ) -> None:
-        record = dict(trace.partial_record(error))
+        record = dict(trace.partial_record(error, known))
         if not any(n.get("kind") in ("op", "gradient", "optimizer") for n in record["nodes"]):
             return  # nothing but inputs: the traceback says it all
         record["error"] = {
