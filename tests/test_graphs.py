@@ -428,3 +428,15 @@ def test_constants_keep_their_bits():
     )
     with np.errstate(all="ignore"):
         assert_same(numbers(fb.graph(f)(x)), numbers(f(x)), "constants")
+
+
+def test_a_run_never_writes_into_an_arrays_memory():
+    """A variable that took over shared NumPy memory may be its last holder among tensors."""
+    a = np.arange(3000, dtype="f4")
+    v = fb.Variable(np.zeros(3000, "f4"))
+    v.assign(fb.asarray(a, copy=False))
+    step = fb.graph(lambda: v.assign(v * 2.0))
+    for _ in range(3):
+        step()
+    np.testing.assert_array_equal(a, np.arange(3000))
+    np.testing.assert_array_equal(v.numpy(), a * 8)

@@ -153,7 +153,8 @@ void Executable::commit(State& s, const RunOptions& options) {
     Tensor& slot = u.variable->slot();
     const bool same = s.variables[size_t(u.source)].impl() == slot.impl();
     const bool alone = same && slot.impl()->refs.load(std::memory_order_acquire) == 2 &&
-                       view_of(slot).buffer->refs.load(std::memory_order_acquire) == 1;
+                       view_of(slot).buffer->refs.load(std::memory_order_acquire) == 1 &&
+                       !view_of(slot).buffer->release;  // never into an array's memory
     if (alone) {
       target = static_cast<char*>(view_of(slot).data());
       s.fresh[size_t(place.at)] = Tensor();

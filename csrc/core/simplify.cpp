@@ -32,7 +32,7 @@ bool uniform_value(Graph& g, const TensorImpl* t, double& value) {
 
 bool keeps_spec(const Spec& x, Inputs in) {  // the result is shaped like x
   for (const TensorImpl* t : in)
-    if (t->spec.dtype != x.dtype || !(broadcast(t->spec.shape, x.shape) == x.shape)) return false;
+    if (t->spec.dtype != x.dtype || (x.weak && !t->spec.weak) || !(broadcast(t->spec.shape, x.shape) == x.shape)) return false;
   return true;
 }
 
@@ -63,7 +63,8 @@ Tensor simplify(Graph& g, const OpDef& op, const void* attrs, Inputs in) {
   if (name == "cast" || name == "reshape" || name == "broadcast_to") {
     std::vector<Spec> out;
     infer_only(op, attrs, in, out);
-    if (out[0].dtype == x.dtype && out[0].shape == x.shape) return Tensor(in[0]);
+    if (out[0].dtype == x.dtype && out[0].shape == x.shape && out[0].weak == x.weak)
+      return Tensor(in[0]);
   }
   const Node* from = producer(g, in[0]);
   if (!from || !from->op) return {};
