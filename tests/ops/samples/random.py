@@ -11,7 +11,7 @@ MASK = 0xFFFFFFFF
 
 
 def philox(counter: tuple, key: tuple) -> tuple:
-    """Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3". Words are Python integers
+    """Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3". Words: Python integers
     or uint64 arrays."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
