@@ -1,0 +1,46 @@
+"""Neural networks: functions in lower case, layers in CamelCase, initialisers in `init`."""
+
+from __future__ import annotations
+
+from .._policy import dtype_policy, set_dtype_policy
+from . import init
+from ._activations import (
+    ELU,
+    GELU,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from ._layers import Dense, Dropout, Embedding, Flatten, LayerNorm, Sequential
+from ._module import Module
+from ._training import is_training, training
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Identity",
+    "LayerNorm",
+    "LeakyReLU",
+    "Module",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "dtype_policy",
+    "init",
+    "is_training",
+    "set_dtype_policy",
+    "training",
+]

@@ -1,0 +1,289 @@
+"""`Module`: a tree of layers that owns Variables.
+
+A module is a plain Python object. Variables, modules, and lists, tuples or dicts of them found at
+its attributes are its state; nothing is registered. It prints as a tree with shapes and counts,
+copies and pickles as values, and creates its Variables on the first call where they depend on the
+input's shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import Any
+
+import flowbook as fb
+
+from .._state import (
+    Stateful,
+    children,
+    dtype_name,
+    named_variables,
+    size_of,
+    spec_text,
+    trainable_variables,
+)
+from ._training import training as training_context
+
+_ITEM_SIZES = {"bool": 1, "complex64": 8, "complex128": 16, "bfloat16": 2}
+
+
+class Module(Stateful):
+    """Base class of layers and models.
+
+    Subclasses create sub-modules and Variables in `__init__` and compute in `forward`. What
+    depends on the shape of the input is created in `build`, which runs once, before the first
+    `forward`, outside of any graph that is being recorded.
+
+    Calling the module (`model(x)`) runs `forward`. The keyword `training=True` turns the training
+    switch on for that call; without it the switch stays as it is (off, unless `fb.fit` or
+    `with fb.nn.training():` turned it on).
+
+    Example:
+        >>> class Classifier(fb.nn.Module):
+        ...     def __init__(self, classes):
+        ...         self.hidden = fb.nn.Dense(16, activation=fb.nn.relu)
+        ...         self.out = fb.nn.Dense(classes)
+        ...     def forward(self, x):
+        ...         return self.out(self.hidden(x))
+        >>> model = Classifier(3)
+        >>> model(fb.asarray(np.ones((2, 4), np.float32))).shape
+        (2, 3)
+        >>> list(model.named_variables())
+        ['hidden.weight', 'hidden.bias', 'out.weight', 'out.bias']
+    """
+
+    _built: bool = False
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Computes the module's output; subclasses define it.
+
+        Raises:
+            NotImplementedError: If the subclass has no `forward`.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__}: no forward(). Define `def forward(self, x): ...` in the class."
+        )
+
+    def build(self, *args: Any, **kwargs: Any) -> None:
+        """Creates the Variables whose shapes depend on the inputs; the default creates none.
+
+        Receives what `forward` receives. Only shapes and dtypes may be used: while a graph records,
+        the inputs have no values yet.
+        """
+
+    def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        if not self._built:
+            with fb.outside_graph():
+                self.build(*args, **kwargs)
+            self._built = True
+        if training is None:
+            return self.forward(*args, **kwargs)
+        with training_context(training):
+            return self.forward(*args, **kwargs)
+
+    # State
+
+    def _children(self) -> Iterable[tuple[str, Any]]:
+        return [(f".{name}", value) for name, value in vars(self).items() if name != "_built"]
+
+    def variables(self) -> list[fb.Variable]:
+        """All Variables of the module, in path order, shared ones once.
+
+        Returns:
+            Trainable and other Variables alike. A layer that builds on its first call has none
+            before it.
+
+        Example:
+            >>> len(fb.nn.Dense(3, inputs=2).variables())
+            2
+        """
+        return list(named_variables(self).values())
+
+    def parameters(self) -> list[fb.Variable]:
+        """The Variables that an optimizer changes: those with `trainable=True`.
+
+        Example:
+            >>> [tuple(p.shape) for p in fb.nn.Dense(3, inputs=2).parameters()]
+            [(2, 3), (3,)]
+        """
+        return list(trainable_variables(self).values())
+
+    def named_variables(self) -> dict[str, fb.Variable]:
+        """All Variables by path, such as `layers[0].weight`; shared ones at their first path.
+
+        Example:
+            >>> list(fb.nn.Sequential(fb.nn.Dense(3, inputs=2)).named_variables())
+            ['layers[0].weight', 'layers[0].bias']
+        """
+        return named_variables(self)
+
+    def named_parameters(self) -> dict[str, fb.Variable]:
+        """The trainable Variables by path.
+
+        Example:
+            >>> list(fb.nn.Dense(3, inputs=2).freeze().named_parameters())
+            []
+        """
+        return trainable_variables(self)
+
+    def modules(self) -> Iterator[tuple[str, Module]]:
+        """Yields `(path, module)` for this module (path "") and all below it, shared ones once.
+
+        Example:
+            >>> model = fb.nn.Sequential(fb.nn.Dense(3), fb.nn.ReLU())
+            >>> [path for path, _ in model.modules()]
+            ['', 'layers[0]', 'layers[1]']
+        """
+        seen: set[int] = set()
+
+        def visit(owner: Any, path: str) -> Iterator[tuple[str, Module]]:
+            if id(owner) in seen or not isinstance(owner, (Module, list, tuple, dict)):
+                return
+            seen.add(id(owner))
+            if isinstance(owner, Module):
+                yield path.lstrip("."), owner
+            for part, value in children(owner):
+                yield from visit(value, path + part)
+
+        return visit(self, "")
+
+    def freeze(self) -> Module:
+        """Makes every Variable of the module untrainable and returns the module.
+
+        Example:
+            >>> fb.nn.Dense(3, inputs=2).freeze().parameters()
+            []
+        """
+        for variable in self.variables():
+            variable.trainable = False
+        return self
+
+    def unfreeze(self) -> Module:
+        """Makes every floating Variable of the module trainable and returns the module.
+
+        Example:
+            >>> len(fb.nn.Dense(3, inputs=2).freeze().unfreeze().parameters())
+            2
+        """
+        for variable in self.variables():
+            if dtype_name(variable.dtype).startswith(("float", "bfloat", "complex")):
+                variable.trainable = True
+        return self
+
+    @property
+    def count(self) -> int:
+        """Number of trainable scalars.
+
+        Example:
+            >>> fb.nn.Dense(3, inputs=2).count
+            9
+        """
+        return sum(size_of(v.shape) for v in self.parameters())
+
+    # Display
+
+    def describe(self) -> str:
+        """The module in one short line, without its children; subclasses add their settings.
+
+        Example:
+            >>> fb.nn.Dropout(0.5).describe()
+            'Dropout(0.5)'
+        """
+        return type(self).__name__
+
+    def _totals(self) -> str:
+        variables = self.variables()
+        if any(not m._built and type(m).build is not Module.build for _, m in self.modules()):
+            unbuilt = "; some layers build on the first call"
+        else:
+            unbuilt = ""
+        total = sum(size_of(v.shape) for v in variables)
+        free = self.count
+        size = sum(size_of(v.shape) * _item_size(v) for v in variables)
+        frozen = f" ({free:,} trainable)" if free != total else ""
+        noun = "parameter" if total == 1 else "parameters"
+        return f"{total:,} {noun}{frozen}, {_bytes_text(size)}{unbuilt}"
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        """(tree prefix, path component, description, count) for the lines below the first."""
+        rows: list[tuple[str, str, str, str]] = []
+        seen: dict[int, str] = {id(self): "the top"}
+
+        def visit(owner: Any, path: str, indent: str) -> None:
+            entries = list(_display_children(owner))
+            for i, (part, value) in enumerate(entries):
+                last = i == len(entries) - 1
+                prefix = indent + ("└─ " if last else "├─ ")
+                label, here = part.lstrip("."), (path + part).lstrip(".")
+                if id(value) in seen:
+                    rows.append((prefix, label, f"shared with {seen[id(value)]}", ""))
+                    continue
+                seen[id(value)] = here
+                if isinstance(value, fb.Variable):
+                    mark = "" if value.trainable else ", frozen"
+                    count = f"{size_of(value.shape):,}"
+                    rows.append((prefix, label, spec_text(value) + mark, count))
+                else:
+                    rows.append((prefix, label, value.describe(), ""))
+                    visit(value, path + part, indent + ("   " if last else "│  "))
+
+        visit(self, "", "")
+        return rows
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        head = f"{self.describe()}: {self._totals()}"
+        left = [f"{prefix}{label}" for prefix, label, _, _ in rows]
+        wide = max((len(text) for text in left), default=0)
+        middle = max((len(row[2]) for row in rows), default=0)
+        right = max((len(row[3]) for row in rows), default=0)
+        lines = [
+            f"{text:<{wide}}  {row[2]:<{middle}}  {row[3]:>{right}}".rstrip()
+            for text, row in zip(left, rows, strict=True)
+        ]
+        return "\n".join([head, *lines])
+
+    def _repr_html_(self) -> str:
+        """The tree as a table that needs no script, no style sheet and no kernel."""
+        cell = "padding:1px 12px 1px 0;text-align:left;border:none;white-space:pre"
+        rows = "".join(
+            f'<tr style="background:none"><td style="{cell}">'
+            f'<span style="opacity:.5" aria-hidden="true">{escape(prefix)}</span>'
+            f"{escape(label)}</td>"
+            f'<td style="{cell}"><code>{escape(text)}</code></td>'
+            f'<td style="{cell};text-align:right">{escape(count)}</td></tr>'
+            for prefix, label, text, count in self._rows()
+        )
+        return (
+            f"<div><b>{escape(self.describe())}</b>: {escape(self._totals())}"
+            f'<table style="border-collapse:collapse;margin:4px 0;font-size:90%">{rows}</table>'
+            "</div>"
+        )
+
+
+def _display_children(owner: Any) -> Iterator[tuple[str, Any]]:
+    """Modules and Variables directly below `owner`, looking through containers."""
+    for part, value in children(owner):
+        if isinstance(value, (Module, fb.Variable)):
+            yield part, value
+        elif isinstance(value, (list, tuple, dict)):
+            for inner, item in _display_children(value):
+                yield part + inner, item
+
+
+def _item_size(variable: fb.Variable) -> int:
+    name = dtype_name(variable.dtype)
+    if name in _ITEM_SIZES:
+        return _ITEM_SIZES[name]
+    return int("".join(c for c in name if c.isdigit())) // 8
+
+
+def _bytes_text(size: int) -> str:
+    """Bytes with a decimal unit: `39 kB`."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
