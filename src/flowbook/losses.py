@@ -12,7 +12,7 @@ from typing import Any
 
 import flowbook as fb
 
-from ._state import spec_text
+from ._state import dtype_name, spec_text
 
 __all__ = [
     "cosine_distance",
@@ -40,7 +40,7 @@ def _pair(who: str, prediction: Any, target: Any, broadcast: bool) -> tuple[Any,
             f"{who}: prediction is {spec_text(prediction)}, target is {spec_text(target)}. "
             "They must have the same shape; reshape one, or say broadcast=True if you mean it."
         )
-    if not str(prediction.dtype).count("float"):
+    if "float" not in dtype_name(prediction.dtype):
         raise fb.DTypeError(
             f"{who}: prediction is {spec_text(prediction)}. It must be floating; "
             "fb.astype(prediction, fb.float32) casts it."
@@ -110,7 +110,7 @@ def softmax_cross_entropy(
             f"{who}: logits is {spec_text(logits)}, labels is {spec_text(labels)}. "
             f"labels holds one class per row of scores, so its shape would be {wanted}."
         )
-    if "int" not in str(labels.dtype):
+    if "int" not in dtype_name(labels.dtype):
         raise fb.DTypeError(
             f"{who}: labels is {spec_text(labels)}. Labels are integer classes; for "
             "probabilities use kl_divergence, for one-hot rows fb.argmax(labels, axis=-1)."

@@ -14,7 +14,7 @@ import numpy as np
 
 import flowbook as fb
 
-from ._state import Stateful, size_of, spec_text
+from ._state import Stateful, dtype_name, spec_text
 
 __all__ = [
     "Accuracy",
@@ -36,9 +36,9 @@ def _tensor(x: Any) -> Any:
 
 def _hits(who: str, prediction: Any, target: Any) -> Any:
     prediction, target = _tensor(prediction), _tensor(target)
-    if "int" not in str(target.dtype):
+    if "int" not in dtype_name(target.dtype):
         raise fb.DTypeError(f"{who}: target is {spec_text(target)}. It holds integer classes.")
-    if "int" in str(prediction.dtype) and tuple(prediction.shape) == tuple(target.shape):
+    if "int" in dtype_name(prediction.dtype) and tuple(prediction.shape) == tuple(target.shape):
         return prediction == target
     if len(prediction.shape) == 0 or tuple(prediction.shape)[:-1] != tuple(target.shape):
         raise fb.ShapeError(
@@ -104,7 +104,7 @@ def binary_accuracy(prediction: Any, target: Any, threshold: float = 0.0) -> Any
 
 def _top_k_hits(who: str, prediction: Any, target: Any, k: int) -> Any:
     prediction, target = _tensor(prediction), _tensor(target)
-    if "int" not in str(target.dtype):
+    if "int" not in dtype_name(target.dtype):
         raise fb.DTypeError(f"{who}: target is {spec_text(target)}. It holds integer classes.")
     if len(prediction.shape) == 0 or tuple(prediction.shape)[:-1] != tuple(target.shape):
         raise fb.ShapeError(
@@ -207,8 +207,11 @@ class Metric(Stateful):
             self.total.assign(self.total.value + fb.astype(values, fb.float64) * number)
             self.count.assign(self.count.value + number)
         else:
+            # The number of elements as an op: a graph may run again with another batch size, to
+            # which a Python number would not adapt.
+            ones = fb.logical_or(values == values, values != values)
             self.total.assign(self.total.value + fb.sum(fb.astype(values, fb.float64)))
-            self.count.assign(self.count.value + size_of(values.shape))
+            self.count.assign(self.count.value + fb.sum(fb.astype(ones, fb.int64)))
 
     def result(self) -> float:
         """The mean so far, as a Python float; NaN before the first example.

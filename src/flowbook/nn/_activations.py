@@ -94,7 +94,7 @@ class GELU(Module):
         self.approximate = bool(approximate)
 
     def forward(self, x: Any) -> fb.Tensor:
-        return fb.nn.gelu_tanh(x) if self.approximate else fb.nn.gelu(x)
+        return fb.nn.gelu(x, approximate="tanh" if self.approximate else "none")
 
     def describe(self) -> str:
         return "GELU(tanh)" if self.approximate else "GELU"

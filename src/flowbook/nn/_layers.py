@@ -242,7 +242,9 @@ class LayerNorm(Module):
                 f"LayerNorm: x is {_spec(x)}, but the layer was built for a last axis of "
                 f"{self.inputs}. Give it [..., {self.inputs}], or create a new layer."
             )
-        return fb.nn.layer_norm(x, self.scale, self.bias, eps=self.eps)
+        scale = fb.full((self.inputs,), 1, dtype=x.dtype) if self.scale is None else self.scale
+        bias = fb.full((self.inputs,), 0, dtype=x.dtype) if self.bias is None else self.bias
+        return fb.nn.layer_norm(x, scale, bias, epsilon=self.eps)
 
     def describe(self) -> str:
         return f"LayerNorm({'?' if self.inputs is None else self.inputs})"

@@ -15,7 +15,7 @@ import numpy as np
 
 import flowbook as fb
 
-from .._state import Stateful, flatten, named_variables, spec_text, trainable_variables
+from .._state import Stateful, dtype_name, flatten, named_variables, spec_text, trainable_variables
 from ._clip import clip_by_global_norm
 from ._schedules import Schedule
 
@@ -109,7 +109,7 @@ class Optimizer(Stateful):
         variables = self._parameters(params)
         fresh = {path: v for path, v in variables.items() if v not in self._paths}
         for path, variable in fresh.items():
-            if not str(getattr(variable.dtype, "name", variable.dtype)).count("float"):
+            if "float" not in dtype_name(variable.dtype):
                 raise fb.ArgumentError(
                     f"{type(self).__name__}: parameter {path} is {spec_text(variable)}. "
                     "Only floating parameters can be trained."
@@ -124,6 +124,7 @@ class Optimizer(Stateful):
                 for slot, cells in self._slots.items():
                     zeros = fb.full(tuple(variable.shape), 0, dtype=variable.dtype)
                     cells[variable] = fb.Variable(zeros, name=f"{slot}.{name}", trainable=False)
+                    cells[variable].kind = "optimizer"  # in the accounting of memory
         return list(variables.values())
 
     def update(self, params: Any, grads: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import flowbook as fb
 
+from .._core.ops import adam, sgd
 from ._optimizer import Optimizer, Rate
 
 Tensors = list[Any]
@@ -73,16 +74,14 @@ class SGD(Optimizer):
         lr: fb.Tensor,
         decay: bool,
     ) -> tuple[Tensors, dict[str, Tensors]]:
-        new, velocity = fb.ops.sgd(
-            params,
-            grads,
-            slots.get("velocity", []),
-            lr,
+        new = sgd(
+            [*params, *grads, *slots.get("velocity", []), lr],
             momentum=self.momentum,
             nesterov=self.nesterov,
             weight_decay=self.weight_decay if decay else 0.0,
         )
-        return new, {"velocity": velocity} if self.momentum else {}
+        count = len(params)
+        return list(new[:count]), {"velocity": list(new[count:])} if self.momentum else {}
 
     def _settings(self) -> list[str]:
         settings = [f"momentum={self.momentum:g}"] if self.momentum else []
@@ -143,19 +142,16 @@ class Adam(Optimizer):
         lr: fb.Tensor,
         decay: bool,
     ) -> tuple[Tensors, dict[str, Tensors]]:
-        new, m, v = fb.ops.adam(
-            params,
-            grads,
-            slots["m"],
-            slots["v"],
-            step,
-            lr,
+        new = adam(
+            [*params, *grads, *slots["m"], *slots["v"], lr, step],
             beta1=self.beta1,
             beta2=self.beta2,
-            eps=self.eps,
+            epsilon=self.eps,
             weight_decay=self.weight_decay if decay else 0.0,
+            decoupled=True,
         )
-        return new, {"m": m, "v": v}
+        n = len(params)
+        return list(new[:n]), {"m": list(new[n : 2 * n]), "v": list(new[2 * n :])}
 
     def _settings(self) -> list[str]:
         names = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
