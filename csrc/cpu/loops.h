@@ -93,7 +93,7 @@ struct Loops {
   // acc has the dtype that the fold above gives.
   ColumnFold add_columns[kSlots], mul_columns[kSlots], max_columns[kSlots], min_columns[kSlots];
   // acc[j] += x[j] * y[j]; f32, f64
-  void (*fma_columns[2])(void* acc, const void* x, const void* y, int64_t n);
+  void (*mul_add_columns[2])(void* acc, const void* x, const void* y, int64_t n);
 };
 
 // The loops of the best instruction set of this machine, or of the one that the environment variable FLOWBOOK_ISA names

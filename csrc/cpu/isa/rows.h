@@ -1,0 +1,260 @@
+// Rows of the elementwise table as loops: the value text of a row becomes a struct, its operands' strides choose the
+// loop. Included inside the unit's own namespace, after cpu/scalar.h.
+#pragma once
+
+// Input and output may be the same memory: each element is read before it is written, so that is no dependency.
+#if defined(__clang__)
+#define FB_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define FB_LOOP _Pragma("GCC ivdep")
+#endif
+#pragma GCC diagnostic ignored "-Wint-in-bool-context"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wbool-operation"
+
+template <class T>
+inline constexpr int kSlotOf = -1;
+template <>
+inline constexpr int kSlotOf<bool> = kSlotBool;
+template <>
+inline constexpr int kSlotOf<uint8_t> = kSlotU8;
+template <>
+inline constexpr int kSlotOf<int32_t> = kSlotI32;
+template <>
+inline constexpr int kSlotOf<int64_t> = kSlotI64;
+template <>
+inline constexpr int kSlotOf<float> = kSlotF32;
+template <>
+inline constexpr int kSlotOf<double> = kSlotF64;
+
+// The classes of the table, as sets of slots.
+inline constexpr int kBoolean = 1 << kSlotBool, kIntegral = 1 << kSlotU8 | 1 << kSlotI32 | 1 << kSlotI64;
+inline constexpr int kFloating = 1 << kSlotF32 | 1 << kSlotF64, kIntegralOrBool = kIntegral | kBoolean;
+inline constexpr int kReal = kIntegral | kFloating, kNumeric = kReal, kAll = kNumeric | kBoolean;
+inline constexpr bool kSame = false, kBool = true;
+
+template <bool to_bool, class T>
+struct ResultOf {
+  using Type = T;
+};
+template <class T>
+struct ResultOf<kBool, T> {
+  using Type = bool;
+};
+
+#define UNARY(NAME, CLASS, RESULT, DOC, VALUE, ...)                     \
+  struct NAME##_row {                                                   \
+    static constexpr int kArity = 1, kAccepts = CLASS;                  \
+    template <class T>                                                  \
+    using Result = typename ResultOf<RESULT, T>::Type;                  \
+    template <class T>                                                  \
+    static inline __attribute__((always_inline)) Result<T> value(T x) { \
+      return Result<T>(VALUE);                                          \
+    }                                                                   \
+  };
+#define BINARY(NAME, CLASS, RESULT, DOC, VALUE, ...)                         \
+  struct NAME##_row {                                                        \
+    static constexpr int kArity = 2, kAccepts = CLASS;                       \
+    template <class T>                                                       \
+    using Result = typename ResultOf<RESULT, T>::Type;                       \
+    template <class T>                                                       \
+    static inline __attribute__((always_inline)) Result<T> value(T x, T y) { \
+      return Result<T>(VALUE);                                               \
+    }                                                                        \
+  };
+#define TERNARY(NAME, CLASS, RESULT, DOC, VALUE, ...)                                \
+  struct NAME##_row {                                                                \
+    static constexpr int kArity = 3, kAccepts = CLASS;                               \
+    template <class T>                                                               \
+    using Result = typename ResultOf<RESULT, T>::Type;                               \
+    template <class T>                                                               \
+    static inline __attribute__((always_inline)) Result<T> value(bool c, T x, T y) { \
+      return Result<T>(VALUE);                                                       \
+    }                                                                                \
+  };
+#include "ops/elementwise.def"
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+
+// Rows whose tail is worth a detour through a padded block: a whole vector costs less than single elements.
+template <class Row>
+inline constexpr bool kHeavy = false;
+#define FB_HEAVY(NAME) \
+  template <>          \
+  inline constexpr bool kHeavy<NAME##_row> = true;
+FB_HEAVY(exp) FB_HEAVY(exp2) FB_HEAVY(expm1) FB_HEAVY(log) FB_HEAVY(log1p) FB_HEAVY(log2) FB_HEAVY(log10)
+FB_HEAVY(sin) FB_HEAVY(cos) FB_HEAVY(tan) FB_HEAVY(asin) FB_HEAVY(acos) FB_HEAVY(atan) FB_HEAVY(sinh) FB_HEAVY(cosh)
+FB_HEAVY(tanh) FB_HEAVY(asinh) FB_HEAVY(acosh) FB_HEAVY(atanh) FB_HEAVY(erf) FB_HEAVY(erfc) FB_HEAVY(erfinv)
+FB_HEAVY(normal_cdf) FB_HEAVY(sigmoid) FB_HEAVY(softplus) FB_HEAVY(silu) FB_HEAVY(silu_slope) FB_HEAVY(gelu_erf)
+FB_HEAVY(gelu_erf_slope) FB_HEAVY(gelu_tanh) FB_HEAVY(gelu_tanh_gate) FB_HEAVY(gelu_tanh_slope) FB_HEAVY(pow)
+FB_HEAVY(atan2) FB_HEAVY(logaddexp) FB_HEAVY(logaddexp_share)
+#undef FB_HEAVY
+
+// Rows with a branch for rare inputs: `near` alone vectorises, and a block without such inputs needs no more.
+template <class Row, class T>
+struct Near {
+  static constexpr bool kExists = false;
+};
+#define FB_NEAR(NAME)                                                                                   \
+  template <>                                                                                           \
+  struct Near<NAME##_row, float> {                                                                      \
+    static constexpr bool kExists = true;                                                               \
+    static inline __attribute__((always_inline)) float value(float x) { return NAME##_near(x); }        \
+    static inline __attribute__((always_inline)) bool holds(float x) { return !(abs(x) >= kTrigLimit); } \
+  };
+FB_NEAR(sin) FB_NEAR(cos) FB_NEAR(tan)
+#undef FB_NEAR
+
+inline constexpr int64_t kBlock = 256;  // elements of the stack buffers that strided operands are gathered into
+
+template <class T>
+void gather(const Operand& from, T* __restrict to, int64_t at, int64_t n) {
+  const T* x = static_cast<const T*>(from.p) + at * from.stride;
+  if (from.stride == 0) {
+    const T value = *x;
+    for (int64_t i = 0; i < n; ++i) to[i] = value;
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = x[i * from.stride];
+  }
+}
+
+// ---- one input ------------------------------------------------------------------------------------------------------
+template <class Row, class T, class R>
+void dense_unary(const T* x, R* out, int64_t n) {
+  if constexpr (Near<Row, T>::kExists) {
+    for (int64_t i = 0; i < n; i += kBlock) {
+      const int64_t m = n - i < kBlock ? n - i : kBlock;
+      bool near = true;
+      for (int64_t j = 0; j < m; ++j) near &= Near<Row, T>::holds(x[i + j]);
+      if (near) {
+        FB_LOOP
+        for (int64_t j = 0; j < m; ++j) out[i + j] = Near<Row, T>::value(x[i + j]);
+      } else {
+        for (int64_t j = 0; j < m; ++j) out[i + j] = Row::value(x[i + j]);
+      }
+    }
+  } else if constexpr (kHeavy<Row>) {
+    constexpr int64_t W = 64 / int64_t(sizeof(T));
+    const int64_t whole = n & -W;
+    FB_LOOP
+    for (int64_t i = 0; i < whole; ++i) out[i] = Row::value(x[i]);
+    if (n -= whole) {
+      T a[W];
+      R b[W];
+      for (int64_t i = 0; i < W; ++i) a[i] = x[whole + (i < n ? i : 0)];
+      for (int64_t i = 0; i < W; ++i) b[i] = Row::value(a[i]);
+      for (int64_t i = 0; i < n; ++i) out[whole + i] = b[i];
+    }
+  } else {
+    FB_LOOP
+    for (int64_t i = 0; i < n; ++i) out[i] = Row::value(x[i]);
+  }
+}
+template <class Row, class T>
+void unary(const Operand* in, void* to, int64_t n) {
+  using R = typename Row::template Result<T>;
+  R* out = static_cast<R*>(to);
+  if (in->stride == 1) return dense_unary<Row>(static_cast<const T*>(in->p), out, n);
+  T block[kBlock];
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t m = n - i < kBlock ? n - i : kBlock;
+    gather(*in, block, i, m);
+    dense_unary<Row>(block, out + i, m);
+  }
+}
+
+// ---- two inputs -----------------------------------------------------------------------------------------------------
+template <class Row, class T, class R>
+void dense_binary(const T* x, const T* y, R* out, int64_t n) {
+  FB_LOOP
+  for (int64_t i = 0; i < n; ++i) out[i] = Row::value(x[i], y[i]);
+}
+template <class Row, class T>
+void binary(const Operand* in, void* to, int64_t n) {
+  using R = typename Row::template Result<T>;
+  const T *x = static_cast<const T*>(in[0].p), *y = static_cast<const T*>(in[1].p);
+  const int64_t s = in[0].stride, t = in[1].stride;
+  R* out = static_cast<R*>(to);
+  if (s == 1 && t == 1) {
+    if constexpr (!kHeavy<Row>) return dense_binary<Row>(x, y, out, n);
+    constexpr int64_t W = 64 / int64_t(sizeof(T));
+    const int64_t whole = n & -W;
+    dense_binary<Row>(x, y, out, whole);
+    if (whole == n) return;
+    out += whole, n -= whole;
+    T a[W], b[W];
+    R c[W];
+    for (int64_t i = 0; i < W; ++i) a[i] = x[whole + (i < n ? i : 0)], b[i] = y[whole + (i < n ? i : 0)];
+    dense_binary<Row>(a, b, c, W);
+    for (int64_t i = 0; i < n; ++i) out[i] = c[i];
+    return;
+  }
+  if constexpr (!kHeavy<Row>) {
+    if (s == 1 && t == 0) {
+      const T b = *y;
+      FB_LOOP
+      for (int64_t i = 0; i < n; ++i) out[i] = Row::value(x[i], b);
+      return;
+    }
+    if (s == 0 && t == 1) {
+      const T a = *x;
+      FB_LOOP
+      for (int64_t i = 0; i < n; ++i) out[i] = Row::value(a, y[i]);
+      return;
+    }
+  }
+  T a[kBlock], b[kBlock];
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t m = n - i < kBlock ? n - i : kBlock;
+    if (i == 0 || s != 0) gather(in[0], a, i, m);
+    if (i == 0 || t != 0) gather(in[1], b, i, m);
+    dense_binary<Row>(a, b, out + i, m);
+  }
+}
+
+// ---- a condition and two inputs -------------------------------------------------------------------------------------
+template <class Row, class T>
+void dense_ternary(const bool* c, const T* x, const T* y, T* out, int64_t n) {
+  FB_LOOP
+  for (int64_t i = 0; i < n; ++i) out[i] = Row::value(c[i], x[i], y[i]);
+}
+template <class Row, class T>
+void ternary(const Operand* in, void* to, int64_t n) {
+  const bool* c = static_cast<const bool*>(in[0].p);
+  const T *x = static_cast<const T*>(in[1].p), *y = static_cast<const T*>(in[2].p);
+  T* out = static_cast<T*>(to);
+  if (in[0].stride == 1) {
+    if (in[1].stride == 1 && in[2].stride == 1) return dense_ternary<Row>(c, x, y, out, n);
+    if (in[1].stride == 1 && in[2].stride == 0) {
+      const T b = *y;
+      FB_LOOP
+      for (int64_t i = 0; i < n; ++i) out[i] = Row::value(c[i], x[i], b);
+      return;
+    }
+    if (in[1].stride == 0 && in[2].stride == 1) {
+      const T a = *x;
+      FB_LOOP
+      for (int64_t i = 0; i < n; ++i) out[i] = Row::value(c[i], a, y[i]);
+      return;
+    }
+  }
+  bool k[kBlock];
+  T a[kBlock], b[kBlock];
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t m = n - i < kBlock ? n - i : kBlock;
+    gather(in[0], k, i, m);
+    gather(in[1], a, i, m);
+    gather(in[2], b, i, m);
+    dense_ternary<Row>(k, a, b, out + i, m);
+  }
+}
+
+// The loop of a row for T if the row has `arity` inputs and accepts T, else null.
+template <class Row, class T, int arity>
+constexpr Loop loop_of() {
+  if constexpr (Row::kArity != arity || !(Row::kAccepts >> kSlotOf<T> & 1)) return nullptr;
+  else if constexpr (arity == 1) return unary<Row, T>;
+  else if constexpr (arity == 2) return binary<Row, T>;
+  else return ternary<Row, T>;
+}
