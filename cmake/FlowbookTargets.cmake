@@ -110,7 +110,7 @@ function(flowbook_isa_units target)
     target_include_directories(flowbook_isa_${isa} PRIVATE "${PROJECT_SOURCE_DIR}/csrc"
                                                            "${PROJECT_BINARY_DIR}/include")
     target_link_libraries(flowbook_isa_${isa} PRIVATE flowbook_flags)
-    target_compile_options(flowbook_isa_${isa} PRIVATE ${FLOWBOOK_ISA_FLAGS_${isa}} -fno-math-errno
+    target_compile_options(flowbook_isa_${isa} PRIVATE ${FLOWBOOK_ISA_FLAGS_${isa}} -fno-math-errno -fwrapv
                                                        -fno-trapping-math)
     target_compile_definitions(flowbook_isa_${isa} PRIVATE FLOWBOOK_BUILDING FLOWBOOK_ISA=${isa})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:flowbook_isa_${isa}>)
