@@ -293,6 +293,16 @@ def test_first_interrupt_returns_what_there_is() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_an_interrupted_epoch_does_not_confuse_callbacks() -> None:
+    """EarlyStopping watches val_loss, which an epoch that was cut short does not have."""
+    stop = fb.callbacks.EarlyStopping("val_loss")
+    _, history = fit_line(
+        epochs=9, validation=line(8), callbacks=[raise_signal_at(5), stop], batch_size=32
+    )
+    assert history.epochs == 3
+    assert math.isnan(history["val_loss"][2])
+
+
 def test_second_interrupt_raises() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):

@@ -192,11 +192,14 @@ def fit(
                         )
                     break
                 run.logs = run.current()
-                if measure is not None and not run.stopping:
-                    numbers = measure(_epoch_of(held_out, 0))
-                    run.logs.update({f"val_{name}": value for name, value in numbers.items()})
+                cut_short = run.stopping
+                if measure is not None and not cut_short:
+                    numbers = measure(_until_stopped(_epoch_of(held_out, 0), run))
+                    cut_short = run.stopping
+                    if not cut_short:
+                        run.logs.update({f"val_{name}": x for name, x in numbers.items()})
                 run.history.add(run.logs)
-                for listener in listeners:
+                for listener in () if cut_short else listeners:
                     listener.on_epoch_end(run)
                 if shown is not None:
                     shown.epoch(run)
@@ -232,6 +235,13 @@ def _train_epoch(
         if shown is not None and clock() >= due:
             shown.step(run)
             due = clock() + _progress.INTERVAL
+
+
+def _until_stopped(batches: Iterator[Any], run: Run) -> Iterator[Any]:
+    for batch in batches:
+        yield batch
+        if run.stopping:
+            return
 
 
 def evaluate(

@@ -39,7 +39,7 @@ class Callback:
         """After each step; `run.loss` is its loss as a 0-d tensor. Costs time: use it sparingly."""
 
     def on_epoch_end(self, run: Any) -> None:
-        """After each epoch and its validation; `run.logs` holds the numbers."""
+        """After each complete epoch and its validation; `run.logs` holds the numbers."""
 
     def on_train_end(self, run: Any) -> None:
         """After the last epoch, also after an interrupt; not after an error."""
