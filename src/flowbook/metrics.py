@@ -114,7 +114,7 @@ def _top_k_hits(who: str, prediction: Any, target: Any, k: int) -> Any:
     if k < 1:
         raise fb.ArgumentError(f"{who}: k is {k}. It must be at least 1.")
     classes = prediction.shape[-1]
-    right = fb.one_hot(target, classes) > 0.5
+    right = fb.nn.one_hot(target, classes) > 0.5
     low = fb.full((), -math.inf, dtype=prediction.dtype)
     score = fb.max(fb.where(right, prediction, low), axis=-1, keepdims=True)
     better = fb.sum(fb.astype(prediction > score, fb.int64), axis=-1)

@@ -16,6 +16,23 @@ from ._activations import (
     Softplus,
     Tanh,
 )
+from ._functions import (
+    dropout,
+    elu,
+    embedding,
+    gelu,
+    layer_norm,
+    leaky_relu,
+    log_softmax,
+    one_hot,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softmax_cross_entropy,
+    softplus,
+    tanh,
+)
 from ._layers import Dense, Dropout, Embedding, Flatten, LayerNorm, Sequential
 from ._module import Module
 from ._training import is_training, training
@@ -38,9 +55,24 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "dropout",
     "dtype_policy",
+    "elu",
+    "embedding",
+    "gelu",
     "init",
     "is_training",
+    "layer_norm",
+    "leaky_relu",
+    "log_softmax",
+    "one_hot",
+    "relu",
     "set_dtype_policy",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softmax_cross_entropy",
+    "softplus",
+    "tanh",
     "training",
 ]
