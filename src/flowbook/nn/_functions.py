@@ -1,7 +1,7 @@
 """Functions of neural networks in lower case: the ops of the native registry under this name.
 
-Their documentation, signatures and rules come from the ops' records. Only `dropout` is written here,
-because it draws from the current generator.
+Their documentation, signatures and rules come from the ops' records. Only `dropout` is written
+here, because it draws from the current generator.
 """
 
 from __future__ import annotations
