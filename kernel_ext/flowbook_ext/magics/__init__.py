@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .device import DeviceMagics
 from .doctor import DoctorMagics
 from .graph import GraphMagics
+from .memory import MemoryMagics
 
-MAGICS: tuple[type, ...] = (GraphMagics, DoctorMagics)
+MAGICS: tuple[type, ...] = (GraphMagics, MemoryMagics, DeviceMagics, DoctorMagics)

@@ -225,7 +225,7 @@ class _Execution:
 
 def _holds_symbol(value: Any) -> bool:
     if isinstance(value, fb.Tensor):
-        return bool(getattr(value, "is_symbol", False))
+        return bool(getattr(value, "symbolic", False))
     if isinstance(value, dict):
         return any(_holds_symbol(v) for v in value.values())
     if isinstance(value, (list, tuple)):
