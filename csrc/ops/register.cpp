@@ -11,6 +11,8 @@ void register_ops(OpRegistry& r) {
   ops::register_shape(r);
   ops::register_index(r);
   ops::register_linalg(r);
+  ops::register_conv(r);
+  ops::register_pooling(r);
   ops::register_create(r);
   ops::register_nn(r);
   ops::register_random(r);

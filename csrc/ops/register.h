@@ -9,6 +9,8 @@ void register_reduce(OpRegistry&);
 void register_shape(OpRegistry&);
 void register_index(OpRegistry&);
 void register_linalg(OpRegistry&);
+void register_conv(OpRegistry&);
+void register_pooling(OpRegistry&);
 void register_create(OpRegistry&);
 void register_nn(OpRegistry&);
 void register_random(OpRegistry&);

@@ -1,8 +1,9 @@
 """Samples by family. Importing this package declares all of them (`sample.DECLARED`)."""
 
-from . import create, elementwise, index, linalg, nn, optim, random, reduce, shape
+from . import conv, create, elementwise, index, linalg, nn, optim, random, reduce, shape
 
 __all__ = [
+    "conv",
     "create",
     "elementwise",
     "index",

@@ -1,0 +1,136 @@
+// Pooling: shares images, or their rows of results, among threads and calls the loops.
+#include "cpu/pooling.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/own_gemm.h"
+#include "cpu/pool.h"
+#include "cpu/pool_loops.h"
+#include "ops/pooling.h"
+
+namespace flowbook::cpu {
+
+#if FLOWBOOK_ISA_X86
+namespace v2 {
+extern const PoolTable kPoolTable;
+}
+namespace v3 {
+extern const PoolTable kPoolTable;
+}
+namespace v4 {
+extern const PoolTable kPoolTable;
+}
+const PoolTable& pool_loops() {
+  static const PoolTable& table =
+      isa_name()[1] == '4' ? v4::kPoolTable : isa_name()[1] == '3' ? v3::kPoolTable : v2::kPoolTable;
+  return table;
+}
+#else
+namespace base {
+extern const PoolTable kPoolTable;
+}
+const PoolTable& pool_loops() { return base::kPoolTable; }
+#endif
+
+namespace {
+
+constexpr int64_t kGrain = 32 * 1024;  // entries read per chunk
+
+struct Job {
+  PoolImage image;
+  int64_t n, bytes;
+  const PoolLoops* loops;
+  int64_t image_size() const { return image.h * image.w * image.c; }
+  int64_t result_size() const { return image.oh * image.ow * image.c; }
+};
+template <class Op>
+Job job_of(const KernelArgs& args, const Shape& x) {
+  const ops::PoolGeometry g = ops::pool_geometry(*static_cast<const Op*>(args.attrs), x);
+  Job j;
+  j.image = {g.h,         g.w,         g.c,           g.rows.out.value(), g.cols.out.value(), g.rows.size,
+             g.cols.size, g.rows.stride, g.cols.stride, g.rows.pad,         g.cols.pad};
+  j.n = g.n;
+  const DType t = args.out[0].spec->dtype;
+  j.bytes = size_of(t);
+  j.loops = t == DType::f32 ? &pool_loops().f32 : &pool_loops().f64;
+  return j;
+}
+char* at(void* p, int64_t bytes) { return static_cast<char*>(p) + bytes; }
+
+// Results may be computed in any order: body(image, first row, last row).
+template <class Body>
+void over_rows(const Job& j, Body&& body) {
+  if (j.n * j.result_size() == 0) return;
+  const int64_t row_cost = std::max<int64_t>(j.image.ow * j.image.c * j.image.size_h * j.image.size_w, 1);
+  parallel_ranges(j.n * j.image.oh, std::max<int64_t>(1, kGrain / row_cost), [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t image = begin / j.image.oh, row = begin % j.image.oh;
+      const int64_t rows = std::min(end - begin, j.image.oh - row);
+      body(image, row, row + rows);
+      begin += rows;
+    }
+  });
+}
+// Windows may overlap, so that an image stays on one thread, which clears it first.
+template <class Body>
+void over_images(const Job& j, void* dx, Body&& body) {
+  const int64_t size = j.image_size();
+  if (j.n * size == 0) return;
+  parallel_ranges(j.n, std::max<int64_t>(1, kGrain / size), [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      std::memset(at(dx, n * size * j.bytes), 0, size_t(size * j.bytes));
+      body(n);
+    }
+  });
+}
+
+template <class Op, PoolForward PoolLoops::*kLoop>
+void forward(const KernelArgs& args) {
+  const Job j = job_of<Op>(args, args.in[0].spec->shape);
+  over_rows(j, [&](int64_t n, int64_t begin, int64_t end) {
+    (j.loops->*kLoop)(j.image, at(args.in[0].data, n * j.image_size() * j.bytes),
+                      at(args.out[0].data, n * j.result_size() * j.bytes), begin, end);
+  });
+}
+
+void average_gradient(const KernelArgs& args) {
+  const Job j = job_of<ops::AvgPool2dGradient>(args, args.out[0].spec->shape);
+  void* dx = args.out[0].data;
+  over_images(j, dx, [&](int64_t n) {
+    j.loops->average_gradient(j.image, at(args.in[0].data, n * j.result_size() * j.bytes),
+                              at(dx, n * j.image_size() * j.bytes), 0, j.image.oh);
+  });
+}
+
+void max_gradient(const KernelArgs& args) {
+  const Job j = job_of<ops::MaxPool2dGradient>(args, args.in[0].spec->shape);
+  void* dx = args.out[0].data;
+  over_images(j, dx, [&](int64_t n) {
+    const int64_t image = n * j.image_size() * j.bytes, result = n * j.result_size() * j.bytes;
+    j.loops->max_gradient(j.image, at(args.in[0].data, image), at(args.in[1].data, result),
+                          at(args.in[2].data, result), at(dx, image), 0, j.image.oh);
+  });
+}
+
+void max_pick(const KernelArgs& args) {
+  const Job j = job_of<ops::MaxPool2dPick>(args, args.in[0].spec->shape);
+  over_rows(j, [&](int64_t n, int64_t begin, int64_t end) {
+    const int64_t image = n * j.image_size() * j.bytes, result = n * j.result_size() * j.bytes;
+    j.loops->max_pick(j.image, at(args.in[0].data, image), at(args.in[1].data, result), at(args.in[2].data, image),
+                      at(args.out[0].data, result), begin, end);
+  });
+}
+
+}  // namespace
+
+void register_pooling(Backend& cpu) {
+  constexpr DTypeSet kTypes = DTypeSet(set_of(DType::f32) | set_of(DType::f64));
+  cpu.kernel("max_pool2d", forward<ops::MaxPool2d, &PoolLoops::max>, kTypes);
+  cpu.kernel("max_pool2d_gradient", max_gradient, kTypes);
+  cpu.kernel("max_pool2d_pick", max_pick, kTypes);
+  cpu.kernel("avg_pool2d", forward<ops::AvgPool2d, &PoolLoops::average>, kTypes);
+  cpu.kernel("avg_pool2d_gradient", average_gradient, kTypes);
+}
+
+}  // namespace flowbook::cpu
