@@ -4,6 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 BASE_PYTHON ?= python3
 VENV := .venv
@@ -87,5 +88,5 @@ bench: $(VENV)/.test $(VENV)/.installed ## compare speed with the peers that `ma
 
 clean: ## remove what make made, except .peers
 	@rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@rm -rf src/flowbook/_core*.so src/flowbook/_core.pyi kernel_ext/flowbook_ext/static
+	@rm -rf src/flowbook/_core*.so kernel_ext/flowbook_ext/static
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
