@@ -25,6 +25,5 @@ struct OwnGemmTable {
 
 // For this machine's instruction set.
 const OwnGemmTable& own_gemm();
-const char* isa_name();  // "v4"
 
 }  // namespace flowbook::cpu

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "cpu/loops.h"
 #include "cpu/own_gemm.h"
 
 namespace flowbook::cpu {
