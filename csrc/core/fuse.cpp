@@ -164,7 +164,7 @@ void Planner::make_group_step(const Group& group) {
       if (!classify(o, out.shape, in)) {
         Spec full = o.spec;
         full.shape = out.shape;
-        o = operand(materialize(v, o, full));
+        o = operand(materialize(o, full));
         classify(o, out.shape, in);
       }
       reg[v] = int(spec.inputs.size());

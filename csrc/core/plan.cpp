@@ -81,16 +81,18 @@ int32_t Planner::new_value(const Spec& spec) {
 }
 
 // A step that copies a strided or broadcast operand into dense memory of its own.
-int32_t Planner::materialize(int32_t, const Step::Operand& from, const Spec& spec) {
+int32_t Planner::materialize(const Step::Operand& from, const Spec& spec) {
   const int32_t v = new_value(spec);
   Step copy;
-  copy.op = &registry().find("broadcast_to");
+  copy.op = &registry().find("copy");
   copy.attrs = AttrBox(*copy.op, copy.op->defaults.get());
-  for (const AttrDef& a : copy.op->attrs)
-    if (a.type->kind == AttrKind::kShape) *static_cast<Shape*>(copy.attrs.mutate(a)) = spec.shape;
   copy.entry = device(spec.device).find(*copy.op);
   if (!copy.entry) internal_error("the device ", device(spec.device).name(), " cannot copy.");
-  copy.in.push_back(from);
+  Step::Operand window = from;  // the operand as a window of the wanted shape
+  fit_strides({nullptr, &from.spec, from.dense ? nullptr : from.strides}, spec.shape, window.strides);
+  window.dense = false;
+  window.spec = spec;
+  copy.in.push_back(window);
   copy.out.push_back(v);
   e_.steps_.push_back(std::move(copy));
   return v;
@@ -116,7 +118,7 @@ void Planner::make_step(int32_t node) {
                     : std::string("."));
   for (int32_t v : n.inputs) {
     Step::Operand o = operand(v);
-    if (!o.dense && !step.entry->strided) o = operand(materialize(v, o, o.spec));
+    if (!o.dense && !step.entry->strided) o = operand(materialize(o, o.spec));
     step.in.push_back(o);
   }
   for (int o = 0; o < n.outputs; ++o) step.out.push_back(n.output + o);

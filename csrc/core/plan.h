@@ -30,7 +30,7 @@ class Planner {
   bool try_view(const Node& n);
   void make_step(int32_t node);
   Step::Operand operand(int32_t value) const;
-  int32_t materialize(int32_t value, const Step::Operand& from, const Spec& spec);
+  int32_t materialize(const Step::Operand& from, const Spec& spec);
   int32_t new_value(const Spec& spec);
 
   // -- places (place.cpp) --

@@ -1,0 +1,22 @@
+// The CPU backend: host memory, and the kernels that the families register.
+#pragma once
+#include "core/backend.h"
+
+namespace flowbook::cpu {
+
+// Adds device 0. Called once, after register_ops().
+FB_API void register_cpu();
+
+void register_copy(Backend& cpu);
+void register_shape(Backend& cpu);
+void register_index(Backend& cpu);
+void register_elementwise(Backend& cpu);
+void register_reduce(Backend& cpu);
+void register_create(Backend& cpu);
+void register_random(Backend& cpu);
+void register_nn(Backend& cpu);
+void register_optim(Backend& cpu);
+
+std::unique_ptr<FusedKernel> make_fused(const FusedSpec& spec);
+
+}  // namespace flowbook::cpu

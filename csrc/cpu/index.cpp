@@ -1,0 +1,231 @@
+// Kernels that read or write by index. All indices are checked before anything is written.
+#include "ops/index.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/copy.h"
+#include "cpu/cpu.h"
+#include "cpu/pool.h"
+
+namespace flowbook::cpu {
+
+namespace {
+
+constexpr int64_t kGrain = 64 << 10;  // bytes a chunk
+constexpr DTypeSet kArithmetic = set_of(DType::u8) | set_of(DType::i32) | set_of(DType::i64) | set_of(DType::f32) | set_of(DType::f64);
+
+// Positions from 0 to size - 1; IndexOutOfRange names the first bad one.
+class Positions {
+ public:
+  Positions(const Array& indices, int64_t size) : indices_(indices), size_(size), wide_(indices.spec->dtype == DType::i64) {
+    const int64_t n = indices.size();
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t v = raw(i);
+      if (v < -size || v >= size) [[unlikely]]
+        fail(ErrorKind::kIndex, "index ", v, " (entry ", i, " of the indices) is out of range for an axis of size ", size, ". It must be from ", -size, " to ", size - 1, ".");
+    }
+  }
+  int64_t operator[](int64_t i) const {
+    const int64_t v = raw(i);
+    return v < 0 ? v + size_ : v;
+  }
+
+ private:
+  int64_t raw(int64_t i) const { return wide_ ? indices_.as<int64_t>()[i] : indices_.as<int32_t>()[i]; }
+  const Array& indices_;
+  int64_t size_;
+  bool wide_;
+};
+
+// A tensor around one axis: [outer, size, inner].
+struct Around {
+  Around(const Shape& s, int axis) : size(s[axis].value()) {
+    for (int i = 0; i < axis; ++i) outer *= s[i].value();
+    for (int i = axis + 1; i < s.rank; ++i) inner *= s[i].value();
+  }
+  int64_t outer = 1, size, inner = 1;
+};
+
+template <class F>
+void by_type(DType t, F&& f) {
+  switch (t) {
+    case DType::u8: return f(uint8_t());
+    case DType::i32: return f(int32_t());
+    case DType::i64: return f(int64_t());
+    case DType::f32: return f(float());
+    default: return f(double());
+  }
+}
+// Sums of integers wrap, as in NumPy.
+template <class T>
+T add(T a, T b) {
+  if constexpr (std::is_integral_v<T>) return T(std::make_unsigned_t<T>(a) + std::make_unsigned_t<T>(b));
+  else return a + b;
+}
+
+void copy_all(const Array& from, const Array& to) { memcpy(to.data, from.data, size_t(bytes_of(*to.spec))); }
+
+void take(const KernelArgs& a) {
+  const auto& op = *static_cast<const ops::Take*>(a.attrs);
+  const Array &x = a.in[0], &y = a.out[0];
+  const int64_t count = a.in[1].size();
+  Shape flat{x.spec->shape.elements()};
+  const Around from(op.axis.all ? flat : x.spec->shape, op.axis.all ? 0 : normalize_axis(op.axis.axis[0], *x.spec));
+  const Positions at(a.in[1], from.size);
+  const int64_t row = from.inner * size_of(x.spec->dtype);
+  if (row == 0) return;
+  parallel_ranges(from.outer * count, std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      memcpy(y.as<char>() + i * row, x.as<char>() + (i / count * from.size + at[i % count]) * row, size_t(row));
+  });
+}
+
+// Shared by set and add: rows of updates into rows of the result, in order. Parallel over the outer and inner axes
+// only, so that equal indices keep their order.
+template <class Row>
+void scatter(const Around& to, const Positions& at, int64_t count, Row&& row) {
+  constexpr int64_t kInner = 4096;  // elements
+  const int64_t blocks = (to.inner + kInner - 1) / kInner;
+  parallel_ranges(to.outer * blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t o = b / blocks, first = b % blocks * kInner, n = std::min(kInner, to.inner - first);
+      for (int64_t i = 0; i < count; ++i)
+        row((o * to.size + at[i]) * to.inner + first, (o * count + i) * to.inner + first, n);
+    }
+  });
+}
+void scatter_add(const KernelArgs& a) {
+  const auto& op = *static_cast<const ops::ScatterAdd*>(a.attrs);
+  const Array &x = a.in[0], &u = a.in[2], &y = a.out[0];
+  const Around to(x.spec->shape, normalize_axis(op.axis, *x.spec));
+  const Positions at(a.in[1], to.size);
+  if (y.data != x.data) copy_all(x, y);
+  by_type(x.spec->dtype, [&](auto t) {
+    using T = decltype(t);
+    scatter(to, at, a.in[1].size(), [&](int64_t i, int64_t j, int64_t n) {
+      T* out = y.as<T>() + i;
+      const T* in = u.as<T>() + j;
+      for (int64_t k = 0; k < n; ++k) out[k] = add(out[k], in[k]);
+    });
+  });
+}
+void scatter_set(const KernelArgs& a) {
+  const auto& op = *static_cast<const ops::ScatterSet*>(a.attrs);
+  const Array &x = a.in[0], &u = a.in[2], &y = a.out[0];
+  const Around to(x.spec->shape, normalize_axis(op.axis, *x.spec));
+  const Positions at(a.in[1], to.size);
+  const int64_t width = size_of(x.spec->dtype);
+  if (y.data != x.data) copy_all(x, y);
+  scatter(to, at, a.in[1].size(), [&](int64_t i, int64_t j, int64_t n) {
+    memcpy(y.as<char>() + i * width, u.as<char>() + j * width, size_t(n * width));
+  });
+}
+
+// Element-wise positions along one axis; `indices` may be shorter than x along it.
+template <class Element>
+void along_axis(const Around& x, const Around& i, const Positions& at, Element&& element) {
+  for (int64_t o = 0; o < i.outer; ++o)
+    for (int64_t k = 0; k < i.size; ++k)
+      for (int64_t n = 0; n < i.inner; ++n) {
+        const int64_t j = (o * i.size + k) * i.inner + n;
+        element((o * x.size + at[j]) * x.inner + n, j);
+      }
+}
+void take_along_axis(const KernelArgs& a) {
+  const auto& op = *static_cast<const ops::TakeAlongAxis*>(a.attrs);
+  const Array &x = a.in[0], &i = a.in[1], &y = a.out[0];
+  const int axis = normalize_axis(op.axis, *x.spec);
+  const Around from(x.spec->shape, axis), over(i.spec->shape, axis);
+  const Positions at(i, from.size);
+  const int64_t width = size_of(x.spec->dtype);
+  along_axis(from, over, at, [&](int64_t p, int64_t j) { memcpy(y.as<char>() + j * width, x.as<char>() + p * width, size_t(width)); });
+}
+void add_along_axis(const KernelArgs& a) {
+  const auto& op = *static_cast<const ops::AddAlongAxis*>(a.attrs);
+  const Array &x = a.in[0], &i = a.in[1], &u = a.in[2], &y = a.out[0];
+  const int axis = normalize_axis(op.axis, *x.spec);
+  const Around to(x.spec->shape, axis), over(i.spec->shape, axis);
+  const Positions at(i, to.size);
+  if (y.data != x.data) copy_all(x, y);
+  by_type(x.spec->dtype, [&](auto t) {
+    using T = decltype(t);
+    along_axis(to, over, at, [&](int64_t p, int64_t j) { y.as<T>()[p] = add(y.as<T>()[p], u.as<T>()[j]); });
+  });
+}
+
+// ---- slices ------------------------------------------------------------------------------------------------
+// Where a slice of a dense tensor of `shape` begins, and its strides.
+struct Window {
+  template <class Op>
+  Window(const Shape& shape, const Op& op) : ranges(ops::ranges_of(shape, op.starts, op.stops, op.steps)) {
+    int64_t dense[kMaxRank];
+    dense_strides(shape, dense);
+    for (int i = 0; i < shape.rank; ++i) {
+      strides[i] = dense[i] * ranges.at[i].step;
+      if (ranges.at[i].count.value()) offset += dense[i] * ranges.at[i].begin.value();
+    }
+  }
+  ops::Ranges ranges;
+  int64_t offset = 0, strides[kMaxRank];
+};
+
+void place(const KernelArgs& a) {
+  const auto& op = *static_cast<const ops::Place*>(a.attrs);
+  const Array &x = a.in[0], &y = a.out[0];
+  const Window w(y.spec->shape, op);
+  const int width = size_of(y.spec->dtype);
+  memset(y.data, 0, size_t(bytes_of(*y.spec)));
+  int64_t from[kMaxRank];
+  fit_strides(x, w.ranges.shape, from);
+  copy_window(x.data, from, y.as<char>() + w.offset * width, w.strides, w.ranges.shape, width);
+}
+void set_slice(const KernelArgs& a) {
+  const auto& op = *static_cast<const ops::SetSlice*>(a.attrs);
+  const Array &x = a.in[0], &u = a.in[1], &y = a.out[0];
+  const Window w(y.spec->shape, op);
+  const int width = size_of(y.spec->dtype);
+  if (y.data != x.data) copy_all(x, y);
+  int64_t from[kMaxRank];
+  fit_strides(u, w.ranges.shape, from);
+  copy_window(u.data, from, y.as<char>() + w.offset * width, w.strides, w.ranges.shape, width);
+}
+void add_slice(const KernelArgs& a) {
+  const auto& op = *static_cast<const ops::AddSlice*>(a.attrs);
+  const Array &x = a.in[0], &u = a.in[1], &y = a.out[0];
+  const Window w(y.spec->shape, op);
+  if (y.data != x.data) copy_all(x, y);
+  if (w.ranges.shape.size() == 0) return;
+  int64_t strides[2][kMaxRank];
+  fit_strides(u, w.ranges.shape, strides[0]);
+  std::copy_n(w.strides, w.ranges.shape.rank, strides[1]);
+  const Shape shape = join_axes<2>(w.ranges.shape, strides);
+  const int last = shape.rank - 1;
+  const int64_t* s[2] = {strides[0], strides[1]};
+  by_type(y.spec->dtype, [&](auto t) {
+    using T = decltype(t);
+    for_rows<2>(shape, s, 0, rows_of(shape), [&](const int64_t* at) {
+      const T* in = u.as<T>() + at[0];
+      T* out = y.as<T>() + w.offset + at[1];
+      const int64_t n = shape[last].value(), f = strides[0][last], g = strides[1][last];
+      for (int64_t k = 0; k < n; ++k) out[k * g] = add(out[k * g], in[k * f]);
+    });
+  });
+}
+
+int over_first(const void*, int, int) { return 0; }
+
+}  // namespace
+
+void register_index(Backend& cpu) {
+  cpu.kernel("take", take, kAll);
+  cpu.kernel("take_along_axis", take_along_axis, kAll);
+  cpu.kernel("scatter_add", scatter_add, kArithmetic).in_place = over_first;
+  cpu.kernel("scatter_set", scatter_set, kAll).in_place = over_first;
+  cpu.kernel("add_along_axis", add_along_axis, kArithmetic).in_place = over_first;
+  cpu.kernel("place", place, kAll).strided = true;
+  cpu.kernel("set_slice", set_slice, kAll).in_place = over_first;
+  cpu.kernel("add_slice", add_slice, kArithmetic).in_place = over_first;
+}
+
+}  // namespace flowbook::cpu
