@@ -171,9 +171,13 @@ def value_and_grad(
         xs = _parameters(wrt)
         if xs is None:
             if not args:
-                raise ArgumentError("value_and_grad: the function has no argument to differentiate by.")
+                raise ArgumentError(
+                    "value_and_grad: the function has no argument to differentiate by."
+                )
             # Fresh tensors: the gradient is by this argument, not by other uses of the same tensor.
-            first = transform(args[0], lambda leaf: leaf if isinstance(leaf, _core.Variable) else _copied(leaf))
+            first = transform(
+                args[0], lambda leaf: leaf if isinstance(leaf, _core.Variable) else _copied(leaf)
+            )
             args = (first, *args[1:])
             xs = first
         with tape() as t:
