@@ -138,6 +138,7 @@ Tensor Graph::read(Variable* v) {
     it->second = id;
     variable_reads.push_back(id);
     reads_[v].push_back(id);
+    read_order_.emplace_back(v);
   }
   return tensor(it->second);
 }
@@ -153,6 +154,7 @@ void Graph::assign(Variable* v, const Tensor& value) {
 void Graph::note_read(const Variable* v, const Tensor& value) {
   const int32_t id = value_of(value.impl());
   auto& list = reads_[v];
+  if (list.empty()) read_order_.emplace_back(const_cast<Variable*>(v));
   for (int32_t i : list)
     if (i == id) return;
   list.push_back(id);
@@ -161,6 +163,7 @@ std::vector<int32_t> Graph::values_of(const Variable* v) const {
   auto it = reads_.find(v);
   return it == reads_.end() ? std::vector<int32_t>() : it->second;
 }
+std::vector<Ref<Variable>> Graph::variables() const { return read_order_; }
 Tensor Graph::key() {
   if (key_value < 0) {
     key_value = add_source(SourceKind::kKey, {{2}, DType::i64});

@@ -45,6 +45,9 @@ struct Assignment {
   int32_t value;
 };
 
+// A user's gradient rule: from the gradients of the results to those of the arguments.
+using GradientRule = std::function<std::vector<Tensor>(std::span<const Tensor> dy)>;
+
 class FB_API Graph : public std::enable_shared_from_this<Graph> {
  public:
   explicit Graph(bool symbolic, std::string name = {});
@@ -65,8 +68,9 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   Tensor read(Variable* v);  // current value: the source, or what was last assigned
   void assign(Variable* v, const Tensor& value);            // effect: committed after a run
   std::vector<int32_t> values_of(const Variable* v) const;  // every value reads of `v` gave
+  std::vector<Ref<Variable>> variables() const;              // all that were read, in order
   Tensor key();  // the run's random key, int64[2]; added at the first call
-  int64_t next_stream() { return streams_++; }
+  int64_t next_stream() { return streams++; }
 
   uint32_t intern(std::string_view s);
   const std::string& string(uint32_t i) const { return strings_[i]; }
@@ -86,6 +90,8 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   std::vector<int32_t> variable_reads;  // kVariable source values
   std::vector<Assignment> assignments;  // at most one a variable: the last
   int32_t key_value = -1;
+  int64_t streams = 0;                 // random ops recorded so far; checkpoint() sets it back to replay them
+  std::unordered_map<int32_t, GradientRule> rules;  // of `custom` nodes
 
   // Called for each new node: where are we? Set by the tracer; null outside notebooks and
   // functions.
@@ -111,9 +117,9 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   std::unordered_multimap<size_t, int32_t> seen_;  // hash -> node, for merge_equal
   std::unordered_map<const Variable*, int32_t> current_;
   std::unordered_map<const Variable*, std::vector<int32_t>> reads_;
+  std::vector<Ref<Variable>> read_order_;
   std::vector<std::string> strings_;
   std::unordered_map<std::string, uint32_t> string_index_;
-  int64_t streams_ = 0;
 };
 
 // While alive, ops of this thread are recorded on `graph`; with null, recording is suspended

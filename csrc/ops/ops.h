@@ -2,6 +2,7 @@
 // builds the op's attributes and goes through apply(). Doubles beside tensors are weak, like Python numbers.
 #pragma once
 #include "core/apply.h"
+#include "core/graph.h"
 
 namespace flowbook {
 
@@ -150,6 +151,12 @@ struct AdamSettings {
 FB_API std::vector<Tensor> adam(std::span<const Tensor> parameters, std::span<const Tensor> gradients,
                                 std::span<const Tensor> first_moments, std::span<const Tensor> second_moments,
                                 const Tensor& learning_rate, const Tensor& step, AdamSettings = {});
+
+// ---- control ------------------------------------------------------------------------------------------------------------
+FB_API Tensor barrier(const Tensor& x);  // x itself, never merged with x by the compiler
+// `results` of a function of `inputs`, linked to a rule for their gradient in whatever records.
+FB_API std::vector<Tensor> custom_gradient(std::span<const Tensor> inputs, std::span<const Tensor> results,
+                                           GradientRule rule);
 
 // Fills a registry with every op and gives core the few it needs itself.
 FB_API void register_ops(OpRegistry& registry);

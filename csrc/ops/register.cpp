@@ -17,6 +17,7 @@ void register_ops(OpRegistry& r) {
   ops::register_nn(r);
   ops::register_random(r);
   ops::register_optim(r);
+  ops::register_control(r);
   g_core_ops.add = [](const Tensor& x, const Tensor& y) { return add(x, y); };
   g_core_ops.full_like = [](const Spec& s, const Scalar& v) { return full(s.shape, v, s.dtype); };
   g_core_ops.sum_to = sum_to;

@@ -15,5 +15,6 @@ void register_create(OpRegistry&);
 void register_nn(OpRegistry&);
 void register_random(OpRegistry&);
 void register_optim(OpRegistry&);
+void register_control(OpRegistry&);
 
 }  // namespace flowbook::ops

@@ -6,7 +6,8 @@ All of them come down to the one native walk over the recorded nodes (`flowbook.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -298,6 +299,25 @@ def _rule(pull: Callable[..., Any], count: int) -> Callable[[Sequence[Any]], lis
     return rule
 
 
+class _RandomState:
+    """Where the random numbers stand, to draw the same ones again."""
+
+    def __init__(self) -> None:
+        self._state, self._streams = _core.generator_state(), _core.random_streams()
+
+    @contextmanager
+    def replayed(self) -> Iterator[None]:
+        """Inside, the numbers drawn since then are drawn again; afterwards, new ones."""
+        state, streams = _core.generator_state(), _core.random_streams()
+        _core.set_generator_state(*self._state)
+        _core.set_random_streams(self._streams)
+        try:
+            yield
+        finally:
+            _core.set_generator_state(*state)
+            _core.set_random_streams(max(streams, _core.random_streams()))
+
+
 class _Nothing:
     def __enter__(self) -> None: ...
 
@@ -327,26 +347,29 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any) -> Any:
         leaves: list[Any] = []
         tree = flatten(args, leaves)
-        variables: list[Any] = []
-
-        def run(*tensors: Any) -> tuple[Any, Callable[..., Any]]:
-            state = _core.generator_state()
+        tensors = [_tensor(leaf) for leaf in leaves]
+        before = _RandomState()
+        # The probe finds the Variables that f reads, whose gradients must flow, too; what it
+        # keeps for a gradient is dropped at once.
+        with tape() as probe:
             value = f(*tree.build(iter(tensors)))
+        variables = _core.variables_read(probe._graph)
+        del probe
+        outputs: list[Any] = []
+        shape = flatten(value, outputs)
 
-            def pull(*dys: Any) -> Any:
-                before = _core.generator_state()
-                _core.set_generator_state(*state)
-                try:
-                    with tape() as t:
-                        again = f(*tree.build(iter(tensors)))
-                finally:
-                    _core.set_generator_state(*before)
-                g = t.gradients(leaves_of(again), [*tensors, *variables], list(dys))
-                return tuple(g[: len(tensors)])
+        def pull(dys: Sequence[Any]) -> list[Any]:
+            inputs = [_core.barrier(t) for t in tensors]
+            with before.replayed(), tape() as t:
+                again = f(*tree.build(iter(inputs)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # arguments that f does not use have zeros
+                found: list[Any] = t.gradients(leaves_of(again), [*inputs, *variables], list(dys))
+            return found
 
-            return value, pull
-
-        return custom_gradient(run)(*leaves)
+        reads = [v.value for v in variables]
+        linked = _core.custom_gradient([*tensors, *reads], [_tensor(o) for o in outputs], pull)
+        return shape.build(iter(linked))
 
     wrapped.__name__ = getattr(f, "__name__", "f")
     wrapped.__doc__ = f.__doc__
