@@ -50,6 +50,8 @@ class FB_API Backend {
   virtual Ref<Buffer> allocate(int64_t bytes, BufferKind kind) = 0;
   virtual void copy_from_host(void* to, const void* from, int64_t bytes) = 0;
   virtual void copy_to_host(void* to, const void* from, int64_t bytes) = 0;
+  // Bytes on this device; the CPU's are those of buffer.h.
+  virtual MemoryStats memory() const { return memory_stats(); }
   // A kernel for a group of elementwise ops; null if this backend cannot fuse it. `ops` of the spec
   // have kernels here.
   virtual std::unique_ptr<FusedKernel> fuse(const FusedSpec& spec);
@@ -69,6 +71,7 @@ class FB_API Backend {
 FB_API std::span<Backend* const> devices();
 FB_API int add_device(std::unique_ptr<Backend> backend);
 FB_API Backend& device(int index);
+inline MemoryStats memory_stats(int index) { return device(index).memory(); }
 FB_API int parse_device(
     std::string_view name);  // "cpu", "null"; DeviceError lists the ones there are
 

@@ -241,8 +241,9 @@ Ref<Buffer> allocate(int64_t bytes, BufferKind kind) {
   if (bytes >= kTrackedBytes) track(b);
   return Ref<Buffer>(b, false);
 }
-Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context) {
+Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context, uint8_t device) {
   Buffer* b = new_header();
+  b->device = device;
   b->bucket = kUnpooled;
   b->data = data;
   b->bytes = bytes;
@@ -250,12 +251,12 @@ Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* conte
   b->context = context;
   b->kind = BufferKind::kExternal;
   b->cell = tls.cell;
-  count(b, 1);
+  if (!device) count(b, 1);
   if (bytes >= kTrackedBytes) track(b);
   return Ref<Buffer>(b, false);
 }
 void destroy(Buffer* b) {
-  count(b, -1);
+  if (!b->device) count(b, -1);
   if (b->id) untrack(b);
   if (b->bucket == kUnpooled) {
     if (b->release) b->release(b->context);
@@ -265,7 +266,7 @@ void destroy(Buffer* b) {
   free_header(b);
 }
 
-MemoryStats memory_stats(int) {
+MemoryStats memory_stats() {
   flush_counters();
   Shared& s = shared();
   MemoryStats m;

@@ -72,7 +72,8 @@ struct Buffer {
 // be 0.
 FB_API Ref<Buffer> allocate(int64_t bytes, BufferKind kind = BufferKind::kTensor);
 // Foreign memory kept alive until release(context) is called (a NumPy array, a DLPack capsule).
-FB_API Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context);
+// Another device's memory is not counted here: its backend keeps its own books.
+FB_API Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context, uint8_t device = 0);
 FB_API void destroy(Buffer* b);
 
 // Raw blocks from the same size classes, for tensor headers: a free-list pop.
@@ -86,7 +87,7 @@ struct MemoryStats {
   int64_t allocations = 0;
   int64_t by_kind[kBufferKinds] = {};
 };
-FB_API MemoryStats memory_stats(int device = 0);
+FB_API MemoryStats memory_stats();  // of the CPU; Backend::memory() asks any device
 FB_API void reset_peak_memory(int device = 0);
 FB_API int64_t free_cached_memory(int device = 0);  // returns the bytes given back to the system
 FB_API void set_memory_limit(int64_t bytes);        // 0: none; CPU
