@@ -241,7 +241,8 @@ Ref<Buffer> allocate(int64_t bytes, BufferKind kind) {
   if (bytes >= kTrackedBytes) track(b);
   return Ref<Buffer>(b, false);
 }
-Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context, uint8_t device) {
+Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context,
+                  uint8_t device) {
   Buffer* b = new_header();
   b->device = device;
   b->bucket = kUnpooled;

@@ -73,7 +73,8 @@ struct Buffer {
 FB_API Ref<Buffer> allocate(int64_t bytes, BufferKind kind = BufferKind::kTensor);
 // Foreign memory kept alive until release(context) is called (a NumPy array, a DLPack capsule).
 // Another device's memory is not counted here: its backend keeps its own books.
-FB_API Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context, uint8_t device = 0);
+FB_API Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context,
+                         uint8_t device = 0);
 FB_API void destroy(Buffer* b);
 
 // Raw blocks from the same size classes, for tensor headers: a free-list pop.

@@ -25,7 +25,8 @@ struct DimTable {
   };
   DimTable() {
     hold_over_fork(mutex, 1);
-    polys.push_back({{{}, -1}});  // Dim(-1), the size that follows from the others in reshape(), is no symbol
+    polys.push_back(
+        {{{}, -1}});  // Dim(-1), the size that follows from the others in reshape(), is no symbol
   }
   std::mutex mutex;
   std::deque<Atom> atoms;

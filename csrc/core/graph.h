@@ -68,7 +68,7 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   Tensor read(Variable* v);  // current value: the source, or what was last assigned
   void assign(Variable* v, const Tensor& value);            // effect: committed after a run
   std::vector<int32_t> values_of(const Variable* v) const;  // every value reads of `v` gave
-  std::vector<Ref<Variable>> variables() const;              // all that were read, in order
+  std::vector<Ref<Variable>> variables() const;             // all that were read, in order
   Tensor key();  // the run's random key, int64[2]; added at the first call
   int64_t next_stream() { return streams++; }
 
@@ -90,7 +90,7 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   std::vector<int32_t> variable_reads;  // kVariable source values
   std::vector<Assignment> assignments;  // at most one a variable: the last
   int32_t key_value = -1;
-  int64_t streams = 0;                 // random ops recorded so far; checkpoint() sets it back to replay them
+  int64_t streams = 0;  // random ops recorded so far; checkpoint() sets it back to replay them
   std::unordered_map<int32_t, GradientRule> rules;  // of `custom` nodes
 
   // Called for each new node: where are we? Set by the tracer; null outside notebooks and

@@ -89,7 +89,8 @@ int32_t Planner::materialize(const Step::Operand& from, const Spec& spec) {
   copy.entry = device(spec.device).find(*copy.op);
   if (!copy.entry) internal_error("the device ", device(spec.device).name(), " cannot copy.");
   Step::Operand window = from;  // the operand as a window of the wanted shape
-  fit_strides({nullptr, &from.spec, from.dense ? nullptr : from.strides}, spec.shape, window.strides);
+  fit_strides({nullptr, &from.spec, from.dense ? nullptr : from.strides}, spec.shape,
+              window.strides);
   window.dense = false;
   window.spec = spec;
   copy.in.push_back(window);

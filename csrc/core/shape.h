@@ -35,7 +35,8 @@ class FB_API Shape {
   int64_t size() const {  // number of elements; every dim must be known. ShapeError beyond 2^63
     int64_t n = 1;
     for (Dim d : *this)
-      if (__builtin_mul_overflow(n, d.value(), &n)) [[unlikely]] return too_many();
+      if (__builtin_mul_overflow(n, d.value(), &n)) [[unlikely]]
+        return too_many();
     return n;
   }
   Dim elements() const {  // the same, also with symbols

@@ -32,7 +32,9 @@ bool uniform_value(Graph& g, const TensorImpl* t, double& value) {
 
 bool keeps_spec(const Spec& x, Inputs in) {  // the result is shaped like x
   for (const TensorImpl* t : in)
-    if (t->spec.dtype != x.dtype || (x.weak && !t->spec.weak) || !(broadcast(t->spec.shape, x.shape) == x.shape)) return false;
+    if (t->spec.dtype != x.dtype || (x.weak && !t->spec.weak) ||
+        !(broadcast(t->spec.shape, x.shape) == x.shape))
+      return false;
   return true;
 }
 

@@ -18,14 +18,16 @@ constexpr int64_t kGrain = 64 << 10;  // bytes a chunk
 constexpr int64_t kTile = 32;         // elements: a tile of a transpose stays in L1 on both sides
 
 template <class T>
-void transpose_tile(const T* from, int64_t row_stride, int64_t col_stride, T* to, int64_t to_row, int64_t rows, int64_t cols) {
+void transpose_tile(const T* from, int64_t row_stride, int64_t col_stride, T* to, int64_t to_row,
+                    int64_t rows, int64_t cols) {
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < cols; ++j) to[i * to_row + j] = from[i * row_stride + j * col_stride];
 }
 
-// The last two axes crossed: rows of the result are columns of the source. By tiles, or each element read would
-// cost a cache line.
-bool copy_transposed(const char* from, const int64_t* fs, char* to, const int64_t* ts, const Shape& shape, int width) {
+// The last two axes crossed: rows of the result are columns of the source. By tiles, or each
+// element read would cost a cache line.
+bool copy_transposed(const char* from, const int64_t* fs, char* to, const int64_t* ts,
+                     const Shape& shape, int width) {
   const int r = shape.rank;
   if (r < 2 || ts[r - 1] != 1 || fs[r - 2] != 1 || fs[r - 1] < 4) return false;
   const int64_t rows = shape[r - 2].value(), cols = shape[r - 1].value();
@@ -41,15 +43,20 @@ bool copy_transposed(const char* from, const int64_t* fs, char* to, const int64_
         const int64_t row = i % bands * kTile, n = std::min(kTile, rows - row);
         for (int64_t col = 0; col < cols; col += kTile) {
           const int64_t m = std::min(kTile, cols - col);
-          const int64_t f = at[0] + row * fs[r - 2] + col * fs[r - 1], t = at[1] + row * ts[r - 2] + col;
+          const int64_t f = at[0] + row * fs[r - 2] + col * fs[r - 1],
+                        t = at[1] + row * ts[r - 2] + col;
           if (width == 4)
-            transpose_tile(reinterpret_cast<const uint32_t*>(from) + f, fs[r - 2], fs[r - 1], reinterpret_cast<uint32_t*>(to) + t, ts[r - 2], n, m);
+            transpose_tile(reinterpret_cast<const uint32_t*>(from) + f, fs[r - 2], fs[r - 1],
+                           reinterpret_cast<uint32_t*>(to) + t, ts[r - 2], n, m);
           else if (width == 8)
-            transpose_tile(reinterpret_cast<const uint64_t*>(from) + f, fs[r - 2], fs[r - 1], reinterpret_cast<uint64_t*>(to) + t, ts[r - 2], n, m);
+            transpose_tile(reinterpret_cast<const uint64_t*>(from) + f, fs[r - 2], fs[r - 1],
+                           reinterpret_cast<uint64_t*>(to) + t, ts[r - 2], n, m);
           else if (width == 2)
-            transpose_tile(reinterpret_cast<const uint16_t*>(from) + f, fs[r - 2], fs[r - 1], reinterpret_cast<uint16_t*>(to) + t, ts[r - 2], n, m);
+            transpose_tile(reinterpret_cast<const uint16_t*>(from) + f, fs[r - 2], fs[r - 1],
+                           reinterpret_cast<uint16_t*>(to) + t, ts[r - 2], n, m);
           else
-            transpose_tile(reinterpret_cast<const uint8_t*>(from) + f, fs[r - 2], fs[r - 1], reinterpret_cast<uint8_t*>(to) + t, ts[r - 2], n, m);
+            transpose_tile(reinterpret_cast<const uint8_t*>(from) + f, fs[r - 2], fs[r - 1],
+                           reinterpret_cast<uint8_t*>(to) + t, ts[r - 2], n, m);
         }
       });
     }
@@ -70,7 +77,9 @@ void copy_kernel(const KernelArgs& a) {
 void cast_kernel(const KernelArgs& a) {
   const Array &x = a.in[0], &y = a.out[0];
   const Loop loop = loops().cast[int(x.spec->dtype)][int(y.spec->dtype)];
-  if (!loop) dtype_error("complex numbers cannot be cast to ", name_of(y.spec->dtype), ". Take real() or imag() first.");
+  if (!loop)
+    dtype_error("complex numbers cannot be cast to ", name_of(y.spec->dtype),
+                ". Take real() or imag() first.");
   const int from_width = size_of(x.spec->dtype), to_width = size_of(y.spec->dtype);
   const char* from = x.as<char>();
   char* to = y.as<char>();
@@ -88,18 +97,19 @@ void cast_kernel(const KernelArgs& a) {
     return;
   }
   const int64_t* s[2] = {strides[0], strides[1]};
-  parallel_ranges(rows, std::max<int64_t>(1, kGrain / (n * to_width)), [&](int64_t begin, int64_t end) {
-    for_rows<2>(shape, s, begin, end, [&](const int64_t* at) {
-      const Operand in{from + at[0] * from_width, strides[0][last]};
-      loop(&in, to + at[1] * to_width, n);
-    });
-  });
+  parallel_ranges(rows, std::max<int64_t>(1, kGrain / (n * to_width)),
+                  [&](int64_t begin, int64_t end) {
+                    for_rows<2>(shape, s, begin, end, [&](const int64_t* at) {
+                      const Operand in{from + at[0] * from_width, strides[0][last]};
+                      loop(&in, to + at[1] * to_width, n);
+                    });
+                  });
 }
 
 }  // namespace
 
-void copy_window(const void* source, const int64_t* from_strides, void* target, const int64_t* to_strides,
-                 const Shape& whole, int width) {
+void copy_window(const void* source, const int64_t* from_strides, void* target,
+                 const int64_t* to_strides, const Shape& whole, int width) {
   int64_t strides[2][kMaxRank];
   std::copy_n(from_strides, whole.rank, strides[0]);
   std::copy_n(to_strides, whole.rank, strides[1]);
@@ -120,14 +130,18 @@ void copy_window(const void* source, const int64_t* from_strides, void* target, 
     for (int64_t i = 0; i < count; ++i) memcpy(y + i * t * width, x + i * f * width, size_t(width));
   };
   if (rows == 1) {
-    parallel_ranges(n, kGrain / width, [&](int64_t begin, int64_t end) { row(from + begin * f * width, to + begin * t * width, end - begin); });
+    parallel_ranges(n, kGrain / width, [&](int64_t begin, int64_t end) {
+      row(from + begin * f * width, to + begin * t * width, end - begin);
+    });
     return;
   }
   if (width <= 8 && copy_transposed(from, strides[0], to, strides[1], shape, width)) return;
   const int64_t* s[2] = {strides[0], strides[1]};
-  parallel_ranges(rows, std::max<int64_t>(1, kGrain / (n * width)), [&](int64_t begin, int64_t end) {
-    for_rows<2>(shape, s, begin, end, [&](const int64_t* at) { row(from + at[0] * width, to + at[1] * width, n); });
-  });
+  parallel_ranges(
+      rows, std::max<int64_t>(1, kGrain / (n * width)), [&](int64_t begin, int64_t end) {
+        for_rows<2>(shape, s, begin, end,
+                    [&](const int64_t* at) { row(from + at[0] * width, to + at[1] * width, n); });
+      });
 }
 
 void strided_copy(const Array& from, const Array& to) {

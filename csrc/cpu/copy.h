@@ -1,4 +1,5 @@
-// Copying strided memory: what reshape, transposes and slices come down to when a dense result is needed.
+// Copying strided memory: what reshape, transposes and slices come down to when a dense result is
+// needed.
 #pragma once
 #include "core/backend.h"
 
@@ -10,9 +11,11 @@ void strided_copy(const Array& from, const Array& to);
 void copy_window(const void* from, const int64_t* from_strides, void* to, const int64_t* to_strides,
                  const Shape& shape, int width);
 
-// Calls body(offsets of N arrays) for each row (all axes of `shape` but the last), rows [begin, end) of them.
+// Calls body(offsets of N arrays) for each row (all axes of `shape` but the last), rows [begin,
+// end) of them.
 template <int N, class Body>
-void for_rows(const Shape& shape, const int64_t* const (&strides)[N], int64_t begin, int64_t end, Body&& body) {
+void for_rows(const Shape& shape, const int64_t* const (&strides)[N], int64_t begin, int64_t end,
+              Body&& body) {
   int64_t at[N] = {}, index[kMaxRank] = {};
   int64_t rest = begin;
   for (int i = shape.rank - 2; i >= 0; --i) {
@@ -38,7 +41,8 @@ inline int64_t rows_of(const Shape& shape) {
   return n;
 }
 
-// Joins neighbouring axes that all N arrays step through evenly, and drops axes of size one: fewer, longer rows.
+// Joins neighbouring axes that all N arrays step through evenly, and drops axes of size one: fewer,
+// longer rows.
 template <int N>
 Shape join_axes(const Shape& shape, int64_t (&strides)[N][kMaxRank]) {
   Shape out;

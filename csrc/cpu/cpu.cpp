@@ -13,9 +13,15 @@ namespace {
 class Cpu : public Backend {
  public:
   Cpu() : Backend("cpu") {}
-  Ref<Buffer> allocate(int64_t bytes, BufferKind kind) override { return flowbook::allocate(bytes, kind); }
-  void copy_from_host(void* to, const void* from, int64_t bytes) override { memcpy(to, from, size_t(bytes)); }
-  void copy_to_host(void* to, const void* from, int64_t bytes) override { memcpy(to, from, size_t(bytes)); }
+  Ref<Buffer> allocate(int64_t bytes, BufferKind kind) override {
+    return flowbook::allocate(bytes, kind);
+  }
+  void copy_from_host(void* to, const void* from, int64_t bytes) override {
+    memcpy(to, from, size_t(bytes));
+  }
+  void copy_to_host(void* to, const void* from, int64_t bytes) override {
+    memcpy(to, from, size_t(bytes));
+  }
   std::unique_ptr<FusedKernel> fuse(const FusedSpec& spec) override { return make_fused(spec); }
 };
 }  // namespace

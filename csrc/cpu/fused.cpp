@@ -1,6 +1,6 @@
-// Fused programs on the CPU: a tape of the same block loops that run single ops, over blocks of 1,024 elements whose
-// intermediate values stay in L1. Pairs of instructions that have a super-instruction become one; each row still
-// rounds, so the bits are those of the single ops.
+// Fused programs on the CPU: a tape of the same block loops that run single ops, over blocks of
+// 1,024 elements whose intermediate values stay in L1. Pairs of instructions that have a
+// super-instruction become one; each row still rounds, so the bits are those of the single ops.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -55,9 +55,12 @@ class FusedCpu : public FusedKernel {
     std::unique_ptr<char[]> unrolled;
     if (unrolled_bytes_) {
       unrolled.reset(new char[size_t(unrolled_bytes_)]);
-      for (size_t i = 0; i < inputs_.size(); ++i) unroll(i, static_cast<const char*>(in[i]), unrolled.get());
+      for (size_t i = 0; i < inputs_.size(); ++i)
+        unroll(i, static_cast<const char*>(in[i]), unrolled.get());
     }
-    parallel_ranges(blocks, kChunkBlocks, [&](int64_t begin, int64_t end) { chunk(in, out, begin, end, unrolled.get()); });
+    parallel_ranges(blocks, kChunkBlocks, [&](int64_t begin, int64_t end) {
+      chunk(in, out, begin, end, unrolled.get());
+    });
   }
 
   std::string text() const override {
@@ -74,7 +77,7 @@ class FusedCpu : public FusedKernel {
   struct Input {
     FusedInput spec;
     int width;
-    int slot = -1;             // blocks that are not contiguous in memory are gathered here
+    int slot = -1;  // blocks that are not contiguous in memory are gathered here
     int64_t unrolled_at = -1;
   };
 
@@ -92,7 +95,9 @@ class FusedCpu : public FusedKernel {
     if (!translate(spec)) return false;
     assign_slots(registers);
     for (Input& i : inputs_) {
-      if (i.spec.access == Access::kColumn || (i.spec.access == Access::kPeriodic && i.spec.period >= kBlock)) i.slot = slots_++;
+      if (i.spec.access == Access::kColumn ||
+          (i.spec.access == Access::kPeriodic && i.spec.period >= kBlock))
+        i.slot = slots_++;
       if (i.spec.access == Access::kPeriodic && i.spec.period < kBlock) {
         i.unrolled_at = unrolled_bytes_;
         unrolled_bytes_ += ((i.spec.period + kBlock) * i.width + 63) / 64 * 64;
@@ -134,7 +139,8 @@ class FusedCpu : public FusedKernel {
   }
 
   // outer(inner(a, b), c) as one loop, if there is such a super-instruction.
-  void join(const FusedSpec& spec, size_t k, const std::vector<int>& uses, std::vector<char>& gone, Instruction& t) {
+  void join(const FusedSpec& spec, size_t k, const std::vector<int>& uses, std::vector<char>& gone,
+            Instruction& t) {
     const FusedInstruction& outer = spec.instructions[k];
     if (outer.compute != DType::f32 && outer.compute != DType::f64) return;
     const int first = int(spec.inputs.size()), type = outer.compute == DType::f64;
@@ -149,12 +155,15 @@ class FusedCpu : public FusedKernel {
       const bool commutes = outer.row == kCode_add || outer.row == kCode_multiply;
       if (outer.arity == 2 && (side == 0 || commutes)) {
         if (inner.row == kCode_multiply && outer.row == kCode_add) super = kSuper_mul_add;
-        if (inner.row == kCode_multiply && outer.row == kCode_subtract && side == 0) super = kSuper_mul_sub;
+        if (inner.row == kCode_multiply && outer.row == kCode_subtract && side == 0)
+          super = kSuper_mul_sub;
         if (inner.row == kCode_subtract && outer.row == kCode_multiply) super = kSuper_sub_mul;
         if (inner.row == kCode_add && outer.row == kCode_multiply) super = kSuper_add_mul;
-        if (inner.row == kCode_multiply && outer.row == kCode_multiply && side == 0) super = kSuper_mul_mul;
+        if (inner.row == kCode_multiply && outer.row == kCode_multiply && side == 0)
+          super = kSuper_mul_mul;
         if (inner.row == kCode_add && outer.row == kCode_add && side == 0) super = kSuper_add_add;
-        if (inner.row == kCode_subtract && outer.row == kCode_divide && side == 0) super = kSuper_sub_div;
+        if (inner.row == kCode_subtract && outer.row == kCode_divide && side == 0)
+          super = kSuper_sub_div;
       } else if (outer.arity == 1) {
         if (inner.row == kCode_add && outer.row == kCode_relu) super = kSuper_add_relu;
         if (inner.row == kCode_add && outer.row == kCode_tanh) super = kSuper_add_tanh;
@@ -171,7 +180,8 @@ class FusedCpu : public FusedKernel {
     }
   }
 
-  // Registers that are neither inputs nor results share slots; a slot is free again after its last reader.
+  // Registers that are neither inputs nor results share slots; a slot is free again after its last
+  // reader.
   void assign_slots(size_t registers) {
     std::vector<int> last(registers, -1);
     for (size_t k = 0; k < tape_.size(); ++k)
@@ -209,10 +219,13 @@ class FusedCpu : public FusedKernel {
   }
 
   // The operand of input i for elements [begin, begin + n).
-  Operand operand(const Input& in, const char* p, int64_t begin, int64_t n, char* slots, const char* unrolled) const {
+  Operand operand(const Input& in, const char* p, int64_t begin, int64_t n, char* slots,
+                  const char* unrolled) const {
     switch (in.spec.access) {
-      case Access::kDense: return {p + begin * in.width, 1};
-      case Access::kScalar: return {p, 0};
+      case Access::kDense:
+        return {p + begin * in.width, 1};
+      case Access::kScalar:
+        return {p, 0};
       case Access::kPeriodic: {
         const int64_t at = begin % in.spec.period;
         if (unrolled && in.unrolled_at >= 0) return {unrolled + in.unrolled_at + at * in.width, 1};
@@ -232,7 +245,8 @@ class FusedCpu : public FusedKernel {
         char* to = slots + in.slot * kBlock * 8;
         const Loop copy = loops().copy[std::countr_zero(unsigned(in.width))];
         for (int64_t done = 0; done < n;) {
-          const int64_t r = (begin + done) / in.spec.period, m = std::min(n - done, (r + 1) * in.spec.period - begin - done);
+          const int64_t r = (begin + done) / in.spec.period,
+                        m = std::min(n - done, (r + 1) * in.spec.period - begin - done);
           const Operand value{p + r * in.width, 0};
           copy(&value, to + done * in.width, m);
           done += m;
@@ -243,7 +257,8 @@ class FusedCpu : public FusedKernel {
     return {};
   }
 
-  void chunk(void* const* in, void* const* out, int64_t first, int64_t last, const char* unrolled) const {
+  void chunk(void* const* in, void* const* out, int64_t first, int64_t last,
+             const char* unrolled) const {
     // One more slot for each short repeating operand of a program that has a single block.
     const int extra = unrolled ? 0 : int(inputs_.size());
     char* slots = thread_scratch((slots_ + extra) * kBlock * 8);
@@ -258,8 +273,9 @@ class FusedCpu : public FusedKernel {
       }
       for (const Instruction& t : tape_) {
         const auto dst = size_t(t.dst);
-        result[dst] = output_of_[dst] >= 0 ? static_cast<char*>(out[output_of_[dst]]) + begin * size_of(types_[dst])
-                                           : slots + slot_[dst] * kBlock * 8;
+        result[dst] = output_of_[dst] >= 0
+                          ? static_cast<char*>(out[output_of_[dst]]) + begin * size_of(types_[dst])
+                          : slots + slot_[dst] * kBlock * 8;
         at[dst] = {result[dst], 1};
         const Operand operands[3] = {at[t.src[0]], at[t.src[1]], at[t.src[2]]};
         t.loop(operands, result[dst], n);

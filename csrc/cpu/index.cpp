@@ -13,17 +13,21 @@ namespace flowbook::cpu {
 namespace {
 
 constexpr int64_t kGrain = 64 << 10;  // bytes a chunk
-constexpr DTypeSet kArithmetic = set_of(DType::u8) | set_of(DType::i32) | set_of(DType::i64) | set_of(DType::f32) | set_of(DType::f64);
+constexpr DTypeSet kArithmetic = set_of(DType::u8) | set_of(DType::i32) | set_of(DType::i64) |
+                                 set_of(DType::f32) | set_of(DType::f64);
 
 // Positions from 0 to size - 1; IndexOutOfRange names the first bad one.
 class Positions {
  public:
-  Positions(const Array& indices, int64_t size) : indices_(indices), size_(size), wide_(indices.spec->dtype == DType::i64) {
+  Positions(const Array& indices, int64_t size)
+      : indices_(indices), size_(size), wide_(indices.spec->dtype == DType::i64) {
     const int64_t n = indices.size();
     for (int64_t i = 0; i < n; ++i) {
       const int64_t v = raw(i);
       if (v < -size || v >= size) [[unlikely]]
-        fail(ErrorKind::kIndex, "index ", v, " (entry ", i, " of the indices) is out of range for an axis of size ", size, ". It must be from ", -size, " to ", size - 1, ".");
+        fail(ErrorKind::kIndex, "index ", v, " (entry ", i,
+             " of the indices) is out of range for an axis of size ", size, ". It must be from ",
+             -size, " to ", size - 1, ".");
     }
   }
   int64_t operator[](int64_t i) const {
@@ -32,7 +36,9 @@ class Positions {
   }
 
  private:
-  int64_t raw(int64_t i) const { return wide_ ? indices_.as<int64_t>()[i] : indices_.as<int32_t>()[i]; }
+  int64_t raw(int64_t i) const {
+    return wide_ ? indices_.as<int64_t>()[i] : indices_.as<int32_t>()[i];
+  }
   const Array& indices_;
   int64_t size_;
   bool wide_;
@@ -50,46 +56,59 @@ struct Around {
 template <class F>
 void by_type(DType t, F&& f) {
   switch (t) {
-    case DType::u8: return f(uint8_t());
-    case DType::i32: return f(int32_t());
-    case DType::i64: return f(int64_t());
-    case DType::f32: return f(float());
-    default: return f(double());
+    case DType::u8:
+      return f(uint8_t());
+    case DType::i32:
+      return f(int32_t());
+    case DType::i64:
+      return f(int64_t());
+    case DType::f32:
+      return f(float());
+    default:
+      return f(double());
   }
 }
 // Sums of integers wrap, as in NumPy.
 template <class T>
 T add(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return T(std::make_unsigned_t<T>(a) + std::make_unsigned_t<T>(b));
-  else return a + b;
+  if constexpr (std::is_integral_v<T>)
+    return T(std::make_unsigned_t<T>(a) + std::make_unsigned_t<T>(b));
+  else
+    return a + b;
 }
 
-void copy_all(const Array& from, const Array& to) { memcpy(to.data, from.data, size_t(bytes_of(*to.spec))); }
+void copy_all(const Array& from, const Array& to) {
+  memcpy(to.data, from.data, size_t(bytes_of(*to.spec)));
+}
 
 void take(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Take*>(a.attrs);
   const Array &x = a.in[0], &y = a.out[0];
   const int64_t count = a.in[1].size();
   Shape flat{x.spec->shape.elements()};
-  const Around from(op.axis.all ? flat : x.spec->shape, op.axis.all ? 0 : normalize_axis(op.axis.axis[0], *x.spec));
+  const Around from(op.axis.all ? flat : x.spec->shape,
+                    op.axis.all ? 0 : normalize_axis(op.axis.axis[0], *x.spec));
   const Positions at(a.in[1], from.size);
   const int64_t row = from.inner * size_of(x.spec->dtype);
   if (row == 0) return;
-  parallel_ranges(from.outer * count, std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      memcpy(y.as<char>() + i * row, x.as<char>() + (i / count * from.size + at[i % count]) * row, size_t(row));
-  });
+  parallel_ranges(
+      from.outer * count, std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          memcpy(y.as<char>() + i * row,
+                 x.as<char>() + (i / count * from.size + at[i % count]) * row, size_t(row));
+      });
 }
 
-// Shared by set and add: rows of updates into rows of the result, in order. Parallel over the outer and inner axes
-// only, so that equal indices keep their order.
+// Shared by set and add: rows of updates into rows of the result, in order. Parallel over the outer
+// and inner axes only, so that equal indices keep their order.
 template <class Row>
 void scatter(const Around& to, const Positions& at, int64_t count, Row&& row) {
   constexpr int64_t kInner = 4096;  // elements
   const int64_t blocks = (to.inner + kInner - 1) / kInner;
   parallel_ranges(to.outer * blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      const int64_t o = b / blocks, first = b % blocks * kInner, n = std::min(kInner, to.inner - first);
+      const int64_t o = b / blocks, first = b % blocks * kInner,
+                    n = std::min(kInner, to.inner - first);
       for (int64_t i = 0; i < count; ++i)
         row((o * to.size + at[i]) * to.inner + first, (o * count + i) * to.inner + first, n);
     }
@@ -139,7 +158,9 @@ void take_along_axis(const KernelArgs& a) {
   const Around from(x.spec->shape, axis), over(i.spec->shape, axis);
   const Positions at(i, from.size);
   const int64_t width = size_of(x.spec->dtype);
-  along_axis(from, over, at, [&](int64_t p, int64_t j) { memcpy(y.as<char>() + j * width, x.as<char>() + p * width, size_t(width)); });
+  along_axis(from, over, at, [&](int64_t p, int64_t j) {
+    memcpy(y.as<char>() + j * width, x.as<char>() + p * width, size_t(width));
+  });
 }
 void add_along_axis(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::AddAlongAxis*>(a.attrs);
@@ -150,15 +171,18 @@ void add_along_axis(const KernelArgs& a) {
   if (y.data != x.data) copy_all(x, y);
   by_type(x.spec->dtype, [&](auto t) {
     using T = decltype(t);
-    along_axis(to, over, at, [&](int64_t p, int64_t j) { y.as<T>()[p] = add(y.as<T>()[p], u.as<T>()[j]); });
+    along_axis(to, over, at,
+               [&](int64_t p, int64_t j) { y.as<T>()[p] = add(y.as<T>()[p], u.as<T>()[j]); });
   });
 }
 
-// ---- slices ------------------------------------------------------------------------------------------------
+// ---- slices
+// ------------------------------------------------------------------------------------------------
 // Where a slice of a dense tensor of `shape` begins, and its strides.
 struct Window {
   template <class Op>
-  Window(const Shape& shape, const Op& op) : ranges(ops::ranges_of(shape, op.starts, op.stops, op.steps)) {
+  Window(const Shape& shape, const Op& op)
+      : ranges(ops::ranges_of(shape, op.starts, op.stops, op.steps)) {
     int64_t dense[kMaxRank];
     dense_strides(shape, dense);
     for (int i = 0; i < shape.rank; ++i) {

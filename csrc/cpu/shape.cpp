@@ -21,8 +21,10 @@ void concat(const KernelArgs& a) {
   int64_t at = 0;
   for (const Array& x : a.in) {
     int64_t from[kMaxRank];
-    if (x.strides) std::copy_n(x.strides, x.spec->shape.rank, from);
-    else dense_strides(x.spec->shape, from);
+    if (x.strides)
+      std::copy_n(x.strides, x.spec->shape.rank, from);
+    else
+      dense_strides(x.spec->shape, from);
     copy_window(x.data, from, y.as<char>() + at * to[axis] * width, to, x.spec->shape, width);
     at += x.spec->shape[axis].value();
   }
@@ -33,11 +35,14 @@ void pad(const KernelArgs& a) {
   const Array &x = a.in[0], &y = a.out[0];
   const int width = size_of(y.spec->dtype);
   // The padding value as bits, broadcast over the result; then the inner block over it.
-  const Tensor value = op.value.kind == Scalar::kFloat ? scalar(op.value.d, y.spec->dtype) : scalar(op.value.i, y.spec->dtype);
+  const Tensor value = op.value.kind == Scalar::kFloat ? scalar(op.value.d, y.spec->dtype)
+                                                       : scalar(op.value.i, y.spec->dtype);
   strided_copy({view_of(value).data(), &value.spec(), nullptr}, y);
   int64_t from[kMaxRank], to[kMaxRank], offset = 0;
-  if (x.strides) std::copy_n(x.strides, x.spec->shape.rank, from);
-  else dense_strides(x.spec->shape, from);
+  if (x.strides)
+    std::copy_n(x.strides, x.spec->shape.rank, from);
+  else
+    dense_strides(x.spec->shape, from);
   dense_strides(y.spec->shape, to);
   // Negative widths crop.
   Shape inner = x.spec->shape;
@@ -45,8 +50,10 @@ void pad(const KernelArgs& a) {
   for (int i = 0; i < inner.rank; ++i) {
     const int64_t before = op.widths[size_t(2 * i)], after = op.widths[size_t(2 * i + 1)];
     int64_t n = inner[i].value();
-    if (before < 0) source -= before * from[i], n += before;
-    else offset += before * to[i];
+    if (before < 0)
+      source -= before * from[i], n += before;
+    else
+      offset += before * to[i];
     if (after < 0) n += after;
     inner[i] = std::max<int64_t>(n, 0);
   }

@@ -1,5 +1,5 @@
-// The null device: it keeps account of memory and launches kernels that compute nothing. Loading, placement, planning
-// and errors of plugins are tested with it, without hardware.
+// The null device: it keeps account of memory and launches kernels that compute nothing. Loading,
+// placement, planning and errors of plugins are tested with it, without hardware.
 #include <cstdlib>
 #include <cstring>
 
@@ -11,12 +11,15 @@ namespace {
 class Null : public Backend {
  public:
   Null() : Backend("null") {
-    for (auto& op : registry().all()) kernel(op->name, [](const KernelArgs&) {}, kAll).strided = true;
+    for (auto& op : registry().all())
+      kernel(op->name, [](const KernelArgs&) {}, kAll).strided = true;
   }
   Ref<Buffer> allocate(int64_t bytes, BufferKind) override {
     // Zeros, so that what is read back is the same every time.
     auto* block = static_cast<Block*>(std::calloc(1, sizeof(Block) + size_t(bytes)));
-    if (!block) fail(ErrorKind::kOutOfMemory, bytes, " bytes were asked for on device `null`, more than there are.");
+    if (!block)
+      fail(ErrorKind::kOutOfMemory, bytes,
+           " bytes were asked for on device `null`, more than there are.");
     block->owner = this;
     block->bytes = bytes;
     const int64_t live = live_.fetch_add(bytes) + bytes;
@@ -26,8 +29,12 @@ class Null : public Backend {
     ++allocations_;
     return adopt(block + 1, bytes, release, block, device_);
   }
-  void copy_from_host(void* to, const void* from, int64_t bytes) override { memcpy(to, from, size_t(bytes)); }
-  void copy_to_host(void* to, const void* from, int64_t bytes) override { memcpy(to, from, size_t(bytes)); }
+  void copy_from_host(void* to, const void* from, int64_t bytes) override {
+    memcpy(to, from, size_t(bytes));
+  }
+  void copy_to_host(void* to, const void* from, int64_t bytes) override {
+    memcpy(to, from, size_t(bytes));
+  }
   MemoryStats memory() const override {
     MemoryStats m;
     m.live = m.reserved = live_.load();

@@ -21,24 +21,30 @@ bool Barrier::view(const Spec&, const Tensor& x, View& v) const {
 }
 
 void Custom::describe(Schema<Custom>& op) {
-  op.name("custom").doc("Results of a function that has a gradient rule of its own; see custom_gradient().").family("control");
+  op.name("custom")
+      .doc("Results of a function that has a gradient rule of its own; see custom_gradient().")
+      .family("control");
   op.own_input("values", kAll, "The function's arguments, then its results.");
   op.output("y", "The results.");
   op.attr("inputs", &Custom::inputs, "How many of the values are arguments.").gradient_reads();
 }
 std::vector<Spec> Custom::infer(Specs in) const {
-  if (inputs < 0 || size_t(inputs) > in.size()) argument_error("inputs is ", inputs, " of ", in.size(), " values.");
+  if (inputs < 0 || size_t(inputs) > in.size())
+    argument_error("inputs is ", inputs, " of ", in.size(), " values.");
   std::vector<Spec> out;
   for (size_t i = size_t(inputs); i < in.size(); ++i) out.push_back(in[i]);
   return out;
 }
-std::vector<Tensor> Custom::expand(std::span<const Tensor> in) const { return {in.begin() + inputs, in.end()}; }
+std::vector<Tensor> Custom::expand(std::span<const Tensor> in) const {
+  return {in.begin() + inputs, in.end()};
+}
 std::vector<Tensor> Custom::vjp(const Saved& saved, const Tensor* dy) const {
   auto it = saved.graph.rules.find(saved.node);
   if (it == saved.graph.rules.end()) internal_error("the gradient rule of the function is gone.");
   std::vector<Tensor> dx = it->second({dy, size_t(saved.inputs() - inputs)});
   if (int64_t(dx.size()) != inputs)
-    fail(ErrorKind::kGradient, "the rule returned ", dx.size(), " gradients for ", inputs, " arguments. Return one for each, in order.");
+    fail(ErrorKind::kGradient, "the rule returned ", dx.size(), " gradients for ", inputs,
+         " arguments. Return one for each, in order.");
   for (int64_t i = 0; i < inputs; ++i) {
     const Spec& x = saved.input_spec(int(i));
     if (!dx[size_t(i)] || !in(x.dtype, kFloating | kComplex)) {
@@ -46,7 +52,8 @@ std::vector<Tensor> Custom::vjp(const Saved& saved, const Tensor* dy) const {
       continue;
     }
     if (!(dx[size_t(i)].shape() == x.shape))
-      fail(ErrorKind::kGradient, "the rule returned ", dx[size_t(i)].spec(), " for argument ", i, ", which is ", x, ". Shapes must be equal.");
+      fail(ErrorKind::kGradient, "the rule returned ", dx[size_t(i)].spec(), " for argument ", i,
+           ", which is ", x, ". Shapes must be equal.");
     dx[size_t(i)] = cast(dx[size_t(i)], x.dtype);
   }
   dx.resize(size_t(saved.inputs()));  // none for the results
@@ -61,7 +68,8 @@ Tensor barrier(const Tensor& x) {
   static std::atomic<int64_t> next{1};
   return call(ops::Barrier{next.fetch_add(1)}, x);
 }
-std::vector<Tensor> custom_gradient(std::span<const Tensor> inputs, std::span<const Tensor> results, GradientRule rule) {
+std::vector<Tensor> custom_gradient(std::span<const Tensor> inputs, std::span<const Tensor> results,
+                                    GradientRule rule) {
   Graph* program = Recorder::program();
   Graph* g = Recorder::current();
   if (!g) return {results.begin(), results.end()};

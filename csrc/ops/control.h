@@ -1,4 +1,5 @@
-// Ops that say something about a recording rather than compute: barriers, and links to a user's gradient rule.
+// Ops that say something about a recording rather than compute: barriers, and links to a user's
+// gradient rule.
 #pragma once
 #include "core/schema.h"
 
@@ -12,8 +13,8 @@ struct Barrier {
   bool view(const Spec& out, const Tensor& x, View&) const;
   Tensor vjp(const Saved&, const Tensor& dy) const { return dy; }
 };
-// The first `inputs` inputs are arguments of a user's function, the others its results, which it returns. Its gradient
-// is the rule that Graph::rules holds for the node.
+// The first `inputs` inputs are arguments of a user's function, the others its results, which it
+// returns. Its gradient is the rule that Graph::rules holds for the node.
 struct Custom {
   int64_t inputs = 0;
   static void describe(Schema<Custom>&);
