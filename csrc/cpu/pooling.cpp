@@ -4,35 +4,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/own_gemm.h"
 #include "cpu/pool.h"
 #include "cpu/pool_loops.h"
 #include "ops/pooling.h"
 
 namespace flowbook::cpu {
-
-#if FLOWBOOK_ISA_X86
-namespace v2 {
-extern const PoolTable kPoolTable;
-}
-namespace v3 {
-extern const PoolTable kPoolTable;
-}
-namespace v4 {
-extern const PoolTable kPoolTable;
-}
-const PoolTable& pool_loops() {
-  static const PoolTable& table =
-      isa_name()[1] == '4' ? v4::kPoolTable : isa_name()[1] == '3' ? v3::kPoolTable : v2::kPoolTable;
-  return table;
-}
-#else
-namespace base {
-extern const PoolTable kPoolTable;
-}
-const PoolTable& pool_loops() { return base::kPoolTable; }
-#endif
-
 namespace {
 
 constexpr int64_t kGrain = 32 * 1024;  // entries read per chunk
