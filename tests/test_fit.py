@@ -6,13 +6,14 @@ import math
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import flowbook as fb
-from flowbook import nn
+from flowbook import _progress, nn
 
 QUIET = {"progress": False}
 
@@ -433,3 +434,52 @@ def test_predict_keeps_the_structure() -> None:
         fb.predict(Two(), np.zeros((0, 2)))
     with pytest.raises(fb.ArgumentError, match="neither"):
         fb.evaluate(Two(), line())
+
+
+class Slow(fb.callbacks.Callback):
+    def on_step_end(self, run):
+        time.sleep(0.1)
+
+
+def test_notebook_progress_updates_one_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, bundle, raw):
+            assert raw
+            shown.append(bundle["text/plain"])
+
+    def display(bundle, raw, display_id):
+        assert raw
+        assert display_id
+        assert not shown
+        shown.append(bundle["text/plain"])
+        return Handle()
+
+    start = time.monotonic()
+    fit_line(epochs=3, batch_size=16, callbacks=[Slow()], progress=_progress.NotebookLine(display))
+    assert len(shown) <= 2 + 2 * (time.monotonic() - start)
+    assert "/4" in shown[0]
+    assert "us/step" in shown[0] or "ms/step" in shown[0]
+    assert shown[-1].startswith("epoch 3/3  loss ")
+
+
+def test_terminal_bars(capsys) -> None:
+    fit_line(epochs=2, batch_size=16, callbacks=[Slow()], progress=_progress.TerminalBar())
+    lines = capsys.readouterr().err.split("\n")
+    assert lines[0].split("\r")[-1].startswith("epoch 1/2  loss ")
+    assert lines[1].split("\r")[-1].startswith("epoch 2/2  loss ")
+    pytest.importorskip("tqdm")
+    fit_line(epochs=2, progress="tqdm")
+    assert "epoch 2/2: 100%" in capsys.readouterr().err
+
+
+def test_durations() -> None:
+    spans = [0.01, 12.4, 200, 7500, math.inf]
+    assert [_progress.duration(s) for s in spans] == [
+        "10 ms",
+        "12 s",
+        "3 min 20 s",
+        "2 h 5 min",
+        "?",
+    ]
