@@ -23,13 +23,13 @@ _MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace
 
 # look: (light colour, dark colour)
 _COLOURS = {
-    "linear": ("#4f5bd5", "#8b94f5"),
+    "linalg": ("#4f5bd5", "#8b94f5"),
     "elementwise": ("#0e8a7d", "#3fc7b8"),
     "reduce": ("#b7791f", "#e3b25c"),
-    "network": ("#9440c9", "#c58af0"),
+    "nn": ("#9440c9", "#c58af0"),
     "shape": ("#64748b", "#94a3b8"),
     "random": ("#c2377e", "#f081b8"),
-    "optimizer": ("#2f855a", "#68c48f"),
+    "optim": ("#2f855a", "#68c48f"),
     "input": ("#2b6cb0", "#74b3ee"),
     "capture": ("#2b6cb0", "#74b3ee"),
     "variable": ("#a35a13", "#eaa562"),
@@ -37,9 +37,9 @@ _COLOURS = {
 }
 _CLASS = {look: f"c{i}" for i, look in enumerate(_COLOURS)}
 _LEGEND = {
-    "input": "input", "capture": "input", "variable": "variable", "linear": "matrix product",
-    "elementwise": "elementwise", "reduce": "reduction", "network": "network", "shape": "shape",
-    "random": "random", "optimizer": "optimizer",
+    "input": "input", "capture": "input", "variable": "variable", "linalg": "matrix product",
+    "elementwise": "elementwise", "reduce": "reduction", "nn": "network", "shape": "shape",
+    "random": "random", "optim": "optimizer",
 }  # fmt: skip
 
 
@@ -389,7 +389,8 @@ def _table(record: Record) -> str:
             str(by_id[j].get("name") or f"%{j}") if j in by_id else f"%{j}" for j in node["inputs"]
         )
         cells = [
-            f"%{node['id']}", node["op"], node.get("name") or "", shorten(inputs, 40),
+            f"%{node['id']}" if node["id"] >= 0 else "", node["op"], node.get("name") or "",
+            shorten(inputs, 40),
             node.get("spec") or "", "" if node.get("bytes") is None else human_bytes(node["bytes"]),
             node.get("line") or "",
         ]  # fmt: skip
@@ -462,7 +463,7 @@ def text(record: Record) -> str:
 
     def label(i: int) -> str:
         node = by_id.get(i)
-        return f"%{i}" if node is None else str(node.get("name") or f"%{i}")
+        return str((node or {}).get("name") or (f"%{i}" if i >= 0 else "?"))
 
     shown = nodes if len(nodes) <= _ROWS else [*nodes[: _ROWS - 10], None, *nodes[-10:]]
     for node in shown:

@@ -25,19 +25,6 @@ _LIMIT = 48  # more entries than this in one scope are grouped by line
 _TALL, _FEW = 1800.0, 28  # a picture taller than this is drawn again with fewer boxes
 _PAGE = 1080.0  # width of a notebook's output area in pixels
 
-_FAMILIES = {
-    "linear": "matmul linear conv conv2d attention einsum dot vecdot tensordot outer",
-    "reduce": "sum mean prod max min argmax argmin any all var std logsumexp cumulative_sum norm",
-    "network": "softmax log_softmax softmax_cross_entropy layer_norm batch_norm rms_norm dropout"
-    " embedding one_hot max_pool avg_pool",
-    "shape": "reshape permute_dims transpose matrix_transpose broadcast_to concat stack split slice"
-    " index pad squeeze expand_dims flip tile repeat take gather"
-    " scatter scatter_add cast copy size",
-    "random": "random_uniform random_normal random_randint random_permutation uniform normal"
-    " randint permutation",
-    "optimizer": "sgd adam adamw assign momentum update",
-}
-_FAMILY_OF = {op: family for family, ops in _FAMILIES.items() for op in ops.split()}
 SOURCES = frozenset({"input", "capture", "variable", "constant"})
 
 
@@ -128,15 +115,22 @@ def family(node: Record) -> str:
     if kind in SOURCES:
         return str(kind)
     if kind == "optimizer":
-        return "optimizer"
-    return str(node.get("family") or _FAMILY_OF.get(node["op"], "elementwise"))
+        return "optim"
+    named = str(node.get("family") or "elementwise")
+    return {"index": "shape", "create": "shape"}.get(named, named)
 
 
 def node_title(node: Record) -> str:
     """The first word on a node's box: a source's name, an op's op."""
     if node.get("kind") in SOURCES:
-        return str(node.get("name") or node.get("value") or node["op"])
+        return str(node.get("name") or _value(node) or node["op"])
     return str(node["op"])
+
+
+def _value(node: Record) -> str:
+    """The number of a constant, as it is written on boxes."""
+    value = (node.get("attrs") or {}).get("value")
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _beside(nodes: Sequence[Record], index_of: Mapping[int, int]) -> list[int]:
@@ -390,7 +384,7 @@ def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) 
         for e in extras
         if e.get("kind") == "variable"
     ]
-    rows += [(shorten(str(e["value"]), 14), "") for e in extras if e.get("value") is not None]
+    rows += [(shorten(_value(e), 14), "") for e in extras if e.get("kind") == "constant"]
     if len(rows) > 4:
         rows = [*rows[:3], (f"and {len(rows) - 3} more", "")]
     if rows:

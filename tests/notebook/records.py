@@ -18,9 +18,10 @@ class Builder:
             "id": len(self.nodes), "op": op, "name": None, "inputs": list(inputs),
             "spec": "f32[32, 10]", "shape": [32, 10], "dtype": "f32", "bytes": 1280, "kind": "op",
             "scope": "", "cell": "c1", "exec": 3, "line": None, "time_us": None, "failed": False,
-            "forward_of": None,
+            "forward_of": None, "attrs": {},
         }  # fmt: skip
         node.update(more)
+        node["family"] = {"matmul": "linalg", "relu": "nn", "sum": "reduce"}.get(op, "elementwise")
         self.nodes.append(node)
         return int(node["id"])
 

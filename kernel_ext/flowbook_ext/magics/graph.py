@@ -116,7 +116,7 @@ class _Execution:
         from flowbook._trace import CellInfo, Trace
 
         cell = self.cell
-        info = CellInfo(cell.cell_id, cell.execution_count, cell.filename, cell.first_line)
+        info = CellInfo(cell.cell_id or "", cell.execution_count, cell.filename, cell.first_line)
         trace = Trace(
             name=self.options.name or "graph",
             cell=info,
@@ -125,7 +125,12 @@ class _Execution:
         )
         try:
             with trace:
+                symbols = trace.symbols(self.before) if self.shapes else {}
+                self.names.update(symbols)
                 exec(self.code, self.names)
+                for name, symbol in symbols.items():  # inputs keep their tensors afterwards
+                    if self.names.get(name) is symbol:
+                        self.names[name] = self.before[name]
             outputs, reads = self._assigned(), self._read()
             graph = trace.finish(outputs, reads)
             values = {} if self.options.no_run else graph.run_cell()

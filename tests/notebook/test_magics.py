@@ -1,0 +1,291 @@
+"""The magics in a real kernel: what they bind, show and refuse; errors point at the cell."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+pytest.importorskip("flowbook._core")
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
+
+SETUP = """\
+%load_ext flowbook
+import numpy as np
+import flowbook as fb
+fb.random.seed(0)
+x = fb.asarray(np.arange(6, dtype=np.float32).reshape(2, 3))
+w = fb.asarray(np.ones((3, 4), np.float32))
+b = fb.asarray(np.arange(4, dtype=np.float32))
+v = fb.Variable(np.ones(4, np.float32), name="v")
+h = 7"""
+
+
+class Notebook:
+    """Runs cells in one kernel, and keeps what they show."""
+
+    def __init__(self) -> None:
+        self.book = nbformat.v4.new_notebook()
+        self.client = nbclient.NotebookClient(
+            self.book, kernel_name="python3", allow_errors=True, timeout=60
+        )
+
+    def __enter__(self) -> Notebook:
+        self.manager = self.client.setup_kernel()
+        self.manager.__enter__()
+        first = self.run(SETUP)
+        assert not first.error, first.error
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.manager.__exit__(*error)
+
+    def run(self, source: str) -> Shown:
+        cell = nbformat.v4.new_code_cell(source)
+        self.book.cells.append(cell)
+        self.client.execute_cell(cell, len(self.book.cells) - 1)
+        return Shown(cell)
+
+    def value(self, expression: str) -> str:
+        shown = self.run(expression)
+        assert not shown.error, shown.error
+        return shown.result
+
+
+class Shown:
+    """The outputs of a cell, sorted."""
+
+    def __init__(self, cell: Any) -> None:
+        self.displays: list[dict[str, str]] = []
+        self.result = self.stdout = self.stderr = self.error = self.kind = ""
+        for out in cell.outputs:
+            if out.output_type == "stream":
+                setattr(self, out.name, getattr(self, out.name) + out.text)
+            elif out.output_type == "error":
+                self.kind = out.ename
+                self.error = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(out.traceback))
+            elif out.output_type == "display_data":
+                self.displays.append(dict(out.data))
+            else:
+                self.result = out.data["text/plain"]
+
+
+@pytest.fixture(scope="module")
+def book() -> Any:
+    with Notebook() as notebook:
+        yield notebook
+
+
+def test_names_become_eager_tensors_and_the_graph_is_drawn(book: Notebook) -> None:
+    shown = book.run("%%graph net\ny = fb.nn.relu(x @ w + b)\nloss = fb.sum(y)")
+    assert not shown.error, shown.error
+    (drawn,) = shown.displays
+    assert drawn["text/plain"].startswith("net: ")
+    assert "y = relu(" in drawn["text/plain"]
+    assert "x: f32[2, 3]" in drawn["text/plain"]
+    assert '<img src="data:image/svg+xml;base64,' in drawn["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" not in drawn
+    assert book.value("float(loss)") == "72.0"
+    assert book.value("y.symbolic, y.shape") == "(False, (2, 4))"
+    assert book.value("type(net).__name__") == "'Graph'"
+
+
+def test_the_graph_can_be_called_with_other_inputs(book: Notebook) -> None:
+    book.run("%%graph net\ny = x @ w\nloss = fb.sum(y)")
+    assert book.value("float(net(x=np.zeros((5, 3), np.float32)).loss)") == "0.0"
+    assert book.value("float(net().loss)") == "60.0"
+
+
+def test_the_last_expression_is_shown(book: Notebook) -> None:
+    shown = book.run("%%graph\ny = x + 1\ny + y")
+    assert "2" in shown.result
+    assert not book.run("%%graph\ny = x + 1\ny;").result
+
+
+def test_containers_of_symbols_become_eager(book: Notebook) -> None:
+    shown = book.run(
+        "%%graph\n"
+        "from collections import namedtuple\n"
+        "Pair = namedtuple('Pair', 'left right')\n"
+        "parts = {'a': [x + 1, (x * 2,)], 'p': Pair(x, 3)}\n"
+        "count = 5"
+    )
+    assert not shown.error, shown.error
+    assert (
+        book.value("parts['a'][1][0].symbolic, parts['p'].left.shape, count")
+        == "(False, (2, 3), 5)"
+    )
+    assert book.value("float(parts['p'].right), type(parts['p']).__name__") == "(3.0, 'Pair')"
+
+
+def test_a_failing_cell_binds_nothing_and_shows_the_partial_graph(book: Notebook) -> None:
+    book.run("h = 7\nz = 'before'")
+    shown = book.run("%%graph net\nh = fb.nn.relu(x @ w)\nz = h @ w\nnew = 1")
+    assert shown.kind == "ShapeError"
+    assert "----> 3 z = h @ w" in shown.error
+    assert "%%graph net" in shown.error
+    assert "flowbook_ext" not in shown.error
+    assert "run_cell_magic" not in shown.error
+    (drawn,) = shown.displays
+    assert "<-- failed here" in drawn["text/plain"]
+    assert "line 3: z = h @ w" in drawn["text/plain"]
+    assert "h: f32[2, 4]" in drawn["text/plain"]
+    assert "w: f32[3, 4]" in drawn["text/plain"]
+    assert book.value("h, z, 'new' in globals()") == "(7, 'before', False)"
+
+
+def test_variables_keep_their_values_when_a_cell_fails(book: Notebook) -> None:
+    book.run("v.assign(np.ones(4, np.float32))")
+    shown = book.run("%%graph\nv.assign(v + 1)\n1 / 0")
+    assert shown.kind == "ZeroDivisionError"
+    assert "----> 3 1 / 0" in shown.error
+    assert book.value("v.numpy().tolist()") == "[1.0, 1.0, 1.0, 1.0]"
+
+
+def test_assignments_advance_once(book: Notebook) -> None:
+    book.run("v.assign(np.ones(4, np.float32))")
+    shown = book.run("%%graph\nv.assign(v + 1)\ntwice = v * 2")
+    assert not shown.error, shown.error
+    assert book.value("v.numpy().tolist(), twice.numpy().tolist()") == (
+        "([2.0, 2.0, 2.0, 2.0], [4.0, 4.0, 4.0, 4.0])"
+    )
+
+
+def test_no_run_compiles_and_advances_nothing(book: Notebook) -> None:
+    book.run("v.assign(np.ones(4, np.float32))\nq = None")
+    shown = book.run("%%graph later --no-run\nv.assign(v + 1)\nq = v * 2\ndef f(): return 4")
+    assert not shown.error, shown.error
+    assert len(shown.displays) == 1
+    assert book.value("v.numpy().tolist(), q, f()") == "([1.0, 1.0, 1.0, 1.0], None, 4)"
+    assert book.value("type(later).__name__") == "'Graph'"
+
+
+def test_no_view_draws_nothing(book: Notebook) -> None:
+    assert not book.run("%%graph --no-view\ny = x + 1").displays
+
+
+def test_lines_are_right_below_comments(book: Notebook) -> None:
+    shown = book.run("# a word first\n\n# and another\n%%graph\ny = x + 1\n1 / 0")
+    assert "----> 6 1 / 0" in shown.error
+
+
+def test_lines_are_right_inside_functions_of_the_cell(book: Notebook) -> None:
+    shown = book.run("%%graph\ndef f(a):\n    return a @ a\n\ny = f(x)")
+    assert shown.kind == "ShapeError"
+    assert "----> 5 y = f(x)" in shown.error
+    assert "----> 3     return a @ a" in shown.error or "3     return a @ a" in shown.error
+
+
+def test_syntax_errors_point_at_the_cell(book: Notebook) -> None:
+    shown = book.run("%%graph\na = = 2")
+    assert shown.kind == "SyntaxError"
+    assert "line 2" in shown.error
+    assert "a = = 2" in shown.error
+    assert "ast.py" not in shown.error
+
+
+def test_functions_of_the_cell_have_their_source(book: Notebook) -> None:
+    book.run("%%graph\ndef twice(u):\n    # doubles\n    return u * 2\n\ny = twice(x)")
+    shown = book.run("import inspect\nprint(inspect.getsource(twice))")
+    assert "# doubles" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("%%graph --bogus\ny = x", "unrecognized arguments: --bogus"),
+        ("%%graph 1x\ny = x", "'1x' can't name a graph"),
+        ("%%graph class\ny = x", "'class' can't name a graph"),
+        ("%%graph n --shapes x\ny = x", "should read NAME=DIMS"),
+        ("%%graph 'n\ny = x", "No closing quotation"),
+        ("%graph nothing_here", "There is no graph 'nothing_here'"),
+        ("%graph", "needs the name of a graph"),
+        ("%memory bogus", "invalid choice: 'bogus'"),
+        ("%memory free lunch", "'lunch' is none of"),
+        ("%device warp9", "warp9"),
+    ],
+)
+def test_usage_errors_are_plain_words(book: Notebook, line: str, words: str) -> None:
+    shown = book.run(line)
+    text = shown.stderr + shown.error
+    assert words in text
+    assert "Traceback" not in text
+
+
+def test_a_graph_is_shown_again(book: Notebook) -> None:
+    book.run("%%graph again --no-view\ny = x + 1")
+    (drawn,) = book.run("%graph again").displays
+    assert drawn["text/plain"].startswith("again: ")
+
+
+def test_a_graph_shows_itself(book: Notebook) -> None:
+    book.run("%%graph again --no-view\ny = x + 1")
+    assert book.run("again").result.startswith("again: ")
+
+
+def test_gradients_are_drawn_beside_their_forward_ops(book: Notebook) -> None:
+    shown = book.run(
+        "%%graph net\nloss = fb.sum(fb.nn.relu(x @ w) * v)\ngrads = fb.gradients(loss, [w, v])"
+    )
+    assert not shown.error, shown.error
+    assert "grads[0]" in shown.displays[0]["text/plain"]
+    assert book.value("[g.shape for g in grads]") == "[(3, 4), (4,)]"
+
+
+def test_arguments_complete(book: Notebook) -> None:
+    shown = book.run(
+        "from IPython.core.completer import provisionalcompleter\n"
+        "with provisionalcompleter():\n"
+        "    for text in ('%%graph --d', '%%graph net --no', '%memory fr'):\n"
+        "        print([c.text for c in get_ipython().Completer.completions(text, len(text))])"
+    )
+    assert shown.stdout.splitlines() == ["['--device']", "['--no-run', '--no-view']", "['free']"]
+
+
+def test_help_tells_the_arguments(book: Notebook) -> None:
+    shown = book.run("print(get_ipython().find_cell_magic('graph').__doc__)")
+    assert "--no-run" in shown.stdout
+
+
+def test_flowbook_reports_the_installation(book: Notebook) -> None:
+    shown = book.run("%flowbook")
+    assert not shown.error, shown.error
+    assert "thread" in (shown.result + shown.stdout).lower()
+
+
+def test_memory_names_the_holders_and_frees_what_the_notebook_keeps(book: Notebook) -> None:
+    book.run("big = fb.zeros((256, 1024))\nclass Box: pass\nbox = Box()\nbox.parts = [big]")
+    text = book.value("%memory")
+    assert re.search(r"big = box\.parts\[0\]\s+1\.05 MB\s+f32\[256, 1024\]", text)
+    book.run("hidden = fb.ones((512, 1024))\nhidden")
+    book.run("del hidden")
+    text = book.value("%memory")
+    assert re.search(r"2\.1 MB.*held by Out\[\d+\]", text)
+    freed = book.run("%memory free outputs")
+    assert re.search(r"freed 2\.[12]\d? MB", freed.stdout), freed.stdout
+    assert "held by Out" not in book.value("%memory")
+
+
+def test_memory_of_a_traceback_is_found_and_freed(book: Notebook) -> None:
+    book.run("def f():\n    inner = fb.ones((512, 1024))\n    raise ValueError('x')")
+    book.run("f()")
+    assert re.search(r"2\.1 MB.*held by traceback \(f: inner\)", book.value("%memory"))
+    assert "freed 2.1 MB" in book.run("%memory free tracebacks").stdout
+
+
+def test_memory_diff_marks_what_is_new(book: Notebook) -> None:
+    book.run("%memory")
+    book.run("fresh = fb.ones((128, 1024))")
+    text = book.value("%memory diff")
+    assert re.search(r"fresh .* new", text)
+
+
+def test_the_extension_leaves_no_trace_when_unloaded() -> None:
+    with Notebook() as book:
+        book.run("%unload_ext flowbook")
+        assert "not found" in book.run("%%graph\ny = 1").stderr
+        assert book.value("'_flowbook_cells' in vars(get_ipython())") == "False"
+        assert not book.run("%load_ext flowbook").error
+        assert not book.run("%%graph\ny = x + 1").error
