@@ -174,12 +174,43 @@ def test_one_output_alone(program, shape, which):
     assert_same([graph(*inputs).numpy()], [eager[i].numpy()], program)
 
 
+OPTIONS = [{"optimize": a, "fuse": b, "reuse": c} for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+
+
+def recorded(f):
+    """What `f` records, and the numbers of its results."""
+    with fb.graph("recorded") as g:
+        outputs = f()
+    core = g.graph._core
+    core.verify()
+    return core, [_core.symbol_id(t) for t in outputs]
+
+
 @given(programs, shapes)
-def test_optimised_equals_unoptimised(program, shape):
+def test_every_way_to_compile_gives_the_same_bits(program, shape):
+    """With and without simplification, fusion and memory reuse."""
     inputs = [fb.asarray(draw(shape, 1, True)), fb.asarray(draw(shape, 2, True))]
-    f = lambda *xs: run(program, *xs)  # noqa: E731
-    plain = numbers(fb.graph(f, optimize=False)(*inputs))
-    assert_same(numbers(fb.graph(f)(*inputs)), plain, program)
+    core, ids = recorded(lambda: run(program, *inputs))
+    eager = numbers(run(program, *inputs))
+    planner = _core.Program(core)
+    for options in OPTIONS:
+        flags = {k: bool(v) for k, v in options.items()}
+        executable, _ = planner.plan([], [], ids, True, **flags)
+        executable.lowered.verify()
+        assert_same(numbers(executable.run([])), eager, (program, options))
+        assert executable.peak_bytes >= executable.arena_bytes
+
+
+@given(programs, shapes, st.lists(st.integers(0, 20), min_size=1, max_size=3))
+def test_any_inner_value_can_be_fed(program, shape, picks):
+    """Feeding a value with what it has anyway changes nothing."""
+    inputs = [fb.asarray(draw(shape, 1)), fb.asarray(draw(shape, 2))]
+    core, ids = recorded(lambda: run(program, *inputs))
+    eager = run(program, *inputs)
+    fed = sorted({p % len(ids) for p in picks})
+    fed = [i for k, i in enumerate(fed) if ids[i] not in [ids[j] for j in fed[:k]]]
+    executable, _ = _core.Program(core).plan([ids[i] for i in fed], [eager[i] for i in fed], ids)
+    assert_same(numbers(executable.run([eager[i] for i in fed])), numbers(eager), (program, fed))
 
 
 @given(programs, shapes)
