@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ops.compare import difference, same_bits
 
 import flowbook as fb
+from flowbook import _core
 
 NUMBERS = [0.0, 1.0, -1.0, 2.0, 0.5, -0.0, 3, 0, True, 1e30]
 
