@@ -320,6 +320,8 @@ class Folder {
       if (u_folded) marks_.push_back({source, target, e});
       return;
     }
+    if (u_folded && boxes[source].frame == boxes[target].frame)
+      updates_.push_back({source, target, e});
     if (has_runs_ && within_run(u, v)) return;
     Shared use{0, 0, source, target, e, true, false};
     int32_t a = source, b = target, a_port = -1, b_port = -1;
@@ -435,6 +437,7 @@ class Folder {
       picture_.segments.push_back(s);
     }
     place_marks();
+    place_updates();
     picture_.width = levels_[0].width;
     picture_.height = levels_[0].height;
     picture_.layers = levels_[0].layers;
@@ -473,6 +476,26 @@ class Folder {
     }
   }
 
+  // What is made of a gradient, such as the new value of a variable, hangs on its mark.
+  void place_updates() {
+    double aside = options_.mark_gap + options_.mark_width / 2;
+    for (const Mark& u : updates_) {
+      const Box &a = picture_.boxes[u.from], &b = picture_.boxes[u.to];
+      Segment s;
+      s.kind = Segment::kGradient;
+      s.arrow = s.start = true;
+      s.from = u.from;
+      s.to = u.to;
+      s.edge = u.edge;
+      s.first = static_cast<int32_t>(picture_.points.size());
+      s.count = 2;
+      picture_.points.push_back(
+          {a.x + a.width + aside, a.y + (a.height + options_.mark_height) / 2});
+      picture_.points.push_back({b.x + b.width / 2, b.y});
+      picture_.segments.push_back(s);
+    }
+  }
+
   struct Mark {
     int32_t from, to, edge;
   };
@@ -488,7 +511,7 @@ class Folder {
   std::vector<std::pair<int32_t, int32_t>> ends_;  // per shared line: ports at frames on both sides
   std::vector<uint8_t> hidden_;  // per shared line: orders the levels but is not drawn
   bool has_runs_ = false;
-  std::vector<Mark> marks_;
+  std::vector<Mark> marks_, updates_;
 };
 
 }  // namespace

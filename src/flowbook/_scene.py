@@ -308,13 +308,20 @@ def build(
     scope, scopes = _drop_thin(scope, scopes, loose)
 
     outputs = {o["node"] for o in record.get("outputs", ())}
+    writes = {a["node"]: a["variable"] for a in record.get("assignments", ())}
     slowest = max((n.get("time_us") or 0 for n in nodes), default=0)
     extras: dict[int, list[Record]] = {}
     for node in every:
         if node["id"] in home:
             extras.setdefault(home[node["id"]], []).append(node)
     faces = [
-        _face(node, node["id"] in outputs, slowest, extras.get(node["id"], [])) for node in nodes
+        _face(
+            {**node, "writes": writes.get(node["id"])},
+            node["id"] in outputs,
+            slowest,
+            extras.get(node["id"], []),
+        )
+        for node in nodes
     ]
     scope_faces = _scope_faces(nodes, scope, scopes, loose, extras)
     edges = [
@@ -370,6 +377,8 @@ def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) 
     title = shorten(node_title(node), 26)
     sub = shorten(str(node.get("spec") or ""), 28)
     tag = "" if source else shorten(str(node.get("name") or ""), 18)
+    if node.get("writes"):
+        tag = "→ " + shorten(str(node["writes"]), 16)
     time = node.get("time_us")
     wide = text_width(title, 12.5, bold=True)
     if tag:
