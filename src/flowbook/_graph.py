@@ -16,7 +16,7 @@ from . import _core
 from ._errors import ArgumentError, FeedError, GraphError, ShapeError
 from ._record import record_of
 from ._trace import CellInfo, Trace, symbol_in, symbolic_spec
-from ._tree import Results, Tree, flatten
+from ._tree import LEAF, Results, Tree, flatten
 
 
 class Node:
@@ -484,7 +484,8 @@ class GraphFunction:
         )
         self._names = list(self._signature.parameters)
         self._traces: dict[Any, _Traced] = {}
-        self._last: tuple[Any, _Traced] | None = None
+        self._fast: Any = None  # the last trace's native call, if all its arguments are tensors
+        self._fast_training = False
         self.retraced: list[str] = []
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -493,6 +494,10 @@ class GraphFunction:
         return functools.partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._fast is not None and not kwargs and self._fast_training is _training():
+            out = self._fast(*args)
+            if out is not NotImplemented:
+                return out
         if _core.recording_depth() and _core.current_graph() is not None:
             return self._inline(args, kwargs)
         inputs: list[Any] = []
@@ -625,7 +630,13 @@ class GraphFunction:
                 traced.executable = executable
         out = executable.run(inputs)
         tree = traced.tree
-        if tree.size == 1 and traced.fill == [0] and not tree._children and tree._kind is None:
+        single = tree is LEAF and traced.fill == [0]
+        if not traced.symbolic and self._simple and len(inputs) == len(self._names):
+            flat = tree._kind is tuple and tree.size == len(out) == len(tree._children)
+            if single or flat:
+                self._fast = _core.compiled_call(executable, inputs, single)
+                self._fast_training = _training()
+        if single:
             return out[0]
         leaves = list(traced.constants)
         for i, value in zip(traced.fill, out, strict=True):
@@ -663,10 +674,10 @@ class GraphFunction:
         return f"<fb.graph function {self.__name__}{self._signature}, traced {self.traces} times>"
 
 
-def _training() -> Any:
-    from .nn import _training as switch
+def _training() -> bool:
+    from .nn._training import is_training
 
-    return switch.state()
+    return is_training()
 
 
 def _input_of(leaf: Any) -> Any:
