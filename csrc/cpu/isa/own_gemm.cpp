@@ -17,6 +17,7 @@ constexpr int kVectorBytes = 32, kRegisters = 16;
 constexpr int kVectorBytes = 16, kRegisters = 16;
 #endif
 constexpr int64_t kPanelBytes = 16 * 1024;  // half of the smallest L1
+constexpr int64_t kBlockBytes = 512 * 1024;
 constexpr int kSums = kRegisters / 2;       // registers that hold sums; the rest hold b and a
 
 template <class T>
@@ -144,7 +145,7 @@ inline void pack(const T* b, int64_t row, int64_t col, int64_t k, int64_t column
 }
 
 template <class T>
-void by_panels(const OwnGemm& g) {
+void rows_by_panels(const OwnGemm& g) {
   constexpr int kLanes = Lanes<T>::kCount;
   alignas(64) T panel[kPanelBytes / sizeof(T)];
   for (int64_t j = 0; j < g.n;) {
@@ -163,6 +164,21 @@ void by_panels(const OwnGemm& g) {
       else all_rows<T, 1>(g, a, k, panel, c, last, accumulate);
     }
     j += columns;
+  }
+}
+
+// a is read once for each panel, so that its rows should stay in the second cache; packing anew for each block of rows
+// costs little beside that.
+template <class T>
+void by_panels(const OwnGemm& in) {
+  const int64_t fit = kBlockBytes / int64_t(sizeof(T)) / in.k / 8 * 8;
+  const int64_t step = fit < 64 ? 64 : fit;
+  for (int64_t i = 0; i < in.m; i += step) {
+    OwnGemm g = in;
+    g.m = in.m - i < step ? in.m - i : step;
+    g.a = static_cast<const T*>(in.a) + i * in.a_row;
+    g.c = static_cast<T*>(in.c) + i * in.ldc;
+    rows_by_panels<T>(g);
   }
 }
 
