@@ -4,8 +4,10 @@
 #include <cstring>
 
 #include "core/apply.h"
+#include "cpu/conv.h"
 #include "cpu/copy.h"
 #include "cpu/linalg.h"
+#include "cpu/pooling.h"
 
 namespace flowbook::cpu {
 
@@ -34,6 +36,8 @@ void register_cpu() {
   register_elementwise(*cpu);
   register_reduce(*cpu);
   register_linalg(*cpu);
+  register_conv(*cpu);
+  register_pooling(*cpu);
   register_create(*cpu);
   register_random(*cpu);
   register_nn(*cpu);
