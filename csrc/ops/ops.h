@@ -55,7 +55,7 @@ FB_API Tensor argmin(const Tensor& x, const Axes& axis = {}, bool keepdims = fal
 FB_API Tensor any(const Tensor& x, const Axes& axis = {}, bool keepdims = false);
 FB_API Tensor all(const Tensor& x, const Axes& axis = {}, bool keepdims = false);
 FB_API Tensor var(const Tensor& x, const Axes& axis = {}, double correction = 0, bool keepdims = false);
-FB_API Tensor std(const Tensor& x, const Axes& axis = {}, double correction = 0, bool keepdims = false);
+FB_API Tensor stddev(const Tensor& x, const Axes& axis = {}, double correction = 0, bool keepdims = false);
 FB_API Tensor logsumexp(const Tensor& x, const Axes& axis = {}, bool keepdims = false);
 FB_API Tensor cumulative_sum(const Tensor& x, const Axes& axis = {}, bool include_initial = false,
                              OptionalDType dtype = {});

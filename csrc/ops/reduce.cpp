@@ -284,7 +284,7 @@ Tensor all(const Tensor& x, const Axes& axis, bool keepdims) { return call(ops::
 Tensor var(const Tensor& x, const Axes& axis, double correction, bool keepdims) {
   return call(ops::Var{axis, correction, keepdims}, x);
 }
-Tensor std(const Tensor& x, const Axes& axis, double correction, bool keepdims) {
+Tensor stddev(const Tensor& x, const Axes& axis, double correction, bool keepdims) {
   return call(ops::Std{axis, correction, keepdims}, x);
 }
 Tensor logsumexp(const Tensor& x, const Axes& axis, bool keepdims) { return call(ops::Logsumexp{axis, keepdims}, x); }
