@@ -102,7 +102,10 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &old, nullptr);
 #endif
   }
-  void stop() {
+  bool retired() const { return stop_.load(std::memory_order_relaxed); }
+
+  // The caller holds the mutex, too.
+  void retire() {
     stop_.store(true);
     epoch_.fetch_add(1);
     wake(epoch_, kMaxThreads);
@@ -273,16 +276,16 @@ void set_num_threads(int n) {
   g_threads.store(n);
   Pool* old = g_pool.load();
   if (!old || old->threads() == n) return;
-  old->mutex().lock();  // until its job is done; a late caller finds it locked and runs inline
   g_pool.store(nullptr);
-  // The old pool's workers end, its memory stays: another thread may be about to try its mutex.
-  old->stop();
+  // Once its job is done the old pool's workers end. Its memory stays: another thread may be about to try its mutex.
+  const std::lock_guard idle(old->mutex());
+  old->retire();
 }
 
 void parallel_for(int64_t chunks, FunctionRef<void(int64_t)> body) {
   if (chunks > 1 && !t_inside && num_threads() > 1) {
     Pool& p = pool();
-    if (std::unique_lock lock(p.mutex(), std::try_to_lock); lock) {
+    if (std::unique_lock lock(p.mutex(), std::try_to_lock); lock && !p.retired()) {
       Job job{body, chunks, current_cancel_token()};
       p.run(job);
       lock.unlock();
