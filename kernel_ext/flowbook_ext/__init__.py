@@ -15,6 +15,8 @@ __all__ = ["load_ipython_extension", "unload_ipython_extension"]
 
 def load_ipython_extension(shell: Any) -> None:
     """Registers magics, completion and cell tracking in an IPython shell."""
+    from flowbook import _runlog, callbacks
+
     from . import _cells, _completion
     from .magics import MAGICS
 
@@ -22,14 +24,20 @@ def load_ipython_extension(shell: Any) -> None:
     for magics in MAGICS:
         shell.register_magics(magics(shell))
     _completion.attach(shell, MAGICS)
+    if _runlog.RunLog not in callbacks.factories:
+        callbacks.factories.append(_runlog.RunLog)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Takes back what `load_ipython_extension` registered."""
+    from flowbook import _runlog, callbacks
+
     from . import _cells, _completion
     from .magics import MAGICS
 
     _completion.detach(shell)
+    if _runlog.RunLog in callbacks.factories:
+        callbacks.factories.remove(_runlog.RunLog)
     for magics in MAGICS:
         for kind, names in magics.magics.items():
             for name in names:

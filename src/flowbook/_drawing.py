@@ -8,7 +8,6 @@ colours.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from html import escape
 from typing import Any
 
 from flowbook._scene import SOURCES, Box, Line, Record, Scene, build
-from flowbook._words import human_bytes, human_time, shorten, text_width
+from flowbook._words import human_bytes, human_time, image, shorten, text_width
 
 _SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
@@ -368,12 +367,6 @@ def view_id(record: Record) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def image(document: str) -> str:
-    """An SVG document as the address of an image."""
-    return "data:image/svg+xml;base64," + base64.b64encode(document.encode()).decode()
-
-
-_CELL = "padding:2px 10px;text-align:left;white-space:nowrap"
 _ROWS = 60
 
 

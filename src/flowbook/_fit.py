@@ -23,6 +23,7 @@ from ._history import History
 from ._policy import cast_floating
 from ._state import dtype_name, spec_text
 from .callbacks import Callback, FunctionCallback
+from .callbacks import factories as callback_factories
 from .data import Batches, Dataset
 from .metrics import Mean, Metric
 from .nn import Module, training
@@ -167,6 +168,7 @@ def fit(
     run.steps_per_epoch = len(batches) if hasattr(batches, "__len__") else None
     run._metrics = [Mean("loss"), *_as_metrics(metrics)]
     listeners = [c if isinstance(c, Callback) else FunctionCallback(c) for c in callbacks]
+    listeners += [factory() for factory in callback_factories]
     each_step = [c for c in listeners if type(c).on_step_end is not Callback.on_step_end]
     step = _training_step(run, loss)
     measure = _Measure(model, loss, metrics) if held_out is not None else None

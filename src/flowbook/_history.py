@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+from ._chart import chart, describe
+from ._words import image
+
 _SHOWN = 12  # rows of a printed table
 
 
@@ -137,49 +139,7 @@ def _number(value: float) -> str:
 
 
 def _chart(title: str, series: Sequence[tuple[str, Sequence[float]]]) -> str:
-    """One small line chart as inline SVG, readable on light and dark pages."""
-    width, height, left, top, bottom = 280, 150, 48, 22, 18
-    finite = [v for _, values in series for v in values if math.isfinite(v)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    span = (high - low) or 1.0
-    count = max(len(values) for _, values in series)
-
-    def place(i: int, value: float) -> str:
-        x = left + (width - left - 8) * (i / max(1, count - 1))
-        y = top + (height - top - bottom) * (1 - (value - low) / span)
-        return f"{x:.1f},{y:.1f}"
-
-    parts = []
-    for k, (name, values) in enumerate(series):
-        color = _COLORS[k % len(_COLORS)]
-        points = [place(i, v) for i, v in enumerate(values) if math.isfinite(v)]
-        dash = ' stroke-dasharray="5 3"' if name.startswith("val_") else ""
-        if len(points) == 1:
-            x, y = points[0].split(",")
-            parts.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>')
-        parts.append(
-            f'<polyline points="{" ".join(points)}" fill="none" stroke="{color}" '
-            f'stroke-width="1.5"{dash}/>'
-        )
-        parts.append(
-            f'<text x="{width - 8}" y="{14 + 12 * k}" text-anchor="end" fill="{color}" '
-            f'font-size="10">{escape(name)}</text>'
-        )
-    last = ", ".join(f"{n} {_number(v[-1])}" for n, v in series if v)
-    style = 'fill="currentColor" font-size="10" opacity="0.8"'
-    return (
-        f'<svg role="img" aria-label="{escape(title)} by epoch: last {escape(last)}" '
-        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        'style="margin-right:12px">'
-        f'<text x="4" y="14" font-weight="bold" fill="currentColor" font-size="11">'
-        f"{escape(title)}</text>"
-        f'<path d="M{left} {top} V{height - bottom} H{width - 8}" fill="none" '
-        'stroke="currentColor" opacity="0.4"/>'
-        f'<text x="{left - 4}" y="{top + 8}" text-anchor="end" {style}>{_number(high)}</text>'
-        f'<text x="{left - 4}" y="{height - bottom}" text-anchor="end" {style}>'
-        f"{_number(low)}</text>"
-        f'<text x="{left}" y="{height - 4}" {style}>1</text>'
-        f'<text x="{width - 8}" y="{height - 4}" text-anchor="end" {style}>{count}</text>'
-        + "".join(parts)
-        + "</svg>"
-    )
+    """A line chart as an image, which untrusted and exported notebooks keep."""
+    address = image(chart(title, series))
+    words = escape(describe(title, series))
+    return f'<img src="{address}" alt="{words}" style="margin:4px 8px 4px 0">'

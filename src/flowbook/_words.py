@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 # Advance widths of a common sans-serif face in thousandths of the size; other letters count as 560.
 _WIDTHS = {
     **dict.fromkeys("ijl'|", 240),
@@ -56,3 +58,8 @@ def human_count(n: int) -> str:
         if n >= size:
             return f"{n / size:.3g}{unit}"
     return str(n)
+
+
+def image(document: str) -> str:
+    """An SVG document as the address of an image."""
+    return "data:image/svg+xml;base64," + base64.b64encode(document.encode()).decode()

@@ -20,6 +20,10 @@ from ._state import named_variables
 __all__ = ["CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "StopOnNaN"]
 
 
+# Make the callbacks that every `fit` gets beside the user's own; the notebook adds to them.
+factories: list[Callable[[], Callback]] = []
+
+
 class Callback:
     """Base class of callbacks; every method may be left out.
 

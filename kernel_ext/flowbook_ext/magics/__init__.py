@@ -6,5 +6,6 @@ from .device import DeviceMagics
 from .doctor import DoctorMagics
 from .graph import GraphMagics
 from .memory import MemoryMagics
+from .runs import RunMagics
 
-MAGICS: tuple[type, ...] = (GraphMagics, MemoryMagics, DeviceMagics, DoctorMagics)
+MAGICS: tuple[type, ...] = (GraphMagics, MemoryMagics, DeviceMagics, RunMagics, DoctorMagics)

@@ -1,0 +1,180 @@
+"""Line charts as self-contained SVG, with light and dark colours: the courses of training runs.
+
+Used by `History`, by the list of runs, and for what a finished training view leaves in a saved
+notebook.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from flowbook._words import shorten, text_width
+
+# Okabe and Ito's palette (distinguishable with colour blindness), a lighter one for dark pages.
+_LIGHT = ("#0072b2", "#d55e00", "#009e73", "#b0529a", "#b38600", "#3a8fb7", "#7a5195", "#5b6b7b")
+_DARK = ("#56b4e9", "#ff9650", "#3ed6a5", "#e79fd0", "#f0c84b", "#8fd0ee", "#b79ae0", "#a9b6c6")
+_POINTS = 400  # points of a line at most
+
+Series = tuple[str, Sequence[float]]
+
+
+def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """Round numbers that divide a range: 1, 2 or 5 times a power of ten apart."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [k * step for k in range(first, last + 1)]
+
+
+def _thin(values: Sequence[float]) -> list[tuple[int, float]]:
+    """Pairs of index and value; long series keep the extremes of each stretch."""
+    if len(values) <= _POINTS:
+        return list(enumerate(values))
+    out: list[tuple[int, float]] = []
+    size = len(values) / (_POINTS // 2)
+    for k in range(_POINTS // 2):
+        part = range(int(k * size), max(int(k * size) + 1, int((k + 1) * size)))
+        finite = [i for i in part if math.isfinite(values[i])]
+        if finite:
+            ends = {min(finite, key=lambda i: values[i]), max(finite, key=lambda i: values[i])}
+            out += [(i, values[i]) for i in sorted(ends)]
+        else:
+            out.append((part[0], math.nan))
+    return out
+
+
+def chart(
+    title: str,
+    series: Sequence[Series],
+    *,
+    width: int = 380,
+    height: int = 210,
+    log: bool | None = None,
+    unit: str = "epoch",
+) -> str:
+    """Draws series of numbers as a chart.
+
+    Args:
+        title: What is drawn.
+        series: Name and values of each line; names that begin with `val_` are dashed.
+        width: In pixels.
+        height: In pixels.
+        log: Logarithmic axis; None: where positive values span more than two powers of ten.
+        unit: What the horizontal axis counts, from 1.
+
+    Returns:
+        An SVG document.
+    """
+    finite = [v for _, values in series for v in values if math.isfinite(v)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    if log is None:
+        log = low > 0 and high / low > 100
+    log = log and low > 0
+    scale = math.log10 if log else float
+    a, b = scale(low), scale(high)
+    margin = (b - a) * 0.05 or abs(b) * 0.05 or 0.5
+    a, b = a - margin, b + margin
+    ticks = [float(k) for k in range(math.ceil(a), math.floor(b) + 1)] if log else nice_ticks(a, b)
+    words = {t: _number(10**t if log else t) for t in ticks}
+    left = 16 + max((text_width(w, 10) for w in words.values()), default=20)
+    top, right, bottom = 34, 14, 28
+    legend = series if len(series) > 1 else []
+    count = max((len(values) for _, values in series), default=1)
+
+    def x_of(i: int) -> float:
+        return left + (width - left - right) * (i / (count - 1) if count > 1 else 0.5)
+
+    def y_of(v: float) -> float:
+        return top + (height - top - bottom) * (b - scale(v)) / (b - a)
+
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(describe(title, series))}">'
+        f"<style>{_style(len(series))}</style>"
+        f'<rect x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="9" class="c"/>'
+        f'<text x="12" y="21" class="t">{escape(shorten(title, 40))}</text>'
+    ]
+    for t in ticks:
+        y = top + (height - top - bottom) * (b - t) / (b - a)
+        out.append(f'<path d="M{left:.0f} {y:.1f}H{width - right}" class="g"/>')
+        out.append(f'<text x="{left - 5:.0f}" y="{y + 3.5:.1f}" class="e">{words[t]}</text>')
+    wanted = [t for t in nice_ticks(1, count, 5) if t == int(t) and t >= 1] if count > 1 else [1.0]
+    for t in dict.fromkeys([1.0, *wanted]):
+        if t != 1.0 and x_of(int(t) - 1) - x_of(0) < 40:
+            continue
+        x, cls = x_of(int(t) - 1), "m"
+        if t != 1.0 and x > width - right - 12:
+            x, cls = width - 8.0, "e"
+        word = f"{escape(unit)} 1" if t == 1.0 else str(int(t))
+        out.append(f'<text x="{x:.1f}" y="{height - 10}" class="{cls}">{word}</text>')
+    for k, (name, values) in enumerate(series):
+        out.append(_line(k, name, values, x_of, y_of))
+    x = float(width - right)
+    for k, (name, _) in reversed(list(enumerate(legend))):
+        label = shorten(name, 24)
+        x -= text_width(label, 10.5)
+        if x < 60:
+            break
+        out.append(f'<text x="{x:.1f}" y="21" class="s{k % 8} l">{escape(label)}</text>')
+        x -= 16
+        dash = " d" if name.startswith("val_") else ""
+        out.append(f'<path d="M{x:.1f} 17.5h12" class="s{k % 8}{dash}"/>')
+        x -= 10
+    out.append("</svg>")
+    return "".join(out)
+
+
+def _line(k: int, name: str, values: Sequence[float], x_of: object, y_of: object) -> str:
+    assert callable(x_of)
+    assert callable(y_of)
+    parts, pen, alone = [], "M", 0
+    for i, v in _thin(values):
+        if not math.isfinite(v):
+            pen = "M"
+            continue
+        parts.append(f"{pen}{x_of(i):.1f} {y_of(v):.1f}")
+        alone += 1
+        pen = "L"
+    dash = " d" if name.startswith("val_") else ""
+    path = f'<path d="{"".join(parts)}" class="s{k % 8}{dash}"/>' if parts else ""
+    if alone == 1:
+        i, v = next((i, v) for i, v in enumerate(values) if math.isfinite(v))
+        path += f'<circle cx="{x_of(i):.1f}" cy="{y_of(v):.1f}" r="3" class="s{k % 8} p"/>'
+    return path
+
+
+def _number(v: float) -> str:
+    return f"{0.0 if abs(v) < 1e-12 else v:.4g}"
+
+
+def describe(title: str, series: Sequence[Series]) -> str:
+    """A chart in words."""
+    parts = []
+    for name, values in series:
+        finite = [v for v in values if math.isfinite(v)]
+        if finite:
+            parts.append(f"{name} from {_number(finite[0])} to {_number(finite[-1])}")
+    return f"{title}: " + ("; ".join(parts) or "no values")
+
+
+def _style(count: int) -> str:
+    used = range(min(count, 8))
+    light = "".join(f".s{k}{{--k:{_LIGHT[k]}}}" for k in used)
+    dark = "".join(f".s{k}{{--k:{_DARK[k]}}}" for k in used)
+    return (
+        ":root{--bg:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#687385;--grid:#e8ecf1}"
+        f"{light}@media(prefers-color-scheme:dark){{:root{{--bg:#14171c;--rim:#3a424e;"
+        f"--ink:#e8ecf2;--soft:#98a3b3;--grid:#262c35}}{dark}}}"
+        "text{font:10px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;fill:var(--soft)}"
+        ".c{fill:var(--bg);stroke:var(--rim)}.t{font-size:13px;font-weight:600;fill:var(--ink)}"
+        ".g{stroke:var(--grid);fill:none}.e{text-anchor:end}.m{text-anchor:middle}"
+        "path{fill:none;stroke:var(--k);stroke-width:1.7;stroke-linejoin:round}"
+        ".g{stroke-width:1}.d{stroke-dasharray:4 3}.l{font-size:10.5px;fill:var(--k)}"
+        ".p{fill:var(--k)}"
+    )
