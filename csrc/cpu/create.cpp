@@ -17,9 +17,14 @@ constexpr int64_t kBlock = 512;       // elements that pass through a buffer on 
 
 // One number as `to`, at `out`.
 void store(const Scalar& v, DType to, void* out) {
-  const DType from = v.kind == Scalar::kFloat ? DType::f64 : v.kind == Scalar::kBool ? DType::bool_ : DType::i64;
+  const DType from = v.kind == Scalar::kFloat  ? DType::f64
+                     : v.kind == Scalar::kBool ? DType::bool_
+                                               : DType::i64;
   const bool flag = v.i != 0;
-  const Operand in{v.kind == Scalar::kFloat ? static_cast<const void*>(&v.d) : v.kind == Scalar::kBool ? static_cast<const void*>(&flag) : &v.i, 0};
+  const Operand in{v.kind == Scalar::kFloat  ? static_cast<const void*>(&v.d)
+                   : v.kind == Scalar::kBool ? static_cast<const void*>(&flag)
+                                             : &v.i,
+                   0};
   loops().cast[int(from)][int(to)](&in, out, 1);
 }
 
@@ -41,16 +46,23 @@ void full(const KernelArgs& a) {
   parallel_ranges(y.size(), kGrain, [&](int64_t begin, int64_t end) {
     void* out = y.as<char>() + begin * bytes;
     switch (bytes) {
-      case 1: return void(std::memset(out, value[0], size_t(end - begin)));
-      case 2: return fill<uint16_t>(out, value, end - begin);
-      case 4: return fill<uint32_t>(out, value, end - begin);
-      case 8: return fill<uint64_t>(out, value, end - begin);
-      default: return fill<Wide>(out, value, end - begin);
+      case 1:
+        return void(std::memset(out, value[0], size_t(end - begin)));
+      case 2:
+        return fill<uint16_t>(out, value, end - begin);
+      case 4:
+        return fill<uint32_t>(out, value, end - begin);
+      case 8:
+        return fill<uint64_t>(out, value, end - begin);
+      default:
+        return fill<Wide>(out, value, end - begin);
     }
   });
 }
 
-void dim_value(const KernelArgs& a) { a.out[0].as<int64_t>()[0] = static_cast<const ops::DimValue*>(a.attrs)->size.value(); }
+void dim_value(const KernelArgs& a) {
+  a.out[0].as<int64_t>()[0] = static_cast<const ops::DimValue*>(a.attrs)->size.value();
+}
 
 // y[i] = value(i), computed in From and cast.
 template <class From, class F>
@@ -74,7 +86,8 @@ void arange(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Arange*>(a.attrs);
   if (op.start.kind != Scalar::kFloat && op.step.kind != Scalar::kFloat) {
     const uint64_t start = uint64_t(op.start.i), step = uint64_t(op.step.i);
-    return number<int64_t>(a.out[0], DType::i64, [=](int64_t i) { return int64_t(start + uint64_t(i) * step); });
+    return number<int64_t>(a.out[0], DType::i64,
+                           [=](int64_t i) { return int64_t(start + uint64_t(i) * step); });
   }
   const double start = op.start.as_double(), step = op.step.as_double();
   number<double>(a.out[0], DType::f64, [=](int64_t i) { return start + double(i) * step; });
@@ -91,7 +104,8 @@ void linspace(const KernelArgs& a) {
 void eye(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Eye*>(a.attrs);
   const Array& y = a.out[0];
-  const int64_t rows = y.spec->shape[0].value(), columns = y.spec->shape[1].value(), bytes = size_of(y.spec->dtype);
+  const int64_t rows = y.spec->shape[0].value(), columns = y.spec->shape[1].value(),
+                bytes = size_of(y.spec->dtype);
   alignas(16) char one[16];
   store(Scalar(1), y.spec->dtype, one);
   std::memset(y.data, 0, size_t(rows * columns * bytes));
@@ -107,23 +121,27 @@ void triangle(const KernelArgs& a) {
   const int64_t k = static_cast<const Op*>(a.attrs)->k;
   const Array &x = a.in[0], &y = a.out[0];
   const Shape& s = x.spec->shape;
-  const int64_t rows = s[s.rank - 2].value(), columns = s[s.rank - 1].value(), bytes = size_of(x.spec->dtype);
+  const int64_t rows = s[s.rank - 2].value(), columns = s[s.rank - 1].value(),
+                bytes = size_of(x.spec->dtype);
   if (rows * columns == 0) return;
   const int64_t shift = std::clamp(k, -rows - 1, columns + 1);
-  parallel_ranges(x.size() / columns, std::max<int64_t>(1, kGrain / columns), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t cut = std::clamp<int64_t>(r % rows + shift + (kLower ? 1 : 0), 0, columns) * bytes, all = columns * bytes;
-      const char* from = x.as<char>() + r * all;
-      char* to = y.as<char>() + r * all;
-      if (kLower) {
-        if (from != to) std::memcpy(to, from, size_t(cut));
-        std::memset(to + cut, 0, size_t(all - cut));
-      } else {
-        std::memset(to, 0, size_t(cut));
-        if (from != to) std::memcpy(to + cut, from + cut, size_t(all - cut));
-      }
-    }
-  });
+  parallel_ranges(
+      x.size() / columns, std::max<int64_t>(1, kGrain / columns), [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          const int64_t cut = std::clamp<int64_t>(r % rows + shift + (kLower ? 1 : 0), 0, columns) *
+                              bytes,
+                        all = columns * bytes;
+          const char* from = x.as<char>() + r * all;
+          char* to = y.as<char>() + r * all;
+          if (kLower) {
+            if (from != to) std::memcpy(to, from, size_t(cut));
+            std::memset(to + cut, 0, size_t(all - cut));
+          } else {
+            std::memset(to, 0, size_t(cut));
+            if (from != to) std::memcpy(to + cut, from + cut, size_t(all - cut));
+          }
+        }
+      });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The driver of the elementwise loops: strides, broadcasting, and sharing the work among threads. Small operands without
-// strides go straight to their loop.
+// The driver of the elementwise loops: strides, broadcasting, and sharing the work among threads.
+// Small operands without strides go straight to their loop.
 #include <algorithm>
 #include <cstring>
 
@@ -11,7 +11,8 @@ namespace flowbook::cpu {
 
 namespace {
 
-// Elements a chunk: about 10 microseconds of work. Formulas that call functions cost more an element.
+// Elements a chunk: about 10 microseconds of work. Formulas that call functions cost more an
+// element.
 constexpr int64_t kGrain = 32 << 10, kGrainOfFunctions = 8 << 10;
 constexpr int kMostInputs = 3;
 
@@ -28,7 +29,8 @@ Plan plan(const KernelArgs& a) {
   const Shape& shape = a.out[0].spec->shape;
   const size_t inputs = a.in.size();
   int64_t all[kMostInputs][kMaxRank];
-  for (size_t k = 0; k < inputs; ++k) fit_strides(a.in[k], shape, all[k]), p.bytes[k] = size_of(a.in[k].spec->dtype);
+  for (size_t k = 0; k < inputs; ++k)
+    fit_strides(a.in[k], shape, all[k]), p.bytes[k] = size_of(a.in[k].spec->dtype);
   for (int i = 0; i < shape.rank; ++i) {
     const int64_t n = shape[i].value();
     if (n == 1) continue;
@@ -59,11 +61,13 @@ void run_range(const Plan& p, const KernelArgs& a, Loop loop, int64_t begin, int
   while (begin < end) {
     const int64_t n = std::min(width - index[last], end - begin);
     Operand in[kMostInputs];
-    for (int k = 0; k < inputs; ++k) in[k] = {a.in[size_t(k)].as<char>() + at[k] * p.bytes[k], p.stride[k][last]};
+    for (int k = 0; k < inputs; ++k)
+      in[k] = {a.in[size_t(k)].as<char>() + at[k] * p.bytes[k], p.stride[k][last]};
     loop(in, a.out[0].as<char>() + begin * out_bytes, n);
     begin += n;
     if (begin >= end) return;
-    for (int k = 0; k < inputs; ++k) at[k] -= index[last] * p.stride[k][last];  // back to the start of the row
+    for (int k = 0; k < inputs; ++k)
+      at[k] -= index[last] * p.stride[k][last];  // back to the start of the row
     index[last] = 0;
     for (int i = last - 1; i >= 0; --i) {
       for (int k = 0; k < inputs; ++k) at[k] += p.stride[k][i];
@@ -99,7 +103,8 @@ void elementwise(const KernelArgs& a) {
   const int64_t out_bytes = size_of(a.out[0].spec->dtype);
   parallel_ranges(n, grain, [&](int64_t begin, int64_t end) {
     Operand part[kMostInputs];
-    for (size_t k = 0; k < inputs; ++k) part[k] = {static_cast<const char*>(in[k].p) + begin * bytes[k], in[k].stride};
+    for (size_t k = 0; k < inputs; ++k)
+      part[k] = {static_cast<const char*>(in[k].p) + begin * bytes[k], in[k].stride};
     loop(part, a.out[0].as<char>() + begin * out_bytes, end - begin);
   });
 }
@@ -111,7 +116,8 @@ void register_elementwise(Backend& cpu) {
     if (op->elementwise < 0) continue;
     DTypeSet dtypes = 0;
     for (int t = 0; t < kDTypes; ++t)
-      if (const int slot = slot_of(DType(t)); slot != no_slot && loops().row[op->elementwise][slot]) dtypes |= set_of(DType(t));
+      if (const int slot = slot_of(DType(t)); slot != no_slot && loops().row[op->elementwise][slot])
+        dtypes |= set_of(DType(t));
     KernelEntry& entry = cpu.kernel(op->name, elementwise, dtypes);
     entry.strided = true;
     entry.in_place = [](const void*, int inputs, int) { return inputs == 3 ? 1 : 0; };

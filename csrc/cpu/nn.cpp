@@ -1,4 +1,5 @@
-// Kernels of the ops over rows. A row along another axis than the last is gathered into dense memory and put back.
+// Kernels of the ops over rows. A row along another axis than the last is gathered into dense
+// memory and put back.
 #include "ops/nn.h"
 
 #include <algorithm>
@@ -17,7 +18,8 @@ constexpr DTypeSet kTypes = set_of(DType::f32) | set_of(DType::f64);
 
 int pair_of(const Array& x) { return x.spec->dtype == DType::f64; }
 
-// Rows along one axis: row r starts at (r / inner) * n * inner + r % inner, its entries are `inner` apart.
+// Rows along one axis: row r starts at (r / inner) * n * inner + r % inner, its entries are `inner`
+// apart.
 struct RowsOf {
   RowsOf(const Array& x, int64_t axis) : bytes(size_of(x.spec->dtype)) {
     const Shape& s = x.spec->shape;
@@ -36,32 +38,39 @@ template <class T>
 void move(const T* from, int64_t from_step, T* to, int64_t to_step, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
 }
-void move(const void* from, int64_t from_step, void* to, int64_t to_step, int64_t n, int64_t bytes) {
-  if (bytes == 4) move(static_cast<const uint32_t*>(from), from_step, static_cast<uint32_t*>(to), to_step, n);
-  else move(static_cast<const uint64_t*>(from), from_step, static_cast<uint64_t*>(to), to_step, n);
+void move(const void* from, int64_t from_step, void* to, int64_t to_step, int64_t n,
+          int64_t bytes) {
+  if (bytes == 4)
+    move(static_cast<const uint32_t*>(from), from_step, static_cast<uint32_t*>(to), to_step, n);
+  else
+    move(static_cast<const uint64_t*>(from), from_step, static_cast<uint64_t*>(to), to_step, n);
 }
 
 // Calls row(r, in[], out) with dense rows of the inputs and of the output.
 template <size_t kInputs, class Row>
-void for_each_row(const RowsOf& rows, const std::array<const Array*, kInputs>& in, const Array& out, Row&& row) {
+void for_each_row(const RowsOf& rows, const std::array<const Array*, kInputs>& in, const Array& out,
+                  Row&& row) {
   if (rows.n == 0 || rows.count == 0) return;
   parallel_ranges(rows.count, rows.grain(), [&](int64_t begin, int64_t end) {
     std::array<const void*, kInputs> x;
     if (rows.inner == 1) {
       for (int64_t r = begin; r < end; ++r) {
-        for (size_t k = 0; k < kInputs; ++k) x[k] = in[k]->template as<char>() + r * rows.n * rows.bytes;
+        for (size_t k = 0; k < kInputs; ++k)
+          x[k] = in[k]->template as<char>() + r * rows.n * rows.bytes;
         row(r, x, out.as<char>() + r * rows.n * rows.bytes);
       }
       return;
     }
-    const Ref<Buffer> held = allocate(rows.n * rows.bytes * int64_t(kInputs + 1), BufferKind::kWorkspace);
+    const Ref<Buffer> held =
+        allocate(rows.n * rows.bytes * int64_t(kInputs + 1), BufferKind::kWorkspace);
     char* dense = static_cast<char*>(held->data);
     char* y = dense + int64_t(kInputs) * rows.n * rows.bytes;
     for (size_t k = 0; k < kInputs; ++k) x[k] = dense + int64_t(k) * rows.n * rows.bytes;
     for (int64_t r = begin; r < end; ++r) {
       const int64_t at = rows.start(r) * rows.bytes;
       for (size_t k = 0; k < kInputs; ++k)
-        move(in[k]->template as<char>() + at, rows.inner, const_cast<void*>(x[k]), 1, rows.n, rows.bytes);
+        move(in[k]->template as<char>() + at, rows.inner, const_cast<void*>(x[k]), 1, rows.n,
+             rows.bytes);
       row(r, x, y);
       move(y, 1, out.as<char>() + at, rows.inner, rows.n, rows.bytes);
     }
@@ -71,30 +80,38 @@ void for_each_row(const RowsOf& rows, const std::array<const Array*, kInputs>& i
 void softmax(const KernelArgs& a) {
   const RowsOf rows(a.in[0], static_cast<const ops::Softmax*>(a.attrs)->axis);
   const auto f = row_loops().softmax[pair_of(a.in[0])];
-  for_each_row<1>(rows, {&a.in[0]}, a.out[0], [&](int64_t, auto& x, void* y) { f(x[0], y, rows.n); });
+  for_each_row<1>(rows, {&a.in[0]}, a.out[0],
+                  [&](int64_t, auto& x, void* y) { f(x[0], y, rows.n); });
 }
 void log_softmax(const KernelArgs& a) {
   const RowsOf rows(a.in[0], static_cast<const ops::LogSoftmax*>(a.attrs)->axis);
   const auto f = row_loops().log_softmax[pair_of(a.in[0])];
-  for_each_row<1>(rows, {&a.in[0]}, a.out[0], [&](int64_t, auto& x, void* y) { f(x[0], y, rows.n); });
+  for_each_row<1>(rows, {&a.in[0]}, a.out[0],
+                  [&](int64_t, auto& x, void* y) { f(x[0], y, rows.n); });
 }
 void softmax_gradient(const KernelArgs& a) {
   const RowsOf rows(a.in[0], static_cast<const ops::SoftmaxGradient*>(a.attrs)->axis);
   const auto f = row_loops().softmax_gradient[pair_of(a.in[0])];
-  for_each_row<2>(rows, {&a.in[0], &a.in[1]}, a.out[0], [&](int64_t, auto& x, void* y) { f(x[0], x[1], y, rows.n); });
+  for_each_row<2>(rows, {&a.in[0], &a.in[1]}, a.out[0],
+                  [&](int64_t, auto& x, void* y) { f(x[0], x[1], y, rows.n); });
 }
 void log_softmax_gradient(const KernelArgs& a) {
   const RowsOf rows(a.in[0], static_cast<const ops::LogSoftmaxGradient*>(a.attrs)->axis);
   const auto f = row_loops().log_softmax_gradient[pair_of(a.in[0])];
-  for_each_row<2>(rows, {&a.in[0], &a.in[1]}, a.out[0], [&](int64_t, auto& x, void* y) { f(x[0], x[1], y, rows.n); });
+  for_each_row<2>(rows, {&a.in[0], &a.in[1]}, a.out[0],
+                  [&](int64_t, auto& x, void* y) { f(x[0], x[1], y, rows.n); });
 }
 
-// ---- cross-entropy ----------------------------------------------------------------------------------------------------
+// ---- cross-entropy
+// ----------------------------------------------------------------------------------------------------
 int64_t target_at(const Array& targets, int64_t i) {
   switch (targets.spec->dtype) {
-    case DType::u8: return targets.as<uint8_t>()[i];
-    case DType::i32: return targets.as<int32_t>()[i];
-    default: return targets.as<int64_t>()[i];
+    case DType::u8:
+      return targets.as<uint8_t>()[i];
+    case DType::i32:
+      return targets.as<int32_t>()[i];
+    default:
+      return targets.as<int64_t>()[i];
   }
 }
 // Every class number is looked at before anything is written.
@@ -102,8 +119,8 @@ void check_targets(const Array& targets, int64_t classes) {
   const int64_t n = targets.size();
   for (int64_t i = 0; i < n; ++i)
     if (const int64_t t = target_at(targets, i); t < 0 || t >= classes) [[unlikely]]
-      fail(ErrorKind::kIndex, "target ", t, " (entry ", i, " of the targets) is out of range for ", classes, " classes. It must be from 0 to ",
-           classes - 1, ".");
+      fail(ErrorKind::kIndex, "target ", t, " (entry ", i, " of the targets) is out of range for ",
+           classes, " classes. It must be from 0 to ", classes - 1, ".");
 }
 
 void cross_entropy(const KernelArgs& a) {
@@ -127,24 +144,28 @@ void cross_entropy_gradient(const KernelArgs& a) {
   check_targets(targets, rows.n);
   const auto f = row_loops().cross_entropy_gradient[pair_of(logits)];
   for_each_row<1>(rows, {&logits}, a.out[0], [&](int64_t r, auto& x, void* y) {
-    f(x[0], target_at(targets, r), loss.as<char>() + r * rows.bytes, dloss.as<char>() + r * rows.bytes, y, rows.n);
+    f(x[0], target_at(targets, r), loss.as<char>() + r * rows.bytes,
+      dloss.as<char>() + r * rows.bytes, y, rows.n);
   });
 }
 
-// ---- layer normalisation ------------------------------------------------------------------------------------------------
+// ---- layer normalisation
+// ------------------------------------------------------------------------------------------------
 void layer_norm(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::LayerNorm*>(a.attrs);
   const RowsOf rows(a.in[0], op.axis);
   const auto f = row_loops().layer_norm[pair_of(a.in[0])];
   const void *weight = a.in[1].data, *bias = a.in[2].data;
-  for_each_row<1>(rows, {&a.in[0]}, a.out[0], [&](int64_t, auto& x, void* y) { f(x[0], weight, bias, op.epsilon, y, rows.n); });
+  for_each_row<1>(rows, {&a.in[0]}, a.out[0],
+                  [&](int64_t, auto& x, void* y) { f(x[0], weight, bias, op.epsilon, y, rows.n); });
 }
 
-// Each part of the rows adds up its own dweight and dbias; the parts are joined pairwise. How many there are follows from
-// the shape alone.
+// Each part of the rows adds up its own dweight and dbias; the parts are joined pairwise. How many
+// there are follows from the shape alone.
 constexpr int64_t kMostParts = 64;
 int64_t parts_of(const RowsOf& rows) {
-  return std::clamp<int64_t>(rows.count * rows.n / (2 * kGrain), 1, std::min(kMostParts, std::max<int64_t>(rows.count, 1)));
+  return std::clamp<int64_t>(rows.count * rows.n / (2 * kGrain), 1,
+                             std::min(kMostParts, std::max<int64_t>(rows.count, 1)));
 }
 int64_t layer_norm_gradient_workspace(const OpDef&, const void* attrs, std::span<const Array> in) {
   const RowsOf rows(in[0], static_cast<const ops::LayerNormGradient*>(attrs)->axis);
@@ -170,7 +191,8 @@ void layer_norm_gradient_of(const KernelArgs& a) {
     for (int64_t r = p * each; r < std::min(rows.count, (p + 1) * each); ++r) {
       const int64_t at = rows.start(r);
       if (rows.inner == 1) {
-        f(x.as<T>() + at, weight.data, dy.as<T>() + at, op.epsilon, dx.as<T>() + at, mine, mine + n, n);
+        f(x.as<T>() + at, weight.data, dy.as<T>() + at, op.epsilon, dx.as<T>() + at, mine, mine + n,
+          n);
         continue;
       }
       move(x.as<T>() + at, rows.inner, gathered, 1, n);
@@ -180,13 +202,16 @@ void layer_norm_gradient_of(const KernelArgs& a) {
     }
   });
   for (int64_t step = 1; step < parts; step *= 2)
-    for (int64_t p = 0; p + step < parts; p += 2 * step) join(sums + p * 2 * n, sums + (p + step) * 2 * n, 2 * n);
+    for (int64_t p = 0; p + step < parts; p += 2 * step)
+      join(sums + p * 2 * n, sums + (p + step) * 2 * n, 2 * n);
   std::memcpy(a.out[1].data, sums, size_t(n) * sizeof(T));
   std::memcpy(a.out[2].data, sums + n, size_t(n) * sizeof(T));
 }
 void layer_norm_gradient(const KernelArgs& a) {
-  if (pair_of(a.in[0])) layer_norm_gradient_of<double>(a);
-  else layer_norm_gradient_of<float>(a);
+  if (pair_of(a.in[0]))
+    layer_norm_gradient_of<double>(a);
+  else
+    layer_norm_gradient_of<float>(a);
 }
 
 int over_first(const void*, int, int) { return 0; }
@@ -200,9 +225,11 @@ void register_nn(Backend& cpu) {
   cpu.kernel("log_softmax", log_softmax, kTypes).in_place = over_first;
   cpu.kernel("log_softmax_gradient", log_softmax_gradient, kTypes).in_place = over_second;
   cpu.kernel("softmax_cross_entropy", cross_entropy, kTypes);
-  cpu.kernel("softmax_cross_entropy_gradient", cross_entropy_gradient, kTypes).in_place = over_first;
+  cpu.kernel("softmax_cross_entropy_gradient", cross_entropy_gradient, kTypes).in_place =
+      over_first;
   cpu.kernel("layer_norm", layer_norm, kTypes).in_place = over_first;
-  cpu.kernel("layer_norm_gradient", layer_norm_gradient, kTypes).workspace = layer_norm_gradient_workspace;
+  cpu.kernel("layer_norm_gradient", layer_norm_gradient, kTypes).workspace =
+      layer_norm_gradient_workspace;
 }
 
 }  // namespace flowbook::cpu

@@ -1,4 +1,5 @@
-// Kernels of the optimizer steps: one parallel pass over all tensors, cut into chunks of the tensors laid end to end.
+// Kernels of the optimizer steps: one parallel pass over all tensors, cut into chunks of the
+// tensors laid end to end.
 #include "ops/optim.h"
 
 #include <algorithm>
@@ -17,17 +18,25 @@ constexpr int64_t kGrain = 16 << 10;  // elements a chunk
 
 double number(const Array& a) {
   switch (a.spec->dtype) {
-    case DType::f32: return a.as<float>()[0];
-    case DType::f64: return a.as<double>()[0];
-    case DType::i32: return a.as<int32_t>()[0];
-    case DType::i64: return double(a.as<int64_t>()[0]);
-    case DType::u8: return a.as<uint8_t>()[0];
-    default: fail(ErrorKind::kMissingKernel, "learning rate and step may not be ", name_of(a.spec->dtype), ". Cast them to float32.");
+    case DType::f32:
+      return a.as<float>()[0];
+    case DType::f64:
+      return a.as<double>()[0];
+    case DType::i32:
+      return a.as<int32_t>()[0];
+    case DType::i64:
+      return double(a.as<int64_t>()[0]);
+    case DType::u8:
+      return a.as<uint8_t>()[0];
+    default:
+      fail(ErrorKind::kMissingKernel, "learning rate and step may not be ", name_of(a.spec->dtype),
+           ". Cast them to float32.");
   }
 }
 void require_type(const Array& a) {
   if (a.spec->dtype != DType::f32 && a.spec->dtype != DType::f64)
-    fail(ErrorKind::kMissingKernel, "there is no cpu kernel for ", name_of(a.spec->dtype), ". There are kernels for float32, float64; cast with astype().");
+    fail(ErrorKind::kMissingKernel, "there is no cpu kernel for ", name_of(a.spec->dtype),
+         ". There are kernels for float32, float64; cast with astype().");
 }
 
 // body(i, begin, end): elements [begin, end) of tensor i.
@@ -57,8 +66,15 @@ void sgd(const KernelArgs& a) {
   const double rate = number(a.in.back());
   for (size_t i = 0; i < n; ++i) require_type(a.in[i]);
   over_tensors(a.in.first(n), [&](size_t i, int64_t begin, int64_t end) {
-    const SgdStep s{a.in[i].data, a.in[n + i].data, momentum ? a.in[2 * n + i].data : nullptr, a.out[i].data,
-                    momentum ? a.out[n + i].data : nullptr, rate, op.momentum, op.weight_decay, op.nesterov};
+    const SgdStep s{a.in[i].data,
+                    a.in[n + i].data,
+                    momentum ? a.in[2 * n + i].data : nullptr,
+                    a.out[i].data,
+                    momentum ? a.out[n + i].data : nullptr,
+                    rate,
+                    op.momentum,
+                    op.weight_decay,
+                    op.nesterov};
     row_loops().sgd[a.in[i].spec->dtype == DType::f64](s, begin, end);
   });
 }
@@ -70,10 +86,20 @@ void adam(const KernelArgs& a) {
   const double first = 1 - std::pow(op.beta1, step), second = 1 - std::pow(op.beta2, step);
   for (size_t i = 0; i < n; ++i) require_type(a.in[i]);
   over_tensors(a.in.first(n), [&](size_t i, int64_t begin, int64_t end) {
-    const AdamStep s{a.in[i].data, a.in[n + i].data, a.in[2 * n + i].data, a.in[3 * n + i].data,
-                     a.out[i].data, a.out[n + i].data, a.out[2 * n + i].data,
-                     rate / first, 1 / std::sqrt(second), op.decoupled ? 1 - rate * op.weight_decay : 1.0,
-                     op.beta1, op.beta2, op.epsilon, op.decoupled ? 0.0 : op.weight_decay};
+    const AdamStep s{a.in[i].data,
+                     a.in[n + i].data,
+                     a.in[2 * n + i].data,
+                     a.in[3 * n + i].data,
+                     a.out[i].data,
+                     a.out[n + i].data,
+                     a.out[2 * n + i].data,
+                     rate / first,
+                     1 / std::sqrt(second),
+                     op.decoupled ? 1 - rate * op.weight_decay : 1.0,
+                     op.beta1,
+                     op.beta2,
+                     op.epsilon,
+                     op.decoupled ? 0.0 : op.weight_decay};
     row_loops().adam[a.in[i].spec->dtype == DType::f64](s, begin, end);
   });
 }

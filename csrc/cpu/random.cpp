@@ -1,4 +1,5 @@
-// Kernels of the random ops. Element i of a stream depends on its number only, never on how the work is cut.
+// Kernels of the random ops. Element i of a stream depends on its number only, never on how the
+// work is cut.
 #include "ops/random.h"
 
 #include <algorithm>
@@ -13,12 +14,14 @@ namespace flowbook::cpu {
 
 namespace {
 
-constexpr int64_t kGrain = 4 << 10;   // elements a chunk
-constexpr int64_t kBlock = 1 << 10;   // words made at once, a multiple of 4
+constexpr int64_t kGrain = 4 << 10;  // elements a chunk
+constexpr int64_t kBlock = 1 << 10;  // words made at once, a multiple of 4
 
 struct Stream {
   Stream(const Array& key, int64_t stream)
-      : seed(uint64_t(key.as<int64_t>()[0])), counter(uint64_t(key.as<int64_t>()[1])), number(uint32_t(stream)) {}
+      : seed(uint64_t(key.as<int64_t>()[0])),
+        counter(uint64_t(key.as<int64_t>()[1])),
+        number(uint32_t(stream)) {}
   uint64_t seed, counter;
   uint32_t number;
 };
@@ -31,7 +34,8 @@ void with_words(const Stream& s, int64_t n, int per, Body&& body) {
     alignas(64) uint32_t words[kBlock];
     for (int64_t i = begin; i < end; i += run) {
       const int64_t stop = std::min(end, i + run);
-      row_loops().philox(s.seed, s.counter, s.number, uint64_t(i * per / 4), ((stop - i) * per + 3) / 4, words);
+      row_loops().philox(s.seed, s.counter, s.number, uint64_t(i * per / 4),
+                         ((stop - i) * per + 3) / 4, words);
       body(words, i, stop);
     }
   });
@@ -41,18 +45,22 @@ void uniform(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Uniform*>(a.attrs);
   const Array& y = a.out[0];
   const int wide = y.spec->dtype == DType::f64;
-  with_words(Stream(a.in[0], op.stream), y.size(), wide + 1, [&](const uint32_t* words, int64_t begin, int64_t end) {
-    row_loops().uniform[wide](words, op.low, op.high, y.as<char>() + begin * (wide ? 8 : 4), end - begin);
-  });
+  with_words(Stream(a.in[0], op.stream), y.size(), wide + 1,
+             [&](const uint32_t* words, int64_t begin, int64_t end) {
+               row_loops().uniform[wide](words, op.low, op.high,
+                                         y.as<char>() + begin * (wide ? 8 : 4), end - begin);
+             });
 }
 
 void normal(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Normal*>(a.attrs);
   const Array& y = a.out[0];
   const int wide = y.spec->dtype == DType::f64;
-  with_words(Stream(a.in[0], op.stream), y.size(), wide + 1, [&](const uint32_t* words, int64_t begin, int64_t end) {
-    row_loops().normal[wide](words, op.mean, op.std, y.as<char>() + begin * (wide ? 8 : 4), end - begin);
-  });
+  with_words(Stream(a.in[0], op.stream), y.size(), wide + 1,
+             [&](const uint32_t* words, int64_t begin, int64_t end) {
+               row_loops().normal[wide](words, op.mean, op.std,
+                                        y.as<char>() + begin * (wide ? 8 : 4), end - begin);
+             });
 }
 
 template <class T>
@@ -61,7 +69,8 @@ void whole_numbers(const ops::Randint& op, const Stream& s, const Array& y) {
   with_words(s, y.size(), 2, [&](const uint32_t* words, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i, words += 2) {
       const uint64_t bits = uint64_t(words[0]) << 32 | words[1];
-      const uint64_t v = uint64_t((unsigned __int128)bits * width >> 64);  // off by at most width / 2^64
+      const uint64_t v =
+          uint64_t((unsigned __int128)bits * width >> 64);  // off by at most width / 2^64
       y.as<T>()[i] = T(uint64_t(op.low) + v);
     }
   });
@@ -70,22 +79,29 @@ void randint(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Randint*>(a.attrs);
   const Stream s(a.in[0], op.stream);
   switch (size_of(a.out[0].spec->dtype)) {
-    case 1: return whole_numbers<uint8_t>(op, s, a.out[0]);
-    case 2: return whole_numbers<uint16_t>(op, s, a.out[0]);
-    case 4: return whole_numbers<uint32_t>(op, s, a.out[0]);
-    default: return whole_numbers<uint64_t>(op, s, a.out[0]);
+    case 1:
+      return whole_numbers<uint8_t>(op, s, a.out[0]);
+    case 2:
+      return whole_numbers<uint16_t>(op, s, a.out[0]);
+    case 4:
+      return whole_numbers<uint32_t>(op, s, a.out[0]);
+    default:
+      return whole_numbers<uint64_t>(op, s, a.out[0]);
   }
 }
 
-uint64_t threshold(double p) { return uint64_t(std::ldexp(p, 32)); }  // 32 random bits are below it with probability p
+uint64_t threshold(double p) {
+  return uint64_t(std::ldexp(p, 32));
+}  // 32 random bits are below it with probability p
 
 void bernoulli(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Bernoulli*>(a.attrs);
   const Array& y = a.out[0];
   const uint64_t limit = threshold(op.p);
-  with_words(Stream(a.in[0], op.stream), y.size(), 1, [&](const uint32_t* words, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) y.as<uint8_t>()[i] = words[i - begin] < limit;
-  });
+  with_words(Stream(a.in[0], op.stream), y.size(), 1,
+             [&](const uint32_t* words, int64_t begin, int64_t end) {
+               for (int64_t i = begin; i < end; ++i) y.as<uint8_t>()[i] = words[i - begin] < limit;
+             });
 }
 
 template <class T>
@@ -100,8 +116,10 @@ void dropout(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Dropout*>(a.attrs);
   const Array &x = a.in[1], &y = a.out[0];
   const Stream s(a.in[0], op.stream);
-  if (y.spec->dtype == DType::f64) drop(op, s, x.as<double>(), y.as<double>(), y.size());
-  else drop(op, s, x.as<float>(), y.as<float>(), y.size());
+  if (y.spec->dtype == DType::f64)
+    drop(op, s, x.as<double>(), y.as<double>(), y.size());
+  else
+    drop(op, s, x.as<float>(), y.as<float>(), y.size());
 }
 
 // The numbers sorted by 64 random bits each (ties by number): what any device can do alike.
@@ -113,10 +131,14 @@ void permutation(const KernelArgs& a) {
     int64_t number;
   };
   std::vector<Entry> entries(size_t(y.size()));
-  with_words(Stream(a.in[0], op.stream), y.size(), 2, [&](const uint32_t* words, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i, words += 2) entries[size_t(i)] = {uint64_t(words[0]) << 32 | words[1], i};
+  with_words(Stream(a.in[0], op.stream), y.size(), 2,
+             [&](const uint32_t* words, int64_t begin, int64_t end) {
+               for (int64_t i = begin; i < end; ++i, words += 2)
+                 entries[size_t(i)] = {uint64_t(words[0]) << 32 | words[1], i};
+             });
+  std::sort(entries.begin(), entries.end(), [](const Entry& p, const Entry& q) {
+    return p.bits != q.bits ? p.bits < q.bits : p.number < q.number;
   });
-  std::sort(entries.begin(), entries.end(), [](const Entry& p, const Entry& q) { return p.bits != q.bits ? p.bits < q.bits : p.number < q.number; });
   for (size_t i = 0; i < entries.size(); ++i) y.as<int64_t>()[i] = entries[i].number;
 }
 

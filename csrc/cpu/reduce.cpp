@@ -1,5 +1,6 @@
-// Reductions over any axes, on the folds of loops.h. Runs of reduced axes are taken one at a time, the last first: each
-// is either a fold of dense rows or a fold of columns. All cuts depend on shapes only.
+// Reductions over any axes, on the folds of loops.h. Runs of reduced axes are taken one at a time,
+// the last first: each is either a fold of dense rows or a fold of columns. All cuts depend on
+// shapes only.
 #include "ops/reduce.h"
 
 #include <algorithm>
@@ -13,10 +14,10 @@ namespace flowbook::cpu {
 
 namespace {
 
-constexpr int64_t kGrain = 32 << 10;       // elements a chunk
+constexpr int64_t kGrain = 32 << 10;           // elements a chunk
 constexpr int64_t kRowPiece = 16 * kSumBlock;  // elements of a long row that one chunk folds
-constexpr int64_t kColumnRows = 128;       // rows that one pass of a column fold adds up one by one
-constexpr int64_t kColumnWidth = 2048;     // columns a chunk
+constexpr int64_t kColumnRows = 128;    // rows that one pass of a column fold adds up one by one
+constexpr int64_t kColumnWidth = 2048;  // columns a chunk
 
 struct Folds {
   Fold row[kSlots];
@@ -25,7 +26,8 @@ struct Folds {
 
 // Memory between stages.
 struct Scratch {
-  explicit Scratch(int64_t bytes) : buffer(allocate(std::max<int64_t>(bytes, 1), BufferKind::kWorkspace)) {}
+  explicit Scratch(int64_t bytes)
+      : buffer(allocate(std::max<int64_t>(bytes, 1), BufferKind::kWorkspace)) {}
   void* data() const { return buffer->data; }
   Ref<Buffer> buffer;
 };
@@ -36,7 +38,8 @@ struct Stage {
   DType in, out;
 };
 
-// Rows of n dense elements. A row too long for one chunk is cut at fixed places and its parts are folded once more.
+// Rows of n dense elements. A row too long for one chunk is cut at fixed places and its parts are
+// folded once more.
 void fold_rows(const Stage& s, Fold fold, Fold again, const char* x, char* y) {
   const int64_t in_bytes = size_of(s.in), out_bytes = size_of(s.out);
   if (s.n > kRowPiece && s.outer < 16 && again) {
@@ -47,7 +50,8 @@ void fold_rows(const Stage& s, Fold fold, Fold again, const char* x, char* y) {
       const int64_t row = i / pieces, begin = i % pieces * kRowPiece;
       fold(x + (row * s.n + begin) * in_bytes, std::min(kRowPiece, s.n - begin), p + i * out_bytes);
     });
-    for (int64_t row = 0; row < s.outer; ++row) again(p + row * pieces * out_bytes, pieces, y + row * out_bytes);
+    for (int64_t row = 0; row < s.outer; ++row)
+      again(p + row * pieces * out_bytes, pieces, y + row * out_bytes);
     return;
   }
   const int64_t rows = std::max<int64_t>(1, kGrain / std::max<int64_t>(s.n, 1));
@@ -57,7 +61,8 @@ void fold_rows(const Stage& s, Fold fold, Fold again, const char* x, char* y) {
 }
 
 // Columns: blocks of rows are added up one by one, the blocks' results pairwise, as in a tree.
-void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold again, const char* x, char* y) {
+void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold again, const char* x,
+                  char* y) {
   const int64_t in_bytes = size_of(s.in), out_bytes = size_of(s.out);
   const int64_t blocks = std::max<int64_t>(1, (s.n + kColumnRows - 1) / kColumnRows);
   const int64_t width = std::min(s.inner, kColumnWidth), strips = (s.inner + width - 1) / width;
@@ -65,36 +70,47 @@ void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold aga
   // One element from an empty row, or from a row of one: what each column starts from.
   auto start = [&](char* acc, const char* row, int64_t n) {
     if (s.in == s.out && !empty) return void(memcpy(acc, row, size_t(n * in_bytes)));
-    for (int64_t j = 0; j < n; ++j) identity(empty ? row : row + j * in_bytes, empty ? 0 : 1, acc + j * out_bytes);
+    for (int64_t j = 0; j < n; ++j)
+      identity(empty ? row : row + j * in_bytes, empty ? 0 : 1, acc + j * out_bytes);
   };
   auto block = [&](int64_t o, int64_t b, int64_t strip, char* acc) {
-    const int64_t from = strip * width, n = std::min(width, s.inner - from), end = std::min(s.n, (b + 1) * kColumnRows);
+    const int64_t from = strip * width, n = std::min(width, s.inner - from),
+                  end = std::min(s.n, (b + 1) * kColumnRows);
     const char* row = x + ((o * s.n + b * kColumnRows) * s.inner + from) * in_bytes;
     start(acc, row, n);
     for (int64_t i = b * kColumnRows + 1; i < end; ++i) fold(acc, row += s.inner * in_bytes, n);
   };
   if (blocks == 1) {
     const int64_t work = std::max<int64_t>(1, s.n) * width;
-    parallel_ranges(s.outer * strips, std::max<int64_t>(1, kGrain / work), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) block(i / strips, 0, i % strips, y + (i / strips * s.inner + i % strips * width) * out_bytes);
-    });
+    parallel_ranges(s.outer * strips, std::max<int64_t>(1, kGrain / work),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i)
+                        block(i / strips, 0, i % strips,
+                              y + (i / strips * s.inner + i % strips * width) * out_bytes);
+                    });
     return;
   }
   const int64_t part = (width * out_bytes + 63) / 64 * 64;
-  const int64_t wave = std::max<int64_t>(1, (16 << 20) / (part * blocks));  // keeps the scratch memory in bounds
+  const int64_t wave =
+      std::max<int64_t>(1, (16 << 20) / (part * blocks));  // keeps the scratch memory in bounds
   for (int64_t first = 0; first < s.outer * strips; first += wave) {
     const int64_t count = std::min(wave, s.outer * strips - first);
     Scratch parts(count * blocks * part);
     char* p = static_cast<char*>(parts.data());
-    parallel_ranges(count * blocks, std::max<int64_t>(1, kGrain / (kColumnRows * width)), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) block((first + i / blocks) / strips, i % blocks, (first + i / blocks) % strips, p + i * part);
-    });
+    parallel_ranges(count * blocks, std::max<int64_t>(1, kGrain / (kColumnRows * width)),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i)
+                        block((first + i / blocks) / strips, i % blocks,
+                              (first + i / blocks) % strips, p + i * part);
+                    });
     for (int64_t i = 0; i < count; ++i) {
       const int64_t strip = (first + i) % strips, n = std::min(width, s.inner - strip * width);
       char* mine = p + i * blocks * part;
       for (int64_t step = 1; step < blocks; step *= 2)
-        for (int64_t b = 0; b + step < blocks; b += 2 * step) again(mine + b * part, mine + (b + step) * part, n);
-      memcpy(y + ((first + i) / strips * s.inner + strip * width) * out_bytes, mine, size_t(n * out_bytes));
+        for (int64_t b = 0; b + step < blocks; b += 2 * step)
+          again(mine + b * part, mine + (b + step) * part, n);
+      memcpy(y + ((first + i) / strips * s.inner + strip * width) * out_bytes, mine,
+             size_t(n * out_bytes));
     }
   }
 }
@@ -103,25 +119,31 @@ void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold aga
 void fold_gathered(const Stage& s, Fold fold, const char* x, char* y) {
   const int64_t in_bytes = size_of(s.in), out_bytes = size_of(s.out);
   const Loop copy = loops().copy[in_bytes == 1 ? 0 : in_bytes == 2 ? 1 : in_bytes == 4 ? 2 : 3];
-  parallel_ranges(s.outer * s.inner, std::max<int64_t>(1, kGrain / std::max<int64_t>(s.n, 1)), [&](int64_t begin, int64_t end) {
-    Scratch row(s.n * in_bytes);
-    for (int64_t i = begin; i < end; ++i) {
-      const Operand column{x + (i / s.inner * s.n * s.inner + i % s.inner) * in_bytes, s.inner};
-      copy(&column, row.data(), s.n);
-      fold(row.data(), s.n, y + i * out_bytes);
-    }
-  });
+  parallel_ranges(s.outer * s.inner, std::max<int64_t>(1, kGrain / std::max<int64_t>(s.n, 1)),
+                  [&](int64_t begin, int64_t end) {
+                    Scratch row(s.n * in_bytes);
+                    for (int64_t i = begin; i < end; ++i) {
+                      const Operand column{
+                          x + (i / s.inner * s.n * s.inner + i % s.inner) * in_bytes, s.inner};
+                      copy(&column, row.data(), s.n);
+                      fold(row.data(), s.n, y + i * out_bytes);
+                    }
+                  });
 }
 
 void run_stage(const Stage& s, const Folds& f, const char* x, char* y) {
   const int from = slot_of(s.in), to = slot_of(s.out);
-  if (s.inner == 1) return fold_rows(s, f.row[from], f.column[from] || s.out == DType::bool_ ? f.row[to] : nullptr, x, y);
-  if (f.column[from] && f.column[to]) return fold_columns(s, f.row[from], f.column[from], f.column[to], x, y);
+  if (s.inner == 1)
+    return fold_rows(s, f.row[from], f.column[from] || s.out == DType::bool_ ? f.row[to] : nullptr,
+                     x, y);
+  if (f.column[from] && f.column[to])
+    return fold_columns(s, f.row[from], f.column[from], f.column[to], x, y);
   fold_gathered(s, f.row[from], x, y);
 }
 
 // Folds the axes in `mask` of dense x. `out` is what the folds give; y is dense.
-void reduce(const Shape& shape, uint32_t mask, const Folds& f, DType in, DType out, const char* x, char* y) {
+void reduce(const Shape& shape, uint32_t mask, const Folds& f, DType in, DType out, const char* x,
+            char* y) {
   // Runs of axes that are all reduced or all kept.
   int64_t size[kMaxRank + 1];
   bool folded[kMaxRank + 1];
@@ -131,8 +153,10 @@ void reduce(const Shape& shape, uint32_t mask, const Folds& f, DType in, DType o
     const bool m = mask >> i & 1;
     if (n == 0 && !m) return;  // no results
     if (n == 1) continue;
-    if (runs && folded[runs - 1] == m) size[runs - 1] *= n;
-    else size[runs] = n, folded[runs++] = m;
+    if (runs && folded[runs - 1] == m)
+      size[runs - 1] *= n;
+    else
+      size[runs] = n, folded[runs++] = m;
   }
   bool any = false;
   for (int i = 0; i < runs; ++i) any = any || folded[i];
@@ -166,8 +190,11 @@ Ref<Buffer> converted(const Array& x, DType to) {
   return b;
 }
 
-// ---- the ops ----------------------------------------------------------------------------------------------------------
-DType wide(DType t) { return in(t, kIntegralOrBool) ? DType::i64 : t == DType::f64 ? t : DType::f32; }
+// ---- the ops
+// ----------------------------------------------------------------------------------------------------------
+DType wide(DType t) {
+  return in(t, kIntegralOrBool) ? DType::i64 : t == DType::f64 ? t : DType::f32;
+}
 
 Folds sums() {
   Folds f;
@@ -185,7 +212,8 @@ template <class Op, Folds (*kFolds)()>
 void accumulate(const KernelArgs& a) {
   const Array &x = a.in[0], &y = a.out[0];
   const uint32_t mask = static_cast<const Op*>(a.attrs)->axis.mask(x.spec->shape.rank);
-  const DType acc = wide(y.spec->dtype), natural = slot_of(x.spec->dtype) == no_slot ? x.spec->dtype : wide(x.spec->dtype);
+  const DType acc = wide(y.spec->dtype),
+              natural = slot_of(x.spec->dtype) == no_slot ? x.spec->dtype : wide(x.spec->dtype);
   const Folds f = kFolds();
   Ref<Buffer> held, result;
   const void* data = x.data;
@@ -194,7 +222,9 @@ void accumulate(const KernelArgs& a) {
   const bool direct = size_of(acc) == size_of(y.spec->dtype) && wide(y.spec->dtype) == acc &&
                       (y.spec->dtype == acc || y.spec->dtype == DType::u64);
   void* to = y.data;
-  if (!direct) result = allocate(std::max<int64_t>(y.size() * size_of(acc), 1), BufferKind::kWorkspace), to = result->data;
+  if (!direct)
+    result = allocate(std::max<int64_t>(y.size() * size_of(acc), 1), BufferKind::kWorkspace),
+    to = result->data;
   reduce(x.spec->shape, mask, f, in, acc, static_cast<const char*>(data), static_cast<char*>(to));
   if (direct) return;
   const Operand from{to, 1};
@@ -209,7 +239,8 @@ void extremum(const KernelArgs& a) {
   std::copy_n(max ? loops().max : loops().min, kSlots, f.row);
   std::copy_n(max ? loops().max_columns : loops().min_columns, kSlots, f.column);
   const DType t = x.spec->dtype;
-  reduce(x.spec->shape, static_cast<const Op*>(a.attrs)->axis.mask(x.spec->shape.rank), f, t, t, x.as<char>(), a.out[0].as<char>());
+  reduce(x.spec->shape, static_cast<const Op*>(a.attrs)->axis.mask(x.spec->shape.rank), f, t, t,
+         x.as<char>(), a.out[0].as<char>());
 }
 
 template <class Op>
@@ -217,8 +248,8 @@ void logic(const KernelArgs& a) {
   const Array& x = a.in[0];
   Folds f{};
   std::copy_n(std::is_same_v<Op, ops::Any> ? loops().any : loops().all, kSlots, f.row);
-  reduce(x.spec->shape, static_cast<const Op*>(a.attrs)->axis.mask(x.spec->shape.rank), f, x.spec->dtype, DType::bool_, x.as<char>(),
-         a.out[0].as<char>());
+  reduce(x.spec->shape, static_cast<const Op*>(a.attrs)->axis.mask(x.spec->shape.rank), f,
+         x.spec->dtype, DType::bool_, x.as<char>(), a.out[0].as<char>());
 }
 
 template <class Op>
@@ -234,26 +265,34 @@ void position(const KernelArgs& a) {
     for (int i = at + 1; i < shape.rank; ++i) s.inner *= shape[i].value();
   }
   if (s.outer * s.inner == 0) return;
-  const Fold fold = (std::is_same_v<Op, ops::Argmax> ? loops().argmax : loops().argmin)[slot_of(s.in)];
-  if (s.inner == 1) fold_rows(s, fold, nullptr, x.as<char>(), a.out[0].as<char>());
-  else fold_gathered(s, fold, x.as<char>(), a.out[0].as<char>());
+  const Fold fold =
+      (std::is_same_v<Op, ops::Argmax> ? loops().argmax : loops().argmin)[slot_of(s.in)];
+  if (s.inner == 1)
+    fold_rows(s, fold, nullptr, x.as<char>(), a.out[0].as<char>());
+  else
+    fold_gathered(s, fold, x.as<char>(), a.out[0].as<char>());
 }
 
-// Running sums; float32 is added up in double. [outer, n, inner], the columns of a block side by side.
+// Running sums; float32 is added up in double. [outer, n, inner], the columns of a block side by
+// side.
 template <class T, class Acc>
 void running(const T* x, T* y, int64_t outer, int64_t n, int64_t inner, bool initial) {
-  const int64_t m = n + initial, width = std::min<int64_t>(inner, 64), strips = inner ? (inner + width - 1) / width : 0;
-  parallel_ranges(outer * strips, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, m * width)), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t from = i % strips * width, count = std::min(width, inner - from);
-      const T* in = x + i / strips * n * inner + from;
-      T* out = y + i / strips * m * inner + from;
-      Acc acc[64] = {};
-      if (initial) std::fill_n(out, count, T(0)), out += inner;
-      for (int64_t k = 0; k < n; ++k, in += inner, out += inner)
-        for (int64_t j = 0; j < count; ++j) acc[j] += Acc(in[j]), out[j] = T(acc[j]);
-    }
-  });
+  const int64_t m = n + initial, width = std::min<int64_t>(inner, 64),
+                strips = inner ? (inner + width - 1) / width : 0;
+  parallel_ranges(outer * strips, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, m * width)),
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t i = begin; i < end; ++i) {
+                      const int64_t from = i % strips * width,
+                                    count = std::min(width, inner - from);
+                      const T* in = x + i / strips * n * inner + from;
+                      T* out = y + i / strips * m * inner + from;
+                      Acc acc[64] = {};
+                      if (initial) std::fill_n(out, count, T(0)), out += inner;
+                      for (int64_t k = 0; k < n; ++k, in += inner, out += inner)
+                        for (int64_t j = 0; j < count; ++j)
+                          acc[j] += Acc(in[j]), out[j] = T(acc[j]);
+                    }
+                  });
 }
 void cumulative_sum(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::CumulativeSum*>(a.attrs);
@@ -270,11 +309,19 @@ void cumulative_sum(const KernelArgs& a) {
   if (x.spec->dtype != acc) held = converted(x, acc), in = held->data;
   const bool direct = y.spec->dtype == acc || y.spec->dtype == DType::u64;
   void* to = y.data;
-  if (!direct) result = allocate(std::max<int64_t>(y.size() * size_of(acc), 1), BufferKind::kWorkspace), to = result->data;
+  if (!direct)
+    result = allocate(std::max<int64_t>(y.size() * size_of(acc), 1), BufferKind::kWorkspace),
+    to = result->data;
   const bool initial = op.include_initial;
-  if (acc == DType::f32) running<float, double>(static_cast<const float*>(in), static_cast<float*>(to), outer, n, inner, initial);
-  else if (acc == DType::f64) running<double, double>(static_cast<const double*>(in), static_cast<double*>(to), outer, n, inner, initial);
-  else running<uint64_t, uint64_t>(static_cast<const uint64_t*>(in), static_cast<uint64_t*>(to), outer, n, inner, initial);
+  if (acc == DType::f32)
+    running<float, double>(static_cast<const float*>(in), static_cast<float*>(to), outer, n, inner,
+                           initial);
+  else if (acc == DType::f64)
+    running<double, double>(static_cast<const double*>(in), static_cast<double*>(to), outer, n,
+                            inner, initial);
+  else
+    running<uint64_t, uint64_t>(static_cast<const uint64_t*>(in), static_cast<uint64_t*>(to), outer,
+                                n, inner, initial);
   if (direct) return;
   const Operand from{to, 1};
   loops().cast[int(acc)][int(y.spec->dtype)](&from, y.data, y.size());
@@ -283,8 +330,8 @@ void cumulative_sum(const KernelArgs& a) {
 }  // namespace
 
 void register_reduce(Backend& cpu) {
-  constexpr DTypeSet kOrdered = set_of(DType::bool_) | set_of(DType::u8) | set_of(DType::i32) | set_of(DType::i64) |
-                                set_of(DType::f32) | set_of(DType::f64);
+  constexpr DTypeSet kOrdered = set_of(DType::bool_) | set_of(DType::u8) | set_of(DType::i32) |
+                                set_of(DType::i64) | set_of(DType::f32) | set_of(DType::f64);
   constexpr DTypeSet kSummable = kReal | kBoolean;
   cpu.kernel("sum", accumulate<ops::Sum, sums>, kSummable);
   cpu.kernel("prod", accumulate<ops::Prod, products>, kSummable);

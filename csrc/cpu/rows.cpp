@@ -7,10 +7,10 @@
 
 namespace flowbook::cpu {
 
-#define DECLARE(ISA)                 \
-  namespace ISA {                    \
-  void fill_rows(RowLoops& r);       \
-  void fill_steps(RowLoops& r);      \
+#define DECLARE(ISA)            \
+  namespace ISA {               \
+  void fill_rows(RowLoops& r);  \
+  void fill_steps(RowLoops& r); \
   }
 #if FLOWBOOK_ISA_X86
 DECLARE(v2)
@@ -26,9 +26,12 @@ const RowLoops& row_loops() {
     RowLoops r;
 #if FLOWBOOK_ISA_X86
     const char* name = isa_name();
-    if (!std::strcmp(name, "v4")) v4::fill_rows(r), v4::fill_steps(r);
-    else if (!std::strcmp(name, "v3")) v3::fill_rows(r), v3::fill_steps(r);
-    else v2::fill_rows(r), v2::fill_steps(r);
+    if (!std::strcmp(name, "v4"))
+      v4::fill_rows(r), v4::fill_steps(r);
+    else if (!std::strcmp(name, "v3"))
+      v3::fill_rows(r), v3::fill_steps(r);
+    else
+      v2::fill_rows(r), v2::fill_steps(r);
 #else
     base::fill_rows(r), base::fill_steps(r);
 #endif

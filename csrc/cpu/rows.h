@@ -1,7 +1,8 @@
-// Loops over one row, or one run of elements, that are more than an elementwise formula: softmax and its relatives, layer
-// normalisation, optimizer steps, random numbers. Compiled per instruction set (csrc/cpu/isa/rows*.cpp), the same bits on
-// each. Plain declarations only: see loops.h. Pairs of functions are for float32 and float64. Outputs may be the very
-// memory of an input they are shaped like.
+// Loops over one row, or one run of elements, that are more than an elementwise formula: softmax
+// and its relatives, layer normalisation, optimizer steps, random numbers. Compiled per instruction
+// set (csrc/cpu/isa/rows*.cpp), the same bits on each. Plain declarations only: see loops.h. Pairs
+// of functions are for float32 and float64. Outputs may be the very memory of an input they are
+// shaped like.
 #pragma once
 #include <cstdint>
 
@@ -16,9 +17,9 @@ struct SgdStep {
 struct AdamStep {
   const void *parameter, *gradient, *first, *second;
   void *new_parameter, *new_first, *new_second;
-  double rate;          // divided by the correction of the first moment
-  double root_scale;    // 1 / sqrt(correction of the second moment)
-  double shrink;        // the parameter is multiplied by this first: decoupled weight decay
+  double rate;        // divided by the correction of the first moment
+  double root_scale;  // 1 / sqrt(correction of the second moment)
+  double shrink;      // the parameter is multiplied by this first: decoupled weight decay
   double beta1, beta2, epsilon, weight_decay;
 };
 
@@ -31,18 +32,23 @@ struct RowLoops {
   // *loss = logsumexp(x) - x[target]
   void (*cross_entropy[2])(const void* x, int64_t target, void* loss, int64_t n);
   // dx = (softmax(x) - [target]) * *dloss
-  void (*cross_entropy_gradient[2])(const void* x, int64_t target, const void* loss, const void* dloss, void* dx, int64_t n);
-  void (*layer_norm[2])(const void* x, const void* weight, const void* bias, double epsilon, void* y, int64_t n);
+  void (*cross_entropy_gradient[2])(const void* x, int64_t target, const void* loss,
+                                    const void* dloss, void* dx, int64_t n);
+  void (*layer_norm[2])(const void* x, const void* weight, const void* bias, double epsilon,
+                        void* y, int64_t n);
   // Adds to dweight and dbias.
-  void (*layer_norm_gradient[2])(const void* x, const void* weight, const void* dy, double epsilon, void* dx, void* dweight,
-                                 void* dbias, int64_t n);
+  void (*layer_norm_gradient[2])(const void* x, const void* weight, const void* dy, double epsilon,
+                                 void* dx, void* dweight, void* dbias, int64_t n);
 
   void (*sgd[2])(const SgdStep& s, int64_t begin, int64_t end);
   void (*adam[2])(const AdamStep& s, int64_t begin, int64_t end);
 
-  // Random bits: blocks [first, first + count) of a stream, 4 words each, as Philox::block gives them.
-  void (*philox)(uint64_t seed, uint64_t counter, uint32_t stream, uint64_t first, int64_t count, uint32_t* words);
-  // From words to numbers: float32 takes one word an element, float64 two; n normals take words in whole pairs.
+  // Random bits: blocks [first, first + count) of a stream, 4 words each, as Philox::block gives
+  // them.
+  void (*philox)(uint64_t seed, uint64_t counter, uint32_t stream, uint64_t first, int64_t count,
+                 uint32_t* words);
+  // From words to numbers: float32 takes one word an element, float64 two; n normals take words in
+  // whole pairs.
   void (*uniform[2])(const uint32_t* words, double low, double high, void* out, int64_t n);
   void (*normal[2])(const uint32_t* words, double mean, double std, void* out, int64_t n);
 };

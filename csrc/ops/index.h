@@ -1,5 +1,6 @@
-// Ops that read or write parts of a tensor and have kernels of their own. Indices count from 0, negative ones from the
-// end; a kernel checks all of them before it writes anything and raises IndexOutOfRange.
+// Ops that read or write parts of a tensor and have kernels of their own. Indices count from 0,
+// negative ones from the end; a kernel checks all of them before it writes anything and raises
+// IndexOutOfRange.
 #pragma once
 #include "core/schema.h"
 
@@ -46,7 +47,8 @@ struct Take {
   Spec infer(const Spec& x, const Spec& indices) const;
   std::array<Tensor, 2> vjp(const Saved&, const Tensor& dy) const;
 };
-// The transpose of Take; `updates` is shaped as Take's result. Equal indices are served in the order in which they stand.
+// The transpose of Take; `updates` is shaped as Take's result. Equal indices are served in the
+// order in which they stand.
 struct ScatterAdd {
   int64_t axis = 0;
   static void describe(Schema<ScatterAdd>&);
@@ -59,7 +61,8 @@ struct ScatterSet {  // of equal indices the last wins
   Spec infer(const Spec& x, const Spec& indices, const Spec& updates) const;
   std::array<Tensor, 3> vjp(const Saved&, const Tensor& dy) const;
 };
-// y[a, i, b] = x[a, indices[a, i, b], b]; indices have the rank of x and its sizes apart from `axis`.
+// y[a, i, b] = x[a, indices[a, i, b], b]; indices have the rank of x and its sizes apart from
+// `axis`.
 struct TakeAlongAxis {
   int64_t axis = -1;
   static void describe(Schema<TakeAlongAxis>&);

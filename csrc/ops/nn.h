@@ -1,5 +1,5 @@
-// Ops over rows with kernels of their own: softmax and its relatives, layer normalisation, and their gradients, which are
-// ops as well (one pass over the row instead of several).
+// Ops over rows with kernels of their own: softmax and its relatives, layer normalisation, and
+// their gradients, which are ops as well (one pass over the row instead of several).
 #pragma once
 #include "core/schema.h"
 
@@ -39,12 +39,14 @@ struct SoftmaxCrossEntropy {
   std::array<Tensor, 2> vjp(const Saved&, const Tensor& dy) const;
   Tensor expand(const Tensor& logits, const Tensor& targets) const;
 };
-// (softmax(logits) - [target]) dloss. The loss is an input because it spares the sum of exponentials.
+// (softmax(logits) - [target]) dloss. The loss is an input because it spares the sum of
+// exponentials.
 struct SoftmaxCrossEntropyGradient {
   int64_t axis = -1;
   static void describe(Schema<SoftmaxCrossEntropyGradient>&);
   Spec infer(const Spec& logits, const Spec& targets, const Spec& loss, const Spec& dloss) const;
-  Tensor expand(const Tensor& logits, const Tensor& targets, const Tensor& loss, const Tensor& dloss) const;
+  Tensor expand(const Tensor& logits, const Tensor& targets, const Tensor& loss,
+                const Tensor& dloss) const;
 };
 struct LayerNorm {
   int64_t axis = -1;

@@ -1,8 +1,9 @@
 // Optimizer steps over many tensors at once. The inputs are groups of n tensors, then scalars:
 //   sgd   parameters, gradients, velocities (with momentum only), learning rate
-//   adam  parameters, gradients, first moments, second moments, learning rate, step (counted from 1)
-// The outputs are the new parameters and then the new slots, each written over the input it replaces where the memory
-// plan allows it.
+//   adam  parameters, gradients, first moments, second moments, learning rate, step (counted from
+//   1)
+// The outputs are the new parameters and then the new slots, each written over the input it
+// replaces where the memory plan allows it.
 #pragma once
 #include "core/schema.h"
 
@@ -16,7 +17,9 @@ struct Sgd {
   int tensors(int inputs) const { return (inputs - 1) / groups(); }
   int outputs(int inputs) const { return tensors(inputs) * (groups() - 1); }
   // The input that output i may be written over.
-  int replaces(int output, int inputs) const { return output < tensors(inputs) ? output : output + tensors(inputs); }
+  int replaces(int output, int inputs) const {
+    return output < tensors(inputs) ? output : output + tensors(inputs);
+  }
   std::vector<Spec> infer(Specs xs) const;
 };
 struct Adam {
@@ -25,7 +28,9 @@ struct Adam {
   static void describe(Schema<Adam>&);
   int tensors(int inputs) const { return (inputs - 2) / 4; }
   int outputs(int inputs) const { return tensors(inputs) * 3; }
-  int replaces(int output, int inputs) const { return output < tensors(inputs) ? output : output + tensors(inputs); }
+  int replaces(int output, int inputs) const {
+    return output < tensors(inputs) ? output : output + tensors(inputs);
+  }
   std::vector<Spec> infer(Specs xs) const;
 };
 

@@ -1,4 +1,5 @@
-// Random numbers as pure functions of a key (int64[2]: seed and counter) and the op's stream number.
+// Random numbers as pure functions of a key (int64[2]: seed and counter) and the op's stream
+// number.
 #pragma once
 #include "core/schema.h"
 
@@ -41,8 +42,8 @@ struct Permutation {
   static void describe(Schema<Permutation>&);
   Spec infer(const Spec& key) const;
 };
-// Each entry is zeroed with probability `rate`, the others are divided by 1 - rate. Entry i stays if uniform number i of
-// the stream (32 bits) is at least rate.
+// Each entry is zeroed with probability `rate`, the others are divided by 1 - rate. Entry i stays
+// if uniform number i of the stream (32 bits) is at least rate.
 struct Dropout {
   double rate = 0.5;
   int64_t stream = 0;

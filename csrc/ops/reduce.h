@@ -1,4 +1,5 @@
-// Reductions that have kernels of their own: sums, products, extrema, their positions, logic, running sums.
+// Reductions that have kernels of their own: sums, products, extrema, their positions, logic,
+// running sums.
 #pragma once
 #include "core/schema.h"
 

@@ -9,6 +9,7 @@ void register_ops(OpRegistry& r) {
   ops::register_elementwise(r);
   ops::register_reduce(r);
   ops::register_shape(r);
+  ops::register_arrange(r);
   ops::register_index(r);
   ops::register_linalg(r);
   ops::register_conv(r);

@@ -7,6 +7,7 @@ namespace flowbook::ops {
 void register_elementwise(OpRegistry&);
 void register_reduce(OpRegistry&);
 void register_shape(OpRegistry&);
+void register_arrange(OpRegistry&);
 void register_index(OpRegistry&);
 void register_linalg(OpRegistry&);
 void register_conv(OpRegistry&);

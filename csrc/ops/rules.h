@@ -1,14 +1,17 @@
-// Small functions that the records of several families share: specs derived from others, windows on memory,
-// axes put back after a reduction. For csrc/ops only.
+// Small functions that the records of several families share: specs derived from others, windows on
+// memory, axes put back after a reduction. For csrc/ops only.
 #pragma once
 #include "ops/ops.h"
 
 namespace flowbook::ops {
 
-// ---- specs ----------------------------------------------------------------------------------------------------
+// ---- specs
+// ----------------------------------------------------------------------------------------------------
 inline Spec like(const Spec& x, const Shape& shape) { return {shape, x.dtype, x.device, false}; }
 inline Spec like(const Spec& x, DType dtype) { return {x.shape, dtype, x.device, false}; }
-inline Spec like(const Spec& x, const Shape& shape, DType dtype) { return {shape, dtype, x.device, false}; }
+inline Spec like(const Spec& x, const Shape& shape, DType dtype) {
+  return {shape, dtype, x.device, false};
+}
 inline Shape without(const Shape& x, int axis) { return reduced(x, 1u << axis, false); }
 inline Shape join(const Shape& a, int a_begin, int a_end, const Shape& b) {  // a[begin:end] + b
   Shape s;
@@ -20,7 +23,8 @@ inline Shape join(const Shape& a, int a_begin, int a_end, const Shape& b) {  // 
 inline int one_axis(const Axes& axis, const Shape& x) {
   if (axis.all) {
     if (x.rank == 1) return 0;
-    fail(ErrorKind::kAxis, "x has shape ", x, ", so `axis` must be given. It may be left out for rank 1 only.");
+    fail(ErrorKind::kAxis, "x has shape ", x,
+         ", so `axis` must be given. It may be left out for rank 1 only.");
   }
   if (axis.count != 1) argument_error("`axis` names ", int(axis.count), " axes. It must name one.");
   return normalize_axis(axis.axis[0], x.rank);
@@ -33,7 +37,15 @@ inline Axes axes_of(uint32_t mask) {
   return a;
 }
 inline void require_rank(const Spec& x, const char* name, int rank) {
-  if (x.shape.rank < rank) shape_error(name, " is ", x, ". It must have at least ", rank, rank == 1 ? " axis." : " axes.");
+  if (x.shape.rank < rank)
+    shape_error(name, " is ", x, ". It must have at least ", rank, rank == 1 ? " axis." : " axes.");
+}
+
+// Only reshape() takes a size of -1.
+inline void require_sizes(const Shape& s) {
+  for (Dim d : s)
+    if (d == Dim(-1))
+      shape_error("the shape asked for has a size of -1. Sizes must not be negative.");
 }
 
 // Brings what a reduction over `axis` gave (or its gradient) back to the rank of `x`, with ones.
@@ -41,7 +53,8 @@ inline Tensor keep_axes(const Tensor& y, const Shape& x, const Axes& axis) {
   return reshape(y, reduced(x, axis.mask(x.rank), true));
 }
 
-// ---- windows ----------------------------------------------------------------------------------------------------
+// ---- windows
+// ----------------------------------------------------------------------------------------------------
 struct Strides {
   int64_t at[kMaxRank] = {};
   int64_t operator[](int i) const { return at[i]; }
@@ -50,8 +63,10 @@ struct Strides {
 inline Strides strides_of(const Tensor& x) {
   Strides s;
   const View& v = view_of(x);
-  if (v.dense) dense_strides(x.shape(), s.at);
-  else std::memcpy(s.at, v.strides, sizeof(int64_t) * size_t(x.rank()));
+  if (v.dense)
+    dense_strides(x.shape(), s.at);
+  else
+    std::memcpy(s.at, v.strides, sizeof(int64_t) * size_t(x.rank()));
   return s;
 }
 // Whether elements at these strides lie row-major without gaps; axes of size 1 don't matter.

@@ -1,11 +1,12 @@
-// Ops that rearrange entries and have kernels of their own. The windows (transposes, slices, broadcasts ...) need none:
-// their `view` says where the result lies in the operand's memory.
+// Ops that rearrange entries and have kernels of their own. The windows (transposes, slices,
+// broadcasts ...) need none: their `view` says where the result lies in the operand's memory.
 #pragma once
 #include "core/schema.h"
 
 namespace flowbook::ops {
 
-// The one window that may have to copy: strides of a strided operand don't always allow the new shape.
+// The one window that may have to copy: strides of a strided operand don't always allow the new
+// shape.
 struct Reshape {
   Shape shape;
   static void describe(Schema<Reshape>&);

@@ -1,5 +1,6 @@
-// Row loops of the neural-network ops. Sums and extrema run in kLanes lanes that are joined in a fixed order, so that every
-// vector width gives the same bits. Outputs may be their own inputs, element by element, which `ivdep` states.
+// Row loops of the neural-network ops. Sums and extrema run in kLanes lanes that are joined in a
+// fixed order, so that every vector width gives the same bits. Outputs may be their own inputs,
+// element by element, which `ivdep` states.
 #include "cpu/rows.h"
 
 namespace flowbook::cpu::FLOWBOOK_ISA {
@@ -9,7 +10,8 @@ namespace {
 
 constexpr int kLanes = 32;
 
-// ---- lanes ----------------------------------------------------------------------------------------------------------
+// ---- lanes
+// ----------------------------------------------------------------------------------------------------------
 template <class T>
 inline T higher(T a, T b) {  // NaN wins
   return b > a || b != b ? b : a;
@@ -57,7 +59,8 @@ inline void each(int64_t n, F&& f) {
   for (int64_t i = 0; i < n; ++i) f(i);
 }
 
-// ---- softmax ----------------------------------------------------------------------------------------------------------
+// ---- softmax
+// ----------------------------------------------------------------------------------------------------------
 template <class T>
 void softmax(const void* xv, void* yv, int64_t n) {
   const T* x = static_cast<const T*>(xv);
@@ -94,7 +97,8 @@ void log_softmax_gradient(const void* yv, const void* dyv, void* dxv, int64_t n)
   each(n, [&](int64_t i) { dx[i] = dy[i] - exp(y[i]) * sum; });
 }
 
-// ---- cross-entropy --------------------------------------------------------------------------------------------------------
+// ---- cross-entropy
+// --------------------------------------------------------------------------------------------------------
 template <class T>
 inline T log_size(const T* x, T m, int64_t n) {  // log of the sum of exp(x - m)
   return log(row_sum<T>(n, [&](int64_t i) { return exp(x[i] - m); }));
@@ -107,7 +111,8 @@ void cross_entropy(const void* xv, int64_t target, void* loss, int64_t n) {
 }
 // The loss tells the sum of exponentials, which spares making it again.
 template <class T>
-void cross_entropy_gradient(const void* xv, int64_t target, const void* loss, const void* dloss, void* dxv, int64_t n) {
+void cross_entropy_gradient(const void* xv, int64_t target, const void* loss, const void* dloss,
+                            void* dxv, int64_t n) {
   const T* x = static_cast<const T*>(xv);
   T* dx = static_cast<T*>(dxv);
   const T d = *static_cast<const T*>(dloss), m = row_max(x, n);
@@ -118,7 +123,8 @@ void cross_entropy_gradient(const void* xv, int64_t target, const void* loss, co
   dx[target] = (right - T(1)) * d;
 }
 
-// ---- layer normalisation --------------------------------------------------------------------------------------------------
+// ---- layer normalisation
+// --------------------------------------------------------------------------------------------------
 template <class T>
 struct Moments {
   T mean, scale;
@@ -130,19 +136,24 @@ inline Moments<T> moments(const T* x, double epsilon, int64_t n) {
   return {mean, T(1) / sqrt(var + T(epsilon))};
 }
 template <class T>
-void layer_norm(const void* xv, const void* wv, const void* bv, double epsilon, void* yv, int64_t n) {
-  const T *x = static_cast<const T*>(xv), *w = static_cast<const T*>(wv), *b = static_cast<const T*>(bv);
+void layer_norm(const void* xv, const void* wv, const void* bv, double epsilon, void* yv,
+                int64_t n) {
+  const T *x = static_cast<const T*>(xv), *w = static_cast<const T*>(wv),
+          *b = static_cast<const T*>(bv);
   T* y = static_cast<T*>(yv);
   const Moments<T> s = moments(x, epsilon, n);
   each(n, [&](int64_t i) { y[i] = (x[i] - s.mean) * s.scale * w[i] + b[i]; });
 }
 template <class T>
-void layer_norm_gradient(const void* xv, const void* wv, const void* dyv, double epsilon, void* dxv, void* dwv, void* dbv, int64_t n) {
-  const T *x = static_cast<const T*>(xv), *w = static_cast<const T*>(wv), *dy = static_cast<const T*>(dyv);
+void layer_norm_gradient(const void* xv, const void* wv, const void* dyv, double epsilon, void* dxv,
+                         void* dwv, void* dbv, int64_t n) {
+  const T *x = static_cast<const T*>(xv), *w = static_cast<const T*>(wv),
+          *dy = static_cast<const T*>(dyv);
   T *dx = static_cast<T*>(dxv), *dw = static_cast<T*>(dwv), *db = static_cast<T*>(dbv);
   const Moments<T> s = moments(x, epsilon, n);
   const T a = row_sum<T>(n, [&](int64_t i) { return dy[i] * w[i]; }) / T(n);
-  const T c = row_sum<T>(n, [&](int64_t i) { return dy[i] * w[i] * ((x[i] - s.mean) * s.scale); }) / T(n);
+  const T c =
+      row_sum<T>(n, [&](int64_t i) { return dy[i] * w[i] * ((x[i] - s.mean) * s.scale); }) / T(n);
   each(n, [&](int64_t i) {
     const T z = (x[i] - s.mean) * s.scale, d = dy[i];
     dw[i] += d * z;

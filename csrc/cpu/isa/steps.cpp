@@ -1,4 +1,5 @@
-// Loops of the optimizer steps and of the random numbers. New values may be written over the old ones.
+// Loops of the optimizer steps and of the random numbers. New values may be written over the old
+// ones.
 #include "cpu/rows.h"
 
 namespace flowbook::cpu::FLOWBOOK_ISA {
@@ -6,10 +7,12 @@ namespace {
 
 #include "cpu/scalar.h"
 
-// ---- optimizers -------------------------------------------------------------------------------------------------------
+// ---- optimizers
+// -------------------------------------------------------------------------------------------------------
 template <class T, bool kMomentum, bool kNesterov>
 inline void sgd_run(const SgdStep& s, int64_t begin, int64_t end) {
-  const T *p = static_cast<const T*>(s.parameter), *g = static_cast<const T*>(s.gradient), *v = static_cast<const T*>(s.velocity);
+  const T *p = static_cast<const T*>(s.parameter), *g = static_cast<const T*>(s.gradient),
+          *v = static_cast<const T*>(s.velocity);
   T *p_new = static_cast<T*>(s.new_parameter), *v_new = static_cast<T*>(s.new_velocity);
   const T rate = T(s.rate), momentum = T(s.momentum), decay = T(s.weight_decay);
 #pragma GCC ivdep
@@ -32,11 +35,13 @@ void sgd(const SgdStep& s, int64_t begin, int64_t end) {
 }
 template <class T>
 void adam(const AdamStep& s, int64_t begin, int64_t end) {
-  const T *p = static_cast<const T*>(s.parameter), *g = static_cast<const T*>(s.gradient), *m = static_cast<const T*>(s.first),
-          *v = static_cast<const T*>(s.second);
-  T *p_new = static_cast<T*>(s.new_parameter), *m_new = static_cast<T*>(s.new_first), *v_new = static_cast<T*>(s.new_second);
-  const T rate = T(s.rate), root_scale = T(s.root_scale), shrink = T(s.shrink), b1 = T(s.beta1), b2 = T(s.beta2), c1 = T(1 - s.beta1),
-          c2 = T(1 - s.beta2), epsilon = T(s.epsilon), decay = T(s.weight_decay);
+  const T *p = static_cast<const T*>(s.parameter), *g = static_cast<const T*>(s.gradient),
+          *m = static_cast<const T*>(s.first), *v = static_cast<const T*>(s.second);
+  T *p_new = static_cast<T*>(s.new_parameter), *m_new = static_cast<T*>(s.new_first),
+    *v_new = static_cast<T*>(s.new_second);
+  const T rate = T(s.rate), root_scale = T(s.root_scale), shrink = T(s.shrink), b1 = T(s.beta1),
+          b2 = T(s.beta2), c1 = T(1 - s.beta1), c2 = T(1 - s.beta2), epsilon = T(s.epsilon),
+          decay = T(s.weight_decay);
 #pragma GCC ivdep
   for (int64_t i = begin; i < end; ++i) {
     const T slope = g[i] + decay * p[i];
@@ -47,10 +52,12 @@ void adam(const AdamStep& s, int64_t begin, int64_t end) {
   }
 }
 
-// ---- random numbers -----------------------------------------------------------------------------------------------------
+// ---- random numbers
+// -----------------------------------------------------------------------------------------------------
 // Philox4x32-10, kTogether blocks side by side. The same as Philox::block of core/random.h.
 constexpr int kTogether = 16;
-inline void blocks(uint64_t seed, uint64_t counter, uint32_t stream, uint64_t first, uint32_t* words) {
+inline void blocks(uint64_t seed, uint64_t counter, uint32_t stream, uint64_t first,
+                   uint32_t* words) {
   uint32_t c0[kTogether], c1[kTogether], c2[kTogether], c3[kTogether];
   for (int l = 0; l < kTogether; ++l) {
     const uint64_t index = first + uint64_t(l);
@@ -66,11 +73,15 @@ inline void blocks(uint64_t seed, uint64_t counter, uint32_t stream, uint64_t fi
     }
     k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
   }
-  for (int l = 0; l < kTogether; ++l) words[4 * l] = c0[l], words[4 * l + 1] = c1[l], words[4 * l + 2] = c2[l], words[4 * l + 3] = c3[l];
+  for (int l = 0; l < kTogether; ++l)
+    words[4 * l] = c0[l], words[4 * l + 1] = c1[l], words[4 * l + 2] = c2[l],
+              words[4 * l + 3] = c3[l];
 }
-void philox(uint64_t seed, uint64_t counter, uint32_t stream, uint64_t first, int64_t count, uint32_t* words) {
+void philox(uint64_t seed, uint64_t counter, uint32_t stream, uint64_t first, int64_t count,
+            uint32_t* words) {
   int64_t i = 0;
-  for (; i + kTogether <= count; i += kTogether) blocks(seed, counter, stream, first + uint64_t(i), words + 4 * i);
+  for (; i + kTogether <= count; i += kTogether)
+    blocks(seed, counter, stream, first + uint64_t(i), words + 4 * i);
   if (i == count) return;
   uint32_t last[4 * kTogether];
   blocks(seed, counter, stream, first + uint64_t(i), last);
@@ -78,7 +89,9 @@ void philox(uint64_t seed, uint64_t counter, uint32_t stream, uint64_t first, in
 }
 
 inline float unit(const uint32_t* w, float) { return float(int32_t(*w >> 8)) * 0x1p-24f; }
-inline double unit(const uint32_t* w, double) { return double(int64_t((uint64_t(w[0]) << 32 | w[1]) >> 11)) * 0x1p-53; }
+inline double unit(const uint32_t* w, double) {
+  return double(int64_t((uint64_t(w[0]) << 32 | w[1]) >> 11)) * 0x1p-53;
+}
 template <class T>
 void uniform(const uint32_t* words, double low, double high, void* out, int64_t n) {
   constexpr int kWords = sizeof(T) / 4;
@@ -92,8 +105,11 @@ void uniform(const uint32_t* words, double low, double high, void* out, int64_t 
 }
 // Box and Muller (1958): two uniforms in (0, 1] give two normals.
 inline float above_zero(const uint32_t* w, float) { return float(*w) * 0x1p-32f + 0x1p-33f; }
-inline double above_zero(const uint32_t* w, double) { return double(int64_t(((uint64_t(w[0]) << 32 | w[1]) >> 11) + 1)) * 0x1p-53; }
-// Cosine and sine of u turns, u in [0, 1). q quarter turns come off exactly; the rest is within an eighth.
+inline double above_zero(const uint32_t* w, double) {
+  return double(int64_t(((uint64_t(w[0]) << 32 | w[1]) >> 11) + 1)) * 0x1p-53;
+}
+// Cosine and sine of u turns, u in [0, 1). q quarter turns come off exactly; the rest is within an
+// eighth.
 template <class T>
 struct Point {
   T cos, sin;
@@ -106,10 +122,12 @@ inline Point<T> circle(T u) {
     c = poly(z, 1.0f, -0.5f, 4.1666667e-02f, -1.3888889e-03f, 2.4801587e-05f);
     s = t * poly(z, 1.0f, -1.6666667e-01f, 8.3333333e-03f, -1.9841270e-04f, 2.7557319e-06f);
   } else {
-    c = poly(z, 1.0, -0.5, 4.1666666666666667e-02, -1.3888888888888889e-03, 2.4801587301587302e-05, -2.7557319223985891e-07,
-             2.0876756987868099e-09, -1.1470745597729725e-11, 4.7794773323873853e-14);
-    s = t * poly(z, 1.0, -1.6666666666666667e-01, 8.3333333333333333e-03, -1.9841269841269841e-04, 2.7557319223985891e-06,
-                 -2.5052108385441719e-08, 1.6059043836821615e-10, -7.6471637318198165e-13, 2.8114572543455208e-15);
+    c = poly(z, 1.0, -0.5, 4.1666666666666667e-02, -1.3888888888888889e-03, 2.4801587301587302e-05,
+             -2.7557319223985891e-07, 2.0876756987868099e-09, -1.1470745597729725e-11,
+             4.7794773323873853e-14);
+    s = t * poly(z, 1.0, -1.6666666666666667e-01, 8.3333333333333333e-03, -1.9841269841269841e-04,
+                 2.7557319223985891e-06, -2.5052108385441719e-08, 1.6059043836821615e-10,
+                 -7.6471637318198165e-13, 2.8114572543455208e-15);
   }
   const int k = int(q);
   const bool odd = k & 1;
