@@ -9,7 +9,6 @@ colours.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
@@ -359,12 +358,11 @@ def _some(words: list[str], limit: int = 8) -> str:
 
 def view_id(record: Record) -> str:
     """A short name of what a record shows; figures that change from run to run don't count."""
-    kept = {k: v for k, v in record.items() if k != "stats"}
-    kept["nodes"] = [
-        {k: v for k, v in n.items() if k not in ("time_us", "exec", "cell")}
-        for n in record["nodes"]
-    ]
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    kept = ("id", "op", "name", "inputs", "spec", "kind", "scope", "line", "failed", "forward_of")
+    digest = hashlib.sha256(repr((record.get("name"), record.get("outputs"))).encode())
+    for node in record["nodes"]:
+        digest.update(repr([node.get(k) for k in kept]).encode())
+    return digest.hexdigest()[:12]
 
 
 _ROWS = 60

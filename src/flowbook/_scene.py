@@ -8,6 +8,7 @@ into a live view. No notebook package is imported.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -208,10 +209,16 @@ def _group_crowds(
     nodes: Sequence[Record], scope: list[int], scopes: _Scopes, loose: list[bool], sig: list[int]
 ) -> None:
     """Groups the nodes of crowded scopes: repetitions first, then lines, then runs of nodes."""
+    own_nodes: list[list[int]] = [[] for _ in range(len(scopes.path) + 1)]
+    children = [0] * (len(scopes.path) + 1)
+    for i, s in enumerate(scope):
+        if loose[i]:
+            own_nodes[s + 1].append(i)
+    for s in scopes.parent:
+        children[s + 1] += 1
     for parent in range(-1, len(scopes.path)):
         prefix = scopes.path[parent] + "/" if parent >= 0 else ""
-        members = [i for i, s in enumerate(scope) if s == parent and loose[i]]
-        others = sum(1 for p in scopes.parent if p == parent)
+        members, others = own_nodes[parent + 1], children[parent + 1]
         if len(members) > _CROWD:
             found = _period(np.asarray([sig[i] for i in members]))
             if found:
@@ -222,7 +229,7 @@ def _group_crowds(
                         scope[i] = own
                 members = members[:start] + members[start + period * times :]
                 others += 1
-        if len(members) + others <= _LIMIT:
+        if not members or len(members) + others <= _LIMIT:
             continue
         lines: dict[Any, list[int]] = {}
         for i in members:
@@ -258,6 +265,12 @@ def _drop_thin(scope: list[int], scopes: _Scopes, loose: list[bool]) -> tuple[li
         parent = new[scopes.parent[s]] if scopes.parent[s] >= 0 else -1
         new.append(kept.add(path, parent) if count[s] > 1 else parent)
     return [new[s] if s >= 0 else -1 for s in scope], kept
+
+
+def _elements(node: Record) -> int:
+    """Number of elements, 0 where a size is open."""
+    shape = node.get("shape") or ()
+    return math.prod(shape) if all(isinstance(size, int) for size in shape) else 0
 
 
 def _scope_title(path: str, parent: str, repeat: int) -> str:
@@ -443,7 +456,7 @@ def _scope_faces(
             failed[s] |= bool(node.get("failed"))
             for held in (node, *extras.get(node["id"], ())):
                 if held.get("kind") == "variable":
-                    params[s] += int(np.prod(held.get("shape") or [1], dtype=np.int64))
+                    params[s] += _elements(held)
             s = scopes.parent[s]
     faces = []
     for s, path in enumerate(scopes.path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 
 # Advance widths of a common sans-serif face in thousandths of the size; other letters count as 560.
 _WIDTHS = {
@@ -16,6 +17,7 @@ _WIDTHS = {
 }
 
 
+@functools.lru_cache(4096)
 def text_width(text: str, size: float, *, mono: bool = False, bold: bool = False) -> float:
     """Estimates how wide a text is drawn, in pixels, a little on the safe side."""
     if mono:
