@@ -17,21 +17,27 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 import flowbook
+from flowbook import _core
 
 _HOOK = "_flowbook_cells"
 LAST = "_flowbook_last_value"  # the last expression of a body is kept under this name while it runs
 
 
 class _Tracker:
-    """Remembers the cell that is running: its raw text and id."""
+    """Remembers the cell that is running: its raw text and id. Its memory is charged to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
         self.raw = ""
         self.cell_id: str | None = None
 
     def pre_run_cell(self, info: Any) -> None:
         self.raw = info.raw_cell or ""
         self.cell_id = getattr(info, "cell_id", None)
+        _core.set_current_cell(max(0, self.shell.execution_count))
+
+    def post_run_cell(self, result: Any) -> None:
+        _core.set_current_cell(0)
 
 
 def allow_comments_above(lines: list[str]) -> list[str]:
@@ -48,8 +54,9 @@ def allow_comments_above(lines: list[str]) -> list[str]:
 def attach(shell: Any) -> None:
     """Starts following the shell's cells."""
     detach(shell)
-    tracker = _Tracker()
+    tracker = _Tracker(shell)
     shell.events.register("pre_run_cell", tracker.pre_run_cell)
+    shell.events.register("post_run_cell", tracker.post_run_cell)
     # The front: IPython's own transformer for cell magics looks at the first line only.
     shell.input_transformers_cleanup.insert(0, allow_comments_above)
     setattr(shell, _HOOK, tracker)
@@ -61,6 +68,7 @@ def detach(shell: Any) -> None:
     if tracker is None:
         return
     shell.events.unregister("pre_run_cell", tracker.pre_run_cell)
+    shell.events.unregister("post_run_cell", tracker.post_run_cell)
     if allow_comments_above in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.remove(allow_comments_above)
     delattr(shell, _HOOK)

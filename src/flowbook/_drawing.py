@@ -484,3 +484,19 @@ def text(record: Record) -> str:
 def mimebundle(record: Record, **options: Any) -> dict[str, str]:
     """All static forms of a graph record, for `_repr_mimebundle_`."""
     return {"text/plain": text(record), "text/html": html(record, **options)}
+
+
+def page(record: Record, **options: Any) -> str:
+    """Draws a graph record as an HTML page of its own.
+
+    Args:
+        record: The graph, as `Graph.record()` describes it.
+        **options: Passed on to `flowbook._scene.build`.
+    """
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" '
+        f'content="light dark"><title>{escape(str(record.get("name") or "graph"))}</title></head>'
+        '<body style="font-family:system-ui,sans-serif;margin:24px">'
+        f"{html(record, **options)}</body></html>"
+    )
