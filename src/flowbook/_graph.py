@@ -347,9 +347,9 @@ class Graph:
         return f"<Graph {self.name!r}: {len(self)} nodes, ({inputs}) -> ({outputs})>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from . import _drawing
+        from . import _display
 
-        return _drawing.mimebundle(self.record())
+        return _display.mimebundle("graph", self)
 
 
 class graph:

@@ -166,6 +166,12 @@ def test_no_view_draws_nothing(book: Notebook) -> None:
     assert not book.run("%%graph --no-view\ny = x + 1").displays
 
 
+def test_profile_adds_times(book: Notebook) -> None:
+    shown = book.run("%%graph timed --profile\ny = fb.sum(x @ w)")
+    assert not shown.error, shown.error
+    assert '<th style="text-align:left">time</th>' in shown.displays[0]["text/html"]
+
+
 def test_lines_are_right_below_comments(book: Notebook) -> None:
     shown = book.run("# a word first\n\n# and another\n%%graph\ny = x + 1\n1 / 0")
     assert "----> 6 1 / 0" in shown.error

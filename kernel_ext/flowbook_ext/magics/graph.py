@@ -47,6 +47,7 @@ class GraphMagics(Magics):  # type: ignore[misc]
     @magic_arguments()  # type: ignore[untyped-decorator]
     @argument("name", nargs="?", help="Variable to which the graph is bound.")
     @argument("--no-run", action="store_true", help="Record and compile, but run nothing.")
+    @argument("--profile", action="store_true", help="Time each node over several runs.")
     @argument("--no-view", action="store_true", help="Don't draw the graph.")
     @argument("--device", "-d", help="Where the graph runs, such as `cpu`.")
     @argument(
@@ -134,6 +135,8 @@ class _Execution:
             outputs, reads = self._assigned(), self._read()
             graph = trace.finish(outputs, reads)
             values = {} if self.options.no_run else graph.run_cell()
+            if self.options.profile:
+                graph.profile()
         except BaseException as error:
             self._failed(trace, error)
             raise
