@@ -46,7 +46,7 @@ x = np.arange(70 * 80, dtype=np.float32).reshape(70, 80) / 1000
 y = np.arange(80 * 90, dtype=np.float32).reshape(80, 90) / 1000
 np.testing.assert_allclose((fb.asarray(x) @ fb.asarray(y)).numpy(), x @ y, rtol=1e-4)
 print(fb.__file__)
-fb.doctor()
+print(fb.doctor())
 """
 
 
@@ -59,7 +59,8 @@ def test_one_version() -> None:
 @needs_install
 def test_typed() -> None:
     assert (NATIVE / "py.typed").exists()
-    assert (NATIVE / "_core.pyi").exists()
+    assert (NATIVE / "__init__.pyi").exists()
+    assert (NATIVE / "_core" / "__init__.pyi").exists()
 
 
 @needs_install

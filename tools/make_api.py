@@ -14,6 +14,7 @@ Nothing written here is committed: the build runs this after the bindings are li
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import inspect
 import keyword
@@ -42,8 +43,40 @@ NAMESPACES = [
 def signature_of(thing: object) -> inspect.Signature | None:
     """Returns the signature, also of what pybind11 only describes in the docstring's first line."""
     try:
-        return inspect.signature(thing)  # type: ignore[arg-type]
+        found = inspect.signature(thing)  # type: ignore[arg-type]
+        kinds = [p.kind for p in found.parameters.values()]
+        if kinds[-2:] != [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]:
+            return found
     except (TypeError, ValueError):
+        pass
+    line = re.match(r"\w+\((.*)\)(?: -> .*)?$", (thing.__doc__ or "").split("\n")[0])
+    return parse_signature(line.group(1)) if line else None
+
+
+def parse_signature(text: str) -> inspect.Signature | None:
+    """Reads pybind11's `self: T, x: Dict[str, int], n: int = 3`; None where names are not plain."""
+    found: list[inspect.Parameter] = []
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    for part in re.split(r",\s*(?![^\[(]*[\])])", text) if text else []:
+        match = re.fullmatch(r"(\w+)(?:: (.*?))?(?:\s*=\s*(.*))?", part.strip())
+        if part.strip() == "*":
+            kind = inspect.Parameter.KEYWORD_ONLY
+        elif part.strip() == "/":
+            continue
+        elif match is None or any(p.name == match.group(1) for p in found):
+            return None
+        else:
+            default: object = inspect.Parameter.empty
+            if match.group(3) is not None:
+                try:
+                    default = ast.literal_eval(match.group(3))
+                except (SyntaxError, ValueError):
+                    default = ...
+            hint = match.group(2) or inspect.Parameter.empty
+            found.append(inspect.Parameter(match.group(1), kind, default=default, annotation=hint))
+    try:
+        return inspect.Signature(found)
+    except ValueError:
         return None
 
 
@@ -97,7 +130,8 @@ def doc_lines(thing: object, indent: str) -> list[str]:
     if not text or thing.__doc__ == object.__doc__:
         return []
     # pybind11 repeats the signature in its first line.
-    text = re.sub(r"\A\w+\(.*\)( -> .*)?\n*", "", text).strip()
+    own = re.escape(getattr(thing, "__name__", ""))
+    text = re.sub(rf"\A{own}\(.*\) -> .*\n*", "", text).strip()
     if not text:
         return []
     text = text.replace("\\", "\\\\").replace('"""', r"\"\"\"")
@@ -114,10 +148,13 @@ def stub_function(name: str, thing: object, returns: str = "Any", indent: str = 
 
 
 def stub_class(name: str, thing: type) -> list[str]:
-    bases = [b.__name__ for b in thing.__bases__ if b is not object and b.__module__ == "builtins"]
-    if not bases and thing.__bases__[0].__module__ == thing.__module__:
-        bases = [thing.__bases__[0].__name__]
-    bases = [b for b in bases if not b.startswith("pybind11")]
+    bases = [
+        b.__name__
+        for b in thing.__bases__
+        if b is not object
+        and not b.__module__.startswith("pybind11")
+        and b.__module__ in ("builtins", thing.__module__)
+    ]
     lines = [f"class {name}({', '.join(bases)}):" if bases else f"class {name}:"]
     body = doc_lines(thing, "    ")
     for key, member in sorted(vars(thing).items()):
@@ -144,11 +181,8 @@ def stub_class(name: str, thing: type) -> list[str]:
 
 
 def is_op(thing: object) -> bool:
-    return (
-        type(thing).__module__.startswith("flowbook._core")
-        and callable(thing)
-        and not isinstance(thing, type)
-    )
+    ops = sys.modules["flowbook._core"].ops  # type: ignore[attr-defined]
+    return type(thing) is type(ops.add)
 
 
 def stub_module(module: types.ModuleType) -> str:
