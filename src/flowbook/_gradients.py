@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from . import _core
-from ._errors import ArgumentError, GradientError
+from .errors import ArgumentError, GradientError
 from ._tree import flatten, leaves_of, transform
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._errors import ArgumentError, FeedError, GraphError, ShapeError
+from .errors import ArgumentError, FeedError, GraphError, ShapeError
 from ._record import record_of
 from ._trace import CellInfo, Trace, symbol_in, symbolic_spec
 from ._tree import LEAF, Results, Tree, flatten

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import _core
-from ._errors import FeedError, GraphError
+from .errors import FeedError, GraphError
 from ._graph import Graph, GraphBlock, Node
 from ._tree import flatten
 

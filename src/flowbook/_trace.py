@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from . import _core
-from ._errors import ArgumentError, FlowbookError, GraphError, ShapeError
+from .errors import ArgumentError, FlowbookError, GraphError, ShapeError
 from ._tree import flatten, leaves_of
 
 _LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
