@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 SCRIPT = Path(__file__).parent / "benchmarks" / "run.py"
 
 
@@ -17,7 +15,6 @@ def run(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.timeout(120)
 def test_rows_of_flowbook_and_numpy(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     done = run(

@@ -7,7 +7,6 @@ Variable that several places share appears once, at its first path.
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -104,19 +103,3 @@ def flatten(tree: Any) -> list[Any]:
     if isinstance(tree, Mapping):
         return [leaf for item in tree.values() for leaf in flatten(item)]
     return [tree]
-
-
-def _rebuild_variable(value: Any, name: str | None, trainable: bool) -> fb.Variable:
-    return fb.Variable(fb.asarray(value), name=name, trainable=trainable)
-
-
-def _reduce_variable(variable: fb.Variable) -> tuple[Any, tuple[Any, ...]]:
-    with fb.outside_graph():
-        value = variable.value.numpy().copy()
-    return _rebuild_variable, (value, variable.name, variable.trainable)
-
-
-# Modules copy and pickle as values: each Variable becomes a new cell with the same contents, and
-# because `copy` and `pickle` remember objects, sharing inside one copy is kept.
-if "__reduce__" not in vars(fb.Variable) and "__reduce_ex__" not in vars(fb.Variable):
-    copyreg.pickle(fb.Variable, _reduce_variable)  # type: ignore[arg-type]

@@ -410,7 +410,7 @@ def _reduce(self: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     if self.symbolic:
         raise no_value(self, "only values can be pickled", "Return it from the graph.")
     with _core.Recorder(None):
-        return _rebuild, (np.ascontiguousarray(_printable(self)), self.dtype.name)
+        return _rebuild, (np.asarray(_printable(self), order="C"), self.dtype.name)
 
 
 def _rebuild_variable(value: Any, name: str | None, trainable: bool, kind: str) -> Any:

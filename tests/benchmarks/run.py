@@ -70,7 +70,6 @@ class Worker:
             stderr=subprocess.PIPE,
             text=True,
             env=environment(),
-            cwd=HERE,
         )
         self.start = self._read()
 

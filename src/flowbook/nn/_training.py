@@ -30,7 +30,7 @@ def is_training() -> bool:
     return _switch.get()
 
 
-class training:  # noqa: N801  (reads as a statement: with fb.nn.training():)
+class training:
     """Context manager that turns the training switch on (or off) for the code inside.
 
     Args:
