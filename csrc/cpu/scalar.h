@@ -219,10 +219,13 @@ template <class T>
 struct Scaled {  // r * 2^j, j in the low bits of t
   T r, t;
 };
+FB_SCALAR float exp_reduced(float f) {  // |f| <= ln 2 / 2
+  return poly(f, 1.0e+00f, 1.0e+00f, 5.0e-01f, 1.6666488e-01f, 4.166555e-02f, 8.372286e-03f, 1.403587e-03f);
+}
 FB_SCALAR Scaled<float> exp_core(float c) {
   const float t = fma(c, 1.44269502f, kMagic), j = t - kMagic;
   const float f = fma(j, 1.90465421e-9f, fma(j, -6.93147182e-1f, c));
-  return {poly(f, 1.0e+00f, 1.0e+00f, 5.0e-01f, 1.6666488e-01f, 4.166555e-02f, 8.372286e-03f, 1.403587e-03f), t};
+  return {exp_reduced(f), t};
 }
 FB_SCALAR float exp(float x) {
   const Scaled<float> e = exp_core(clamp(x, -104.0f, 89.0f));
@@ -454,8 +457,8 @@ FB_SCALAR float erf(float x) {
 }
 // erfc(a) exp(a^2) for a >= 0
 FB_SCALAR double erfcx_w(double a) {
-  const double t = (a - 3.0) / (a + 3.0);
-  return poly(t, 1.2530080582783172, -0.13562110720375753, -0.047562295799759784, 0.12964521374778643, -0.11927360057627652, 0.06830724624355697, -0.023771577905969416, 0.0025337653967119184, 0.00189636924866678, -0.0007888369992228094, -0.00012918901056483645, 0.00012352974169822973, 3.20465866167279e-05) / fma(2.0, a, 1.0);
+  const double q = 1.0 / (a + 3.0), t = fma(-6.0, q, 1.0);  // t = (a - 3) / (a + 3)
+  return poly(t, 1.074006907089972, -0.8833944541900941, 0.5902283574696918, -0.3104672109454745, 0.11952775940525107, -0.026827957090906258, -0.0012126727340976639, 0.0030383276842240636, -0.0005451324491614737, -0.000287749881354624, 9.483269882454421e-05, 3.909572981770059e-05) * q;
 }
 FB_SCALAR double erfc_w(double x) {
   const double a = abs(x), c = a > 11.0 ? 11.0 : a, r = exp_w(-c * c) * erfcx_w(c);
@@ -589,45 +592,66 @@ FB_SCALAR double erfinv(double x) {
   return a == 0.0 ? x : copysign(y, x);
 }
 
-// ---- float32 and float64 ----------------------------------------------------------------------------------------------
-template <class T>
-FB_SCALAR T sigmoid(T x) {
-  const T e = exp(-abs(x));
-  return (x < T(0) ? e : T(1)) / (e + T(1));
+// ---- logistic functions ---------------------------------------------------------------------------------------------
+// 1 / (1 + e) as k / (e k + k): far below 0, where e = exp(-x) alone would overflow, k is 2^-64. One division each.
+struct Logistic {
+  float e, k;  // both times k
+};
+FB_SCALAR Logistic logistic(Scaled<float> e, bool far) {
+  return {e.r * from_bits((bits(e.t) << 23) + (far ? (127 - 64) << 23 : 127 << 23)), far ? 0x1p-64f : 1.0f};
 }
-// x / (1 + exp(-x)); far below 0 numerator and denominator are scaled, as the exponential alone would overflow.
+FB_SCALAR Logistic logistic(float x) { return logistic(exp_core(clamp(-x, -60.0f, 126.0f)), x < -60.0f); }
+FB_SCALAR float sigmoid(float x) {
+  const Logistic l = logistic(x);
+  return l.k / (l.e + l.k);
+}
 FB_SCALAR float silu(float x) {
-  const bool far = x < -60.0f;
-  const float c = x < -1000.0f ? -1000.0f : x, k = far ? 0x1p-64f : 1.0f;  // -inf / inf is -0 here
-  const float a = clamp(-x, -60.0f, 126.0f);
-  const Scaled<float> e = exp_core(a);
-  return c * k / (fma(e.r, from_bits((bits(e.t) << 23) + (far ? (127 - 64) << 23 : 127 << 23)), k));
+  const Logistic l = logistic(x);
+  return (x < -1000.0f ? -1000.0f : x) * l.k / (l.e + l.k);  // -inf / inf is -0 here
+}
+FB_SCALAR float silu_slope(float x) {
+  const Logistic l = logistic(x);
+  const float q = 1.0f / (l.e + l.k), c = clamp(x, -1000.0f, 1000.0f);
+  return l.k * q * fma(c, l.e * q, 1.0f);
+}
+FB_SCALAR double sigmoid(double x) {
+  const double e = exp(-abs(x));
+  return (x < 0.0 ? e : 1.0) / (e + 1.0);
 }
 FB_SCALAR double silu(double x) {
   const double c = x < -1000.0 ? -1000.0 : x;
   const Scaled<double> e = exp_parts(-abs(x));
   return (x < 0.0 ? scale(c * e.r, e.t) : x) / (scale(e.r, e.t) + 1.0);
 }
-template <class T>
-FB_SCALAR T silu_slope(T x) {
-  const T c = x < T(-1000) ? T(-1000) : x > T(1000) ? T(1000) : x;
-  const T e = exp(-abs(c)), d = e + T(1), s = (c < T(0) ? e : T(1)) / d, rest = (c < T(0) ? T(1) : e) / d;
-  return s * fma(c, rest, T(1));
+FB_SCALAR double silu_slope(double x) {
+  const double c = clamp(x, -1000.0, 1000.0), e = exp(-abs(c)), q = 1.0 / (e + 1.0);
+  return (c < 0.0 ? e : 1.0) * q * fma(c, (c < 0.0 ? 1.0 : e) * q, 1.0);
 }
 template <class T>
 FB_SCALAR T softplus(T x) {
   return x > T(1e4) ? x : (x < T(0) ? T(0) : x) + log1p_inside(exp(-abs(x)));
 }
-FB_SCALAR double gelu_tanh_gate_w(double x) {
-  const double u = x * fma(x * x, 0.07135481627260025, 1.5957691216057308), e = exp_w(-abs(u));
-  return (u < 0.0 ? e : 1.0) / (e + 1.0);
+
+// The tanh form of GELU is x times a logistic function of a cubic. An error of the exponent is an error of the result
+// times its size, so the exponent (to base 2) and its reduction are done in double.
+FB_SCALAR Logistic gelu_logistic(float x) {
+  const double a = x, y = clamp(a * fma(a * a, -0.1029432395800235, -2.3022081981443248), -60.0, 190.0);
+  const double t = y + kMagicWide, j = t - kMagicWide;
+  const float f = float((y - j) * 0.6931471805599453);
+  return logistic(Scaled<float>{exp_reduced(f), float(j) + kMagic}, x < -8.0f);
 }
-FB_SCALAR float gelu_tanh_gate(float x) { return float(gelu_tanh_gate_w(double(x))); }
-FB_SCALAR float gelu_tanh(float x) { return x < -20.0f ? -0.0f : float(double(x) * gelu_tanh_gate_w(double(x))); }
+FB_SCALAR float gelu_tanh_gate(float x) {
+  const Logistic l = gelu_logistic(x);
+  return l.k / (l.e + l.k);
+}
+FB_SCALAR float gelu_tanh(float x) {
+  const Logistic l = gelu_logistic(x);
+  return (x < -30.0f ? -30.0f : x) * l.k / (l.e + l.k);
+}
 FB_SCALAR float gelu_tanh_slope(float x) {
-  const double c = clamp(double(x), -20.0, 20.0), z = c * c, u = c * fma(z, 0.07135481627260025, 1.5957691216057308);
-  const double e = exp_w(-abs(u)), d = 1.0 / (e + 1.0), s = (c < 0.0 ? e : 1.0) * d, rest = (c < 0.0 ? 1.0 : e) * d;
-  return float(s * fma(c * rest, fma(z, 0.21406444881780073, 1.5957691216057308), 1.0));
+  const Logistic l = gelu_logistic(x);
+  const float q = 1.0f / (l.e + l.k), c = clamp(x, -30.0f, 30.0f);
+  return l.k * q * fma(c * (l.e * q), fma(c * c, 0.214064449f, 1.59576917f), 1.0f);
 }
 FB_SCALAR double gelu_tanh_gate(double x) { return sigmoid(x * fma(x * x, 0.07135481627260025, 1.5957691216057308)); }
 FB_SCALAR double gelu_tanh(double x) { return x < -40.0 ? -0.0 : x * gelu_tanh_gate(x); }

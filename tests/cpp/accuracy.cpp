@@ -31,14 +31,14 @@ Real silu_slope(Real x) {
 }
 Real gelu_erf(Real x) { return x < -200 ? -0.0L : x * normal_cdf(x); }
 Real gelu_erf_slope(Real x) {
-  if (fabsl(x) > 200) return x > 0 ? 1.0L : -0.0L;
+  if (fabsl(x) > 100) return x > 0 ? 1.0L : -0.0L;
   return normal_cdf(x) + x * expl(-x * x / 2) * 0.39894228040143267794L;
 }
 Real inner(Real x) { return x * (1.5957691216057307117L + 0.0713548162726002527L * x * x); }
 Real gelu_tanh_gate(Real x) { return fabsl(x) > 1e6L ? Real(x > 0) : sigmoid(inner(x)); }
 Real gelu_tanh(Real x) { return x < -200 ? -0.0L : x * gelu_tanh_gate(x); }
 Real gelu_tanh_slope(Real x) {
-  if (fabsl(x) > 200) return x > 0 ? 1.0L : -0.0L;
+  if (fabsl(x) > 100) return x > 0 ? 1.0L : -0.0L;
   const Real s = sigmoid(inner(x)), r = sigmoid(-inner(x));
   return s * (1 + x * r * (1.5957691216057307117L + 3 * 0.0713548162726002527L * x * x));
 }
@@ -176,17 +176,17 @@ int main(int argc, char** argv) {
   F32(exp, 1, std::exp(x)) F32(exp2, 1, std::exp2(x)) F32(expm1, 2, std::expm1(x)) F32(log, 1, std::log(x))
   F32(log2, 2, std::log2(x)) F32(log10, 2, std::log10(x)) F32(log1p, 2, std::log1p(x)) F32(tanh, 2, std::tanh(x))
   F32(sinh, 1, std::sinh(x)) F32(cosh, 1, std::cosh(x)) F32(asinh, 1, std::asinh(x)) F32(acosh, 1, std::acosh(x))
-  F32(atanh, 1, std::atanh(x)) F32(sin_near, 1e9, std::sin(x)) F32(sin, 1, std::sin(x)) F32(cos, 1, std::cos(x)) F32(tan, 1, std::tan(x))
+  F32(atanh, 1, std::atanh(x)) F32(sin, 1, std::sin(x)) F32(cos, 1, std::cos(x)) F32(tan, 1, std::tan(x))
   F32(asin, 2, std::asin(x)) F32(acos, 2, std::acos(x)) F32(atan, 2, std::atan(x)) F32(erf, 2, std::erf(x))
   F32(erfc, 1, std::erfc(x)) F32S(erfinv, 1, erfinv(x)) F32S(normal_cdf, 1, normal_cdf(x)) F32S(gelu_erf, 1, gelu_erf(x))
-  F32S(gelu_erf_slope, 1e9, gelu_erf_slope(x)) F32S(gelu_tanh, 1, gelu_tanh(x)) F32S(gelu_tanh_gate, 1, gelu_tanh_gate(x))
-  F32S(gelu_tanh_slope, 1e9, gelu_tanh_slope(x)) F32S(sigmoid, 2, sigmoid(x)) F32S(silu, 2.5, silu(x))
+  F32S(gelu_erf_slope, 1e9, gelu_erf_slope(x)) F32S(gelu_tanh, 2.1, gelu_tanh(x)) F32S(gelu_tanh_gate, 2.1, gelu_tanh_gate(x))
+  F32S(gelu_tanh_slope, 1e9, gelu_tanh_slope(x)) F32S(sigmoid, 2.1, sigmoid(x)) F32S(silu, 2.5, silu(x))
   F32S(silu_slope, 1e9, silu_slope(x)) F32S(softplus, 2, softplus(x))
   if (chosen("pow", argc, argv)) binary<float>("pow", 1, [](float x, float y) { return fb::pow(x, y); }, [](double x, double y) -> Real { return std::pow(x, y); }, -20, 20);
   if (chosen("atan2", argc, argv)) binary<float>("atan2", 2, [](float x, float y) { return fb::atan2(x, y); }, [](double x, double y) -> Real { return std::atan2(x, y); }, -20, 20);
   if (chosen("hypot", argc, argv)) binary<float>("hypot", 1, [](float x, float y) { return fb::hypot(x, y); }, [](double x, double y) -> Real { return std::hypot(x, y); }, -20, 20);
   if (chosen("logaddexp", argc, argv)) binary<float>("logaddexp", 1, [](float x, float y) { return fb::logaddexp(x, y); }, [](Real x, Real y) -> Real { return x == y ? x + logl(2) : x != x || y != y ? x + y : fmaxl(x, y) + log1pl(expl(-fabsl(x - y))); }, -20, 20);
-  F64(exp, 2, expl(x)) F64(expm1, 2, expm1l(x)) F64(log, 2, logl(x)) F64(log1p, 2, log1pl(x)) F64(tanh, 2.5, tanhl(x))
+  F64(exp, 1, expl(x)) F64(expm1, 2, expm1l(x)) F64(log, 2, logl(x)) F64(log1p, 2, log1pl(x)) F64(tanh, 2.5, tanhl(x))
   F64(sigmoid, 2.5, sigmoid(x)) F64(silu, 3, silu(x)) F64(softplus, 2.5, softplus(x)) F64(erfinv, 1e6, erfinv(x))
   F64(normal_cdf, 1e9, normal_cdf(x)) F64(gelu_erf, 1e9, gelu_erf(x)) F64(gelu_tanh, 1e9, gelu_tanh(x))
   return worst_seen > 0;

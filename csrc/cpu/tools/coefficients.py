@@ -28,9 +28,9 @@ def odd_fit(g, n, hi, bits):
     return fit(f, range(n), 0, hi, weight=w, bits=bits)
 
 
-def erfcx_mapped(t, k):  # exp(a^2) erfc(a) (1 + 2 a) with t = (a - k) / (a + k)
-    a = k * (1 + t) / (1 - t)
-    return mp.exp(a * a) * mp.erfc(a) * (1 + 2 * a)
+def erfcx_mapped(t):  # exp(a^2) erfc(a) (a + 3) with t = (a - 3) / (a + 3)
+    a = 3 * (1 + t) / (1 - t)
+    return mp.exp(a * a) * mp.erfc(a) * (a + 3)
 
 
 THIRD = mp.mpf(1) / 3
@@ -59,7 +59,7 @@ SETS = {
     "sin_w": lambda: odd_fit(mp.sin, 4, (mp.pi / 4) ** 2, 53),
     "cos_w": lambda: fit(lambda z: mp.cos(mp.sqrt(z)), range(6), 0, (mp.pi / 4) ** 2, bits=53),
     "sinh_w": lambda: odd_fit(mp.sinh, 5, 1, 53),
-    "erfcx_w": lambda: fit(lambda t: erfcx_mapped(t, 3), range(13), -1, mp.mpf(8) / 14, bits=53),
+    "erfcx_w": lambda: fit(erfcx_mapped, range(12), -1, mp.mpf(8) / 14, bits=53),
     # erfinv(x) / x over w = -log(1 - x^2), and over sqrt(w) beyond
     "erfinv_w": lambda: fit(ratio(lambda w: mp.erfinv(mp.sqrt(-mp.expm1(-w))) / mp.sqrt(-mp.expm1(-w))), range(12), 0,
                             mp.mpf("6.25"), bits=53),
