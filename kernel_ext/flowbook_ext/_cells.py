@@ -34,7 +34,7 @@ class _Tracker:
     def pre_run_cell(self, info: Any) -> None:
         self.raw = info.raw_cell or ""
         self.cell_id = getattr(info, "cell_id", None)
-        _core.set_current_cell(max(0, self.shell.execution_count))
+        _core.set_current_cell(execution_count(self.shell))
 
     def post_run_cell(self, result: Any) -> None:
         _core.set_current_cell(0)
@@ -49,6 +49,11 @@ def allow_comments_above(lines: list[str]) -> list[str]:
         if text and not text.startswith("#"):
             break
     return lines
+
+
+def execution_count(shell: Any) -> int:
+    """The n of the running cell's In [n]; IPython 9 counts up before a cell, older ones after."""
+    return max(0, shell.displayhook.prompt_count)
 
 
 def attach(shell: Any) -> None:
@@ -130,11 +135,11 @@ def current(shell: Any, magic: str, line: str, body: str) -> Cell:
             break
     filename = _cell_filename(shell)
     if filename is None:
-        filename = shell.compile.cache(text, shell.execution_count, raw_code=text)
+        filename = shell.compile.cache(text, execution_count(shell), raw_code=text)
     lines = [part + "\n" for part in text.splitlines()]
     linecache.cache[filename] = (len(text), None, lines, filename)
     cell_id = tracker.cell_id if tracker is not None else None
-    return Cell(filename, text, body, first, cell_id, shell.execution_count)
+    return Cell(filename, text, body, first, cell_id, execution_count(shell))
 
 
 def _cell_filename(shell: Any) -> str | None:

@@ -182,14 +182,14 @@ def _spec(obj: Any) -> str:
 
 def free_outputs(shell: Any) -> None:
     """Drops `Out`, `_`, `__`, `___` and the numbered outputs."""
-    shell.run_line_magic("reset", "-f out")
+    hook = shell.displayhook
+    if hook.do_full_cache:
+        hook.flush()
     for name in ("_", "__", "___"):
-        if name in shell.user_ns:
-            shell.user_ns[name] = ""
-    hook = getattr(shell, "displayhook", None)
-    for name in ("_", "__", "___"):
-        if hook is not None and hasattr(hook, name):
-            setattr(hook, name, "")
+        setattr(hook, name, "")
+        for names in (shell.user_ns, shell.user_ns_hidden):
+            if name in names:
+                names[name] = ""
 
 
 def free_tracebacks(shell: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from types import TracebackType
 from typing import Any
 
 from . import _core
-from .errors import ArgumentError, FlowbookError, GraphError, ShapeError
 from ._tree import flatten, leaves_of
+from .errors import ArgumentError, FlowbookError, GraphError, ShapeError
 
 _LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -108,6 +109,15 @@ class Trace:
                 self.graph.set_name(value, f"capture_{number}")
                 number += 1
 
+    def name_symbols(self, outputs: Mapping[str, Any]) -> None:
+        """Gives values the names of the variables that they were assigned to."""
+        for name, value in outputs.items():
+            leaves = leaves_of(value)
+            for i, leaf in enumerate(leaves):
+                v = symbol_in(self.graph, leaf)
+                if v is not None and not self.graph.value_name(v):
+                    self.graph.set_name(v, name if len(leaves) == 1 else f"{name}[{i}]")
+
     def finish(self, outputs: Mapping[str, Any], namespace: Mapping[str, Any] | None = None) -> Any:
         """The finished graph.
 
@@ -119,12 +129,7 @@ class Trace:
         from ._graph import Graph
 
         self.name_captures(namespace or {})
-        for name, value in outputs.items():
-            leaves = leaves_of(value)
-            for i, leaf in enumerate(leaves):
-                v = symbol_in(self.graph, leaf)
-                if v is not None and not self.graph.value_name(v):
-                    self.graph.set_name(v, name if len(leaves) == 1 else f"{name}[{i}]")
+        self.name_symbols(outputs)
         graph = Graph(self.graph, dict(outputs), examples=self.examples, cell=self.cell)
         graph.stats["trace_ms"] = self.seconds * 1e3
         return graph
@@ -138,13 +143,19 @@ class Trace:
     def partial_record(
         self, failed: BaseException, namespace: Mapping[str, Any] | None = None
     ) -> Any:
-        """The record of what was traced before `failed` was raised, with the failing op as a node."""
+        """The record of what was traced before `failed` was raised, with the failing op as a node.
+
+        Args:
+            failed: The error.
+            namespace: Names of the tensors and symbols that the code knew, for the nodes.
+        """
         from ._record import record_of
 
         self.name_captures(namespace or {})
+        self.name_symbols(namespace or {})
         record = record_of(self.graph, self.name)
-        op = getattr(failed, "op", None)
-        if isinstance(failed, FlowbookError) and op:
+        op, colon, _ = str(failed).partition(":")  # messages begin with the op's name
+        if isinstance(failed, FlowbookError) and colon and op.isidentifier():
             line = _error_line(failed, self.cell)
             record["nodes"].append(
                 {
@@ -227,10 +238,9 @@ def _error_line(error: BaseException, cell: CellInfo | None) -> int | None:
 
 
 def _failed_inputs(graph: Any, error: BaseException, namespace: Mapping[str, Any]) -> list[int]:
-    """Nodes of the variables that the error's message names."""
+    """Nodes of the variables that the error's message names, as in `h is f32[2, 4]`."""
     nodes = []
-    names = getattr(error, "names", None) or ()
-    for name in names:
+    for name in dict.fromkeys(re.findall(r"([\w.\[\]']+) is \w+\[", str(error))):
         value = namespace.get(name)
         if isinstance(value, (_core.Tensor, _core.Variable)):
             v = graph.find(value)
