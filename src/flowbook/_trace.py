@@ -79,7 +79,7 @@ class Trace:
             recorder.end()
 
     def symbols(self, namespace: Mapping[str, Any]) -> dict[str, Any]:
-        """Inputs with symbolic sizes, for the names that `shapes` lists, in place of their tensors."""
+        """Inputs with symbolic sizes, for the names in `shapes`, in place of their tensors."""
         found = {}
         for name, dims in self.shapes.items():
             if name not in namespace:
