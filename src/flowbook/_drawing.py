@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from flowbook._scene import SOURCES, Box, Line, Record, Scene, build
+from flowbook._scene import SOURCES, Box, Line, Record, Scene, build, constant_value
 from flowbook._words import human_bytes, human_time, image, shorten, text_width
 
 _SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
@@ -311,7 +311,7 @@ def _status(record: Record) -> str:
     """One line of figures: nodes, memory, times, and why it was compiled again."""
     stats: Mapping[str, Any] = record.get("stats") or {}
     parts = []
-    count = stats.get("nodes") or len(record["nodes"])
+    count = len(record["nodes"])
     parts.append(f"{count:,} node{'s' if count != 1 else ''}")
     if stats.get("planned_peak_bytes") is not None:
         parts.append(f"peak {human_bytes(stats['planned_peak_bytes'])}")
@@ -463,7 +463,8 @@ def text(record: Record) -> str:
             continue
         spec = node.get("spec") or "?"
         if node.get("kind") in SOURCES:
-            words = f"  {node.get('name') or '%' + str(node['id'])}: {spec} ({node['kind']})"
+            what = constant_value(node) or node["kind"]
+            words = f"  {node.get('name') or '%' + str(node['id'])}: {spec} ({what})"
         else:
             given = ", ".join(label(j) for j in node["inputs"])
             words = f"  {label(node['id'])} = {node['op']}({given}) : {spec}"
@@ -472,6 +473,8 @@ def text(record: Record) -> str:
         elif node.get("line") and node.get("kind") not in SOURCES:
             words += f"   # line {node['line']}"
         out.append(words)
+    for change in record.get("assignments", ()):
+        out.append(f"  {change['variable']} <- {label(change['node'])}")
     error = record.get("error")
     if error:
         out.append(f"  {error['type']}: {error['message']}")

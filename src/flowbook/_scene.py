@@ -124,11 +124,11 @@ def family(node: Record) -> str:
 def node_title(node: Record) -> str:
     """The first word on a node's box: a source's name, an op's op."""
     if node.get("kind") in SOURCES:
-        return str(node.get("name") or _value(node) or node["op"])
+        return str(node.get("name") or constant_value(node) or node["op"])
     return str(node["op"])
 
 
-def _value(node: Record) -> str:
+def constant_value(node: Record) -> str:
     """The number of a constant, as it is written on boxes."""
     value = (node.get("attrs") or {}).get("value")
     return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
@@ -406,7 +406,7 @@ def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) 
         for e in extras
         if e.get("kind") == "variable"
     ]
-    rows += [(shorten(_value(e), 14), "") for e in extras if e.get("kind") == "constant"]
+    rows += [(shorten(constant_value(e), 14), "") for e in extras if e.get("kind") == "constant"]
     if len(rows) > 4:
         rows = [*rows[:3], (f"and {len(rows) - 3} more", "")]
     if rows:

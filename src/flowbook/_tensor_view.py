@@ -62,7 +62,7 @@ def _heat(a: np.ndarray) -> np.ndarray:
 
 def _picture(pixels: np.ndarray, alt: str) -> str:
     height, width, _ = pixels.shape
-    scale = max(1, min(8, 192 // max(height, width, 1)))
+    scale = max(1, min(12, 480 // width, 192 // height))
     data = base64.b64encode(png(pixels)).decode()
     return (
         f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}" width="{width * scale}" '
