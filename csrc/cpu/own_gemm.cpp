@@ -1,32 +1,37 @@
-// Chooses the instruction set of own_gemm.h and pool_loops.h: the one that loops.h chose.
+// Chooses the instruction set of own_gemm.h, pool_loops.h and channel_loops.h: the one that loops.h chose.
 #include "cpu/own_gemm.h"
 
+#include "cpu/channel_loops.h"
 #include "cpu/loops.h"
 #include "cpu/pool_loops.h"
 
 namespace flowbook::cpu {
 
-#define FLOWBOOK_TABLES(ISA)              \
-  namespace ISA {                         \
-  extern const OwnGemmTable kOwnGemm;     \
-  extern const PoolTable kPoolTable;      \
+#define FLOWBOOK_TABLES(ISA)                \
+  namespace ISA {                           \
+  extern const OwnGemmTable kOwnGemm;       \
+  extern const PoolTable kPoolTable;        \
+  extern const ChannelTable kChannelTable;  \
   }
 #if FLOWBOOK_ISA_X86
 FLOWBOOK_TABLES(v2)
 FLOWBOOK_TABLES(v3)
 FLOWBOOK_TABLES(v4)
-const OwnGemmTable& own_gemm() {
+namespace {
+template <class Table>
+const Table& choose(const Table& two, const Table& three, const Table& four) {
   static const char level = isa_name()[1];
-  return level == '4' ? v4::kOwnGemm : level == '3' ? v3::kOwnGemm : v2::kOwnGemm;
+  return level == '4' ? four : level == '3' ? three : two;
 }
-const PoolTable& pool_loops() {
-  static const char level = isa_name()[1];
-  return level == '4' ? v4::kPoolTable : level == '3' ? v3::kPoolTable : v2::kPoolTable;
-}
+}  // namespace
+const OwnGemmTable& own_gemm() { return choose(v2::kOwnGemm, v3::kOwnGemm, v4::kOwnGemm); }
+const PoolTable& pool_loops() { return choose(v2::kPoolTable, v3::kPoolTable, v4::kPoolTable); }
+const ChannelTable& channel_loops() { return choose(v2::kChannelTable, v3::kChannelTable, v4::kChannelTable); }
 #else
 FLOWBOOK_TABLES(base)
 const OwnGemmTable& own_gemm() { return base::kOwnGemm; }
 const PoolTable& pool_loops() { return base::kPoolTable; }
+const ChannelTable& channel_loops() { return base::kChannelTable; }
 #endif
 #undef FLOWBOOK_TABLES
 

@@ -90,7 +90,7 @@ void max_gradient(const KernelArgs& args) {
 }
 
 void max_pick(const KernelArgs& args) {
-  const Job j = job_of<ops::MaxPool2dPick>(args, args.in[0].spec->shape);
+  const Job j = job_of<ops::MaxPool2dDoubleGradient>(args, args.in[0].spec->shape);
   over_rows(j, [&](int64_t n, int64_t begin, int64_t end) {
     const int64_t image = n * j.image_size() * j.bytes, result = n * j.result_size() * j.bytes;
     j.loops->max_pick(j.image, at(args.in[0].data, image), at(args.in[1].data, result), at(args.in[2].data, image),
@@ -104,7 +104,7 @@ void register_pooling(Backend& cpu) {
   constexpr DTypeSet kTypes = DTypeSet(set_of(DType::f32) | set_of(DType::f64));
   cpu.kernel("max_pool2d", forward<ops::MaxPool2d, &PoolLoops::max>, kTypes);
   cpu.kernel("max_pool2d_gradient", max_gradient, kTypes);
-  cpu.kernel("max_pool2d_pick", max_pick, kTypes);
+  cpu.kernel("max_pool2d_double_gradient", max_pick, kTypes);
   cpu.kernel("avg_pool2d", forward<ops::AvgPool2d, &PoolLoops::average>, kTypes);
   cpu.kernel("avg_pool2d_gradient", average_gradient, kTypes);
 }

@@ -72,12 +72,12 @@ ConvGeometry geometry_of(int64_t n, Dim h, Dim w, int64_t c, int64_t o, int64_t 
 void Conv2d::describe(Schema<Conv2d>& op) {
   op.name("conv2d")
       .doc("Convolution of images with weights: each output is the weighted sum of what its window sees.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, kImage)
       .input("weights", kFloating, kWeights)
       .output("y", "Images, [n, rows, columns, outputs].")
       .gradient_reads("x", "weights")
-      .example("conv2d([[[[1.], [2.], [3.]]]], [[[[1.]], [[10.]]]])", "[[[[21.], [32.]]]]");
+      .example("nn.conv2d([[[[1.], [2.], [3.]]]], [[[[1.]], [[10.]]]])", "[[[[21.], [32.]]]]");
   describe_windows(op);
 }
 Spec Conv2d::infer(const Spec& x, const Spec& weights) const {
@@ -104,14 +104,13 @@ ConvGeometry Conv2d::geometry(const Shape& x, const Shape& w) const {
 void Conv2dInputGradient::describe(Schema<Conv2dInputGradient>& op) {
   op.name("conv2d_input_gradient")
       .doc("Gradient of conv2d with regard to its images; also the heart of transposed convolutions.")
-      .family("conv")
+      .family("nn")
       .input("dy", kFloating, "Gradient of the result of conv2d, [n, rows, columns, outputs].")
       .input("weights", kFloating, kWeights)
       .output("dx", "Gradient of the images, [n, height, width, channels].")
       .gradient_reads("dy", "weights")
       .attr("size", &Conv2dInputGradient::size, "Height and width of the images.");
   describe_windows(op);
-  op.example("conv2d_input_gradient([[[[1.], [1.]]]], [[[[1.]], [[10.]]]], size=(1, 3))", "[[[[1.], [11.], [10.]]]]");
 }
 Spec Conv2dInputGradient::infer(const Spec& dy, const Spec& weights) const {
   require_rank_of(dy, "dy", 4, "[n, rows, columns, outputs]");
@@ -139,14 +138,13 @@ ConvGeometry Conv2dInputGradient::geometry(const Shape& dy, const Shape& w) cons
 void Conv2dWeightsGradient::describe(Schema<Conv2dWeightsGradient>& op) {
   op.name("conv2d_weights_gradient")
       .doc("Gradient of conv2d with regard to its weights.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, kImage)
       .input("dy", kFloating, "Gradient of the result of conv2d, [n, rows, columns, outputs].")
       .output("dw", "Gradient of the weights, [height, width, channels / groups, outputs].")
       .gradient_reads("x", "dy")
       .attr("size", &Conv2dWeightsGradient::size, "Height and width of the weights.");
   describe_windows(op);
-  op.example("conv2d_weights_gradient([[[[1.], [2.], [3.]]]], [[[[1.], [1.]]]], size=(1, 2))", "[[[[3.]], [[5.]]]]");
 }
 Spec Conv2dWeightsGradient::infer(const Spec& x, const Spec& dy) const {
   require_rank_of(x, "x", 4, "[n, height, width, channels]");
@@ -231,11 +229,11 @@ void Conv2dTranspose::describe(Schema<Conv2dTranspose>& op) {
   op.name("conv2d_transpose")
       .doc("Transposed convolution, which enlarges images by its strides: each entry of x adds its multiple of the "
            "weights to what its window covers.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, kImage)
       .input("weights", kFloating, "Weights, [height, width, outputs / groups, channels].")
       .output("y", "Images, [n, rows, columns, outputs].")
-      .example("conv2d_transpose([[[[1.], [2.]]]], [[[[1.]], [[10.]]]])", "[[[[1.], [12.], [20.]]]]");
+      .example("nn.conv2d_transpose([[[[1.], [2.]]]], [[[[1.]], [[10.]]]])", "[[[[1.], [12.], [20.]]]]");
   describe_windows(op);
 }
 Spec Conv2dTranspose::infer(const Spec& x, const Spec& weights) const {
@@ -250,11 +248,11 @@ Tensor Conv2dTranspose::expand(const Tensor& x, const Tensor& weights) const {
 void Conv1d::describe(Schema<Conv1d>& op) {
   op.name("conv1d")
       .doc("Convolution of signals with weights: each output is the weighted sum of what its window sees.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, "Signals, [n, length, channels].")
       .input("weights", kFloating, "Weights, [length, channels / groups, outputs].")
       .output("y", "Signals, [n, positions, outputs].")
-      .example("conv1d([[[1.], [2.], [3.]]], [[[1.]], [[10.]]])", "[[[21.], [32.]]]");
+      .example("nn.conv1d([[[1.], [2.], [3.]]], [[[1.]], [[10.]]])", "[[[21.], [32.]]]");
   describe_signal(op);
 }
 Spec Conv1d::infer(const Spec& x, const Spec& weights) const {
@@ -270,11 +268,11 @@ Tensor Conv1d::expand(const Tensor& x, const Tensor& weights) const {
 void Conv1dTranspose::describe(Schema<Conv1dTranspose>& op) {
   op.name("conv1d_transpose")
       .doc("Transposed convolution of signals, which lengthens them by its stride.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, "Signals, [n, length, channels].")
       .input("weights", kFloating, "Weights, [length, outputs / groups, channels].")
       .output("y", "Signals, [n, positions, outputs].")
-      .example("conv1d_transpose([[[1.], [2.]]], [[[1.]], [[10.]]])", "[[[1.], [12.], [20.]]]");
+      .example("nn.conv1d_transpose([[[1.], [2.]]], [[[1.]], [[10.]]])", "[[[1.], [12.], [20.]]]");
   describe_signal(op);
 }
 Spec Conv1dTranspose::infer(const Spec& x, const Spec& weights) const {

@@ -64,7 +64,7 @@ Tensor expand_signal(const One& op, const Tensor& x) {
 }
 template <class Op>
 void describe_signal(Schema<Op>& op) {
-  op.family("conv")
+  op.family("nn")
       .input("x", kFloating, "Signals, [n, length, channels].")
       .output("y", "Signals, [n, positions, channels].")
       .attr("window", &Op::window, "Entries of a window.")
@@ -89,11 +89,11 @@ Axes places(const Spec& x) {
 void MaxPool2d::describe(Schema<MaxPool2d>& op) {
   op.name("max_pool2d")
       .doc("The largest entry of each window; NaN if one is in it.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, kImage)
       .output("y", "Images, [n, rows, columns, channels].")
       .gradient_reads("x", "y")
-      .example("max_pool2d([[[[1.], [4.]], [[3.], [2.]]]])", "[[[[4.]]]]");
+      .example("nn.max_pool2d([[[[1.], [4.]], [[3.], [2.]]]])", "[[[[4.]]]]");
   describe_windows(op);
 }
 Spec MaxPool2d::infer(const Spec& x) const { return pooled(*this, x); }
@@ -104,14 +104,12 @@ Tensor MaxPool2d::vjp(const Saved& saved, const Tensor& dy) const {
 void MaxPool2dGradient::describe(Schema<MaxPool2dGradient>& op) {
   op.name("max_pool2d_gradient")
       .doc("Gradient of max_pool2d: `dy` goes to the largest entries of each window, in equal shares.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, kImage)
       .input("y", kFloating, "Result of max_pool2d for `x`.")
       .input("dy", kFloating, "Gradient of `y`.")
       .output("dx", "Gradient of `x`.")
-      .gradient_reads("x", "y")
-      .example("max_pool2d_gradient([[[[1.], [4.]], [[3.], [2.]]]], [[[[4.]]]], [[[[1.]]]])",
-               "[[[[0.], [1.]], [[0.], [0.]]]]");
+      .gradient_reads("x", "y");
   describe_windows(op);
 }
 Spec MaxPool2dGradient::infer(const Spec& x, const Spec& y, const Spec& dy) const {
@@ -121,29 +119,27 @@ Spec MaxPool2dGradient::infer(const Spec& x, const Spec& y, const Spec& dy) cons
 }
 std::array<Tensor, 3> MaxPool2dGradient::vjp(const Saved& saved, const Tensor& g) const {
   std::array<Tensor, 3> d;
-  if (saved.wants(2)) d[2] = call(same_windows<MaxPool2dPick>(*this), saved.input(0), saved.input(1), g);
+  if (saved.wants(2)) d[2] = call(same_windows<MaxPool2dDoubleGradient>(*this), saved.input(0), saved.input(1), g);
   return d;
 }
 
-void MaxPool2dPick::describe(Schema<MaxPool2dPick>& op) {
-  op.name("max_pool2d_pick")
+void MaxPool2dDoubleGradient::describe(Schema<MaxPool2dDoubleGradient>& op) {
+  op.name("max_pool2d_double_gradient")
       .doc("Mean of `g` over the largest entries of each window of `x`.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, kImage)
       .input("y", kFloating, "Result of max_pool2d for `x`.")
       .input("g", kFloating, "What is picked from, shaped like `x`.")
       .output("d", "Picked entries, shaped like `y`.")
-      .gradient_reads("x", "y")
-      .example("max_pool2d_pick([[[[1.], [4.]], [[3.], [2.]]]], [[[[4.]]]], [[[[5.], [6.]], [[7.], [8.]]]])",
-               "[[[[6.]]]]");
+      .gradient_reads("x", "y");
   describe_windows(op);
 }
-Spec MaxPool2dPick::infer(const Spec& x, const Spec& y, const Spec& g) const {
+Spec MaxPool2dDoubleGradient::infer(const Spec& x, const Spec& y, const Spec& g) const {
   const Spec p = pooled(*this, x);
   require_like(y, "y", p.shape), require_like(g, "g", x.shape);
   return p;
 }
-std::array<Tensor, 3> MaxPool2dPick::vjp(const Saved& saved, const Tensor& d) const {
+std::array<Tensor, 3> MaxPool2dDoubleGradient::vjp(const Saved& saved, const Tensor& d) const {
   std::array<Tensor, 3> out;
   if (saved.wants(2)) out[2] = call(same_windows<MaxPool2dGradient>(*this), saved.input(0), saved.input(1), d);
   return out;
@@ -154,11 +150,11 @@ std::array<Tensor, 3> MaxPool2dPick::vjp(const Saved& saved, const Tensor& d) co
 void AvgPool2d::describe(Schema<AvgPool2d>& op) {
   op.name("avg_pool2d")
       .doc("Mean of the entries of each window; what lies outside the image does not count.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, kImage)
       .output("y", "Images, [n, rows, columns, channels].")
       .gradient_reads()
-      .example("avg_pool2d([[[[1.], [4.]], [[3.], [2.]]]])", "[[[[2.5]]]]");
+      .example("nn.avg_pool2d([[[[1.], [4.]], [[3.], [2.]]]])", "[[[[2.5]]]]");
   describe_windows(op);
 }
 Spec AvgPool2d::infer(const Spec& x) const { return pooled(*this, x); }
@@ -170,12 +166,11 @@ Tensor AvgPool2d::vjp(const Saved& saved, const Tensor& dy) const {
 void AvgPool2dGradient::describe(Schema<AvgPool2dGradient>& op) {
   op.name("avg_pool2d_gradient")
       .doc("Gradient of avg_pool2d: `dy` spread evenly over the entries of each window.")
-      .family("conv")
+      .family("nn")
       .input("dy", kFloating, "Gradient of the result of avg_pool2d.")
       .output("dx", "Gradient of the images, [n, height, width, channels].")
       .gradient_reads()
-      .attr("size", &AvgPool2dGradient::size, "Height and width of the images.")
-      .example("avg_pool2d_gradient([[[[4.]]]], size=(2, 2))", "[[[[1.], [1.]], [[1.], [1.]]]]");
+      .attr("size", &AvgPool2dGradient::size, "Height and width of the images.");
   describe_windows(op);
 }
 Spec AvgPool2dGradient::infer(const Spec& dy) const {
@@ -194,7 +189,7 @@ Tensor AvgPool2dGradient::vjp(const Saved&, const Tensor& g) const {
 void MaxPool1d::describe(Schema<MaxPool1d>& op) {
   op.name("max_pool1d")
       .doc("The largest entry of each window; NaN if one is in it.")
-      .example("max_pool1d([[[1.], [4.], [3.], [2.]]])", "[[[4.], [3.]]]");
+      .example("nn.max_pool1d([[[1.], [4.], [3.], [2.]]])", "[[[4.], [3.]]]");
   describe_signal(op);
 }
 Spec MaxPool1d::infer(const Spec& x) const { return infer_signal<MaxPool2d>(*this, x); }
@@ -203,7 +198,7 @@ Tensor MaxPool1d::expand(const Tensor& x) const { return expand_signal<MaxPool2d
 void AvgPool1d::describe(Schema<AvgPool1d>& op) {
   op.name("avg_pool1d")
       .doc("Mean of the entries of each window; what lies outside the signal does not count.")
-      .example("avg_pool1d([[[1.], [4.], [3.], [2.]]])", "[[[2.5], [2.5]]]");
+      .example("nn.avg_pool1d([[[1.], [4.], [3.], [2.]]])", "[[[2.5], [2.5]]]");
   describe_signal(op);
 }
 Spec AvgPool1d::infer(const Spec& x) const { return infer_signal<AvgPool2d>(*this, x); }
@@ -212,10 +207,10 @@ Tensor AvgPool1d::expand(const Tensor& x) const { return expand_signal<AvgPool2d
 void GlobalMaxPool::describe(Schema<GlobalMaxPool>& op) {
   op.name("global_max_pool")
       .doc("The largest entry of each channel over all places.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, "Signals, images or volumes, [n, places ..., channels].")
       .output("y", "One entry for each channel, [n, channels].")
-      .example("global_max_pool([[[[1.], [4.]], [[3.], [2.]]]])", "[[4.]]");
+      .example("nn.global_max_pool([[[[1.], [4.]], [[3.], [2.]]]])", "[[4.]]");
 }
 Spec GlobalMaxPool::infer(const Spec& x) const {
   return like(x, reduced(x.shape, places(x).mask(x.shape.rank), false));
@@ -225,10 +220,10 @@ Tensor GlobalMaxPool::expand(const Tensor& x) const { return max(x, places(x.spe
 void GlobalAvgPool::describe(Schema<GlobalAvgPool>& op) {
   op.name("global_avg_pool")
       .doc("Mean of each channel over all places.")
-      .family("conv")
+      .family("nn")
       .input("x", kFloating, "Signals, images or volumes, [n, places ..., channels].")
       .output("y", "One entry for each channel, [n, channels].")
-      .example("global_avg_pool([[[[1.], [4.]], [[3.], [2.]]]])", "[[2.5]]");
+      .example("nn.global_avg_pool([[[[1.], [4.]], [[3.], [2.]]]])", "[[2.5]]");
 }
 Spec GlobalAvgPool::infer(const Spec& x) const {
   return like(x, reduced(x.shape, places(x).mask(x.shape.rank), false));
@@ -236,7 +231,7 @@ Spec GlobalAvgPool::infer(const Spec& x) const {
 Tensor GlobalAvgPool::expand(const Tensor& x) const { return mean(x, places(x.spec())); }
 
 void register_pooling(OpRegistry& r) {
-  r.add<MaxPool2d, MaxPool2dGradient, MaxPool2dPick, AvgPool2d, AvgPool2dGradient, MaxPool1d, AvgPool1d, GlobalMaxPool,
+  r.add<MaxPool2d, MaxPool2dGradient, MaxPool2dDoubleGradient, AvgPool2d, AvgPool2dGradient, MaxPool1d, AvgPool1d, GlobalMaxPool,
         GlobalAvgPool>();
 }
 

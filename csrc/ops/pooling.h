@@ -30,11 +30,11 @@ struct MaxPool2dGradient {
   std::array<Tensor, 3> vjp(const Saved&, const Tensor& g) const;
 };
 // The reverse: the mean of g over the entries of x that were the maximum of their window.
-struct MaxPool2dPick {
+struct MaxPool2dDoubleGradient {
   Ints window = {2}, strides;
   std::string padding = "valid";
   Ints pads;
-  static void describe(Schema<MaxPool2dPick>&);
+  static void describe(Schema<MaxPool2dDoubleGradient>&);
   Spec infer(const Spec& x, const Spec& y, const Spec& g) const;
   std::array<Tensor, 3> vjp(const Saved&, const Tensor& d) const;
 };

@@ -313,7 +313,7 @@ def _max_pool2d_gradient(x, y, dy, **attrs):
     return win.crop(padded).astype(x.dtype)
 
 
-def _max_pool2d_pick(x, y, g, **attrs):
+def _max_pool2d_double_gradient(x, y, g, **attrs):
     return (_hits(x, y, **attrs) * _stacked(g, 0.0, **attrs)).sum(0).astype(x.dtype)
 
 
@@ -394,8 +394,8 @@ declare(
     errors=[_bad((2, 4, 4, 3), (2, 2, 2, 3), (2, 2, 3, 3), text="dy is")],
 )
 declare(
-    "max_pool2d_pick",
-    _max_pool2d_pick,
+    "max_pool2d_double_gradient",
+    _max_pool2d_double_gradient,
     FLOATS,
     _picks,
     grad=[2],
@@ -453,4 +453,81 @@ declare(
     FLOATS,
     _places,
     errors=[_bad((7, 3), text="3 axes")],
+)
+
+
+# ---- batch normalisation -----------------------------------------------------------------------
+
+
+def _rows(x):
+    return tuple(range(x.ndim - 1))
+
+
+def _batch_norm(x, weight, bias, epsilon=1e-5):
+    with np.errstate(all="ignore"):
+        wide = x.astype("f8")
+        mean, var = wide.mean(_rows(x)), wide.var(_rows(x))
+    y = (wide - mean) / np.sqrt(var + epsilon) * weight + bias
+    return tuple(r.astype(x.dtype) for r in (y, mean, var))
+
+
+def _batch_norm_gradient(x, weight, mean, variance, dy, dmean, dvariance, epsilon=1e-5):
+    rows, n = _rows(x), max(x.size // max(x.shape[-1], 1), 1)
+    far, s = x.astype("f8") - mean, 1 / np.sqrt(variance.astype("f8") + epsilon)
+    dbias, dweight = dy.sum(rows, dtype="f8"), (dy * far).sum(rows) * s
+    dx = weight * s * (dy - dbias / n - far * s * dweight / n) + dmean / n + 2 * far * dvariance / n
+    return tuple(r.astype(x.dtype) for r in (dx, dweight, dbias))
+
+
+BATCHES = [(6, 4), (2, 3, 4, 5), (3, 2, 1), (700, 3), (5, 80)]
+
+
+def _batches(m: Maker):
+    for shape in BATCHES:
+        c = shape[-1]
+        yield call(m(*shape), m(c), m(c))
+    yield call(m(6, 4), m(4), m(4), epsilon=0.1)
+    yield call(m(3, 0), m(0), m(0))
+
+
+def _batch_gradients(m: Maker):
+    for shape in BATCHES:
+        c, x = shape[-1], m(*shape)
+        wide = x.astype("f8")
+        stats = [r.astype(x.dtype) for r in (wide.mean(_rows(x)), wide.var(_rows(x)))]
+        yield call(x, m(c), *stats, m(*shape), m(c), m(c))
+
+
+declare(
+    "batch_norm",
+    _batch_norm,
+    FLOATS,
+    _batches,
+    rtol={"float32": 3e-5, "float64": 1e-10},
+    errors=[
+        _bad((4,), (4,), (4,), text="at least 2 axes"),
+        _bad((3, 4), (3,), (4,), text="4 channels"),
+        _bad((3, 4), (4,), (4, 1), text="4 channels"),
+    ],
+)
+declare(
+    "batch_norm_gradient",
+    _batch_norm_gradient,
+    FLOATS,
+    _batch_gradients,
+    rtol={"float32": 3e-5, "float64": 1e-10},
+)
+declare(
+    "batch_norm_inference",
+    lambda x, weight, bias, mean, variance, epsilon=1e-5: (
+        (x - mean.astype("f8")) / np.sqrt(variance + np.float64(epsilon)) * weight + bias
+    ).astype(x.dtype),
+    FLOATS,
+    lambda m: [
+        call(m(6, 4), m(4), m(4), m(4), m(4, low=0.5)),
+        call(m(2, 3, 4), m(4), m(4), m(4), m(4, low=0.5), epsilon=0.1),
+        call(m(0, 4), m(4), m(4), m(4), m(4, low=0.5)),
+    ],
+    rtol={"float32": 1e-5, "float64": 1e-12},
+    errors=[_bad((3, 4), (4,), (4,), (3,), (4,), text="mean is")],
 )
