@@ -165,3 +165,17 @@ def test_infer_agrees_with_numpy_about_broadcasting():
                 native.infer("add", text, {})
         else:
             assert native.infer("add", text, {}) == [f"f32[{', '.join(map(str, want))}]"]
+
+
+def test_windows():
+    infer_ok("conv2d", "[b,28,28,1];[3,3,1,32]", "[b,26,26,32]")
+    infer_ok("conv2d", "[b,h,w,c];[3,5,c,o]", "[b,h,w,o]", padding="same")
+    infer_ok("conv2d", "[b,h,w,4];[3,3,2,8]", "[b,h - 2,w - 2,8]", groups=2)
+    infer_ok("conv2d", "[b,28,28,1];[3,3,1,32]", "[b,14,14,32]", padding="same", strides=2)
+    infer_ok("conv2d_transpose", "[b,h,w,c];[2,2,o,c]", "[b,h*2,w*2,o]", strides=2)
+    infer_ok("conv1d", "[b,t,c];[3,c,o]", "[b,t,o]", padding="same")
+    infer_ok("max_pool2d", "[b,28,28,c]", "[b,14,14,c]")
+    infer_ok("global_avg_pool", "[b,h,w,c]", "[b,c]")
+    infer_ok("batch_norm", "[b,h,c];[c];[c]", "[b,h,c];[c];[c]")
+    infer_error("ShapeError", "3 channels", "conv2d", "[b,28,28,3];[3,3,1,32]")
+    infer_error("ShapeError", "reaches over 5", "conv2d", "[b,3,28,1];[5,5,1,32]")

@@ -203,6 +203,10 @@ std::string Dim::str() const {
     p = t.poly(*this);
   }
   std::string s;
+  const auto operand = [](Dim d) {  // a sum needs brackets beside //
+    const std::string text = d.str();
+    return text.find(' ') == std::string::npos ? text : "(" + text + ")";
+  };
   auto add = [&](const Atoms& atoms, int64_t n) {
     if (!s.empty())
       s += n < 0 ? " - " : " + ";
@@ -218,7 +222,7 @@ std::string Dim::str() const {
       }
       if (!first) s += '*';
       first = false;
-      s += atom.name.empty() ? "(" + atom.a.str() + " // " + atom.b.str() + ")" : atom.name;
+      s += atom.name.empty() ? "(" + operand(atom.a) + " // " + operand(atom.b) + ")" : atom.name;
     }
     const int64_t m = n < 0 ? -n : n;
     if (atoms.empty())
