@@ -1,4 +1,5 @@
-// Batch normalisation: statistics by blocks of rows that stay in the second cache, put together in order; then one map.
+// Batch normalisation: statistics by blocks of rows that stay in the second cache, put together in
+// order; then one map.
 #include "ops/batch_norm.h"
 
 #include <algorithm>
@@ -39,7 +40,8 @@ int64_t workspace(const OpDef&, const void*, std::span<const Array> in) {
   return (2 * j.blocks() + 4) * j.c * j.bytes;
 }
 
-// Statistics of the blocks become those of all rows (Chan, Golub, LeVeque 1983), in their order and in float64.
+// Statistics of the blocks become those of all rows (Chan, Golub, LeVeque 1983), in their order and
+// in float64.
 template <class T>
 void combine(const Job& j, const T* parts, T* mean, T* variance) {
   for (int64_t c = 0; c < j.c; ++c) {
@@ -85,7 +87,8 @@ void batch_norm_gradient(const KernelArgs& args, const Job& j) {
   T *dweight = args.out[1].as<T>(), *dbias = args.out[2].as<T>();
   parallel_for(j.blocks(), [&](int64_t i) {
     T* part = parts + 2 * i * j.c;
-    j.loops->gradient_sums(at(x.data, j.from(i)), at(dy.data, j.from(i)), j.rows_of(i), j.c, mean, part, part + j.c);
+    j.loops->gradient_sums(at(x.data, j.from(i)), at(dy.data, j.from(i)), j.rows_of(i), j.c, mean,
+                           part, part + j.c);
   });
   const double n = double(j.rows);
   for (int64_t c = 0; c < j.c; ++c) {
@@ -100,8 +103,8 @@ void batch_norm_gradient(const KernelArgs& args, const Job& j) {
     shift[c] = T((double(dmean[c]) - double(weight[c]) * s * sum) / n);
   }
   parallel_for(j.blocks(), [&](int64_t i) {
-    j.loops->gradient(at(x.data, j.from(i)), at(dy.data, j.from(i)), j.rows_of(i), j.c, mean, scale, by_far, shift,
-                      at(args.out[0].data, j.from(i)));
+    j.loops->gradient(at(x.data, j.from(i)), at(dy.data, j.from(i)), j.rows_of(i), j.c, mean, scale,
+                      by_far, shift, at(args.out[0].data, j.from(i)));
   });
 }
 

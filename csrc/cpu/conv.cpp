@@ -1,6 +1,6 @@
-// Convolutions in three ways: as a plain matrix product where the window is 1 x 1, through a provider where it takes
-// the shape, else by unfolding windows into rows (im2col) block by block. All cut the work along images, or along
-// rows of an image where images are few, by sizes alone.
+// Convolutions in three ways: as a plain matrix product where the window is 1 x 1, through a
+// provider where it takes the shape, else by unfolding windows into rows (im2col) block by block.
+// All cut the work along images, or along rows of an image where images are few, by sizes alone.
 #include "cpu/conv.h"
 
 #include <algorithm>
@@ -14,19 +14,22 @@ namespace {
 
 using ops::ConvGeometry;
 
-constexpr int64_t kSliceWork = int64_t{1} << 24;  // multiplications a slice should have (60 us at 250 GFLOP/s)
-constexpr int64_t kMinSlices = 4;                 // ... unless that makes fewer slices than this
+constexpr int64_t kSliceWork = int64_t{1}
+                               << 24;  // multiplications a slice should have (60 us at 250 GFLOP/s)
+constexpr int64_t kMinSlices = 4;      // ... unless that makes fewer slices than this
 constexpr int64_t kMinWork = int64_t{1} << 20;
 constexpr int64_t kMaxSlices = 64;
-constexpr int64_t kMaxPartials = 8;               // of the weights' gradient, added in order
-constexpr int64_t kUnfoldBytes = 512 * 1024;      // of unfolded windows at a time
+constexpr int64_t kMaxPartials = 8;           // of the weights' gradient, added in order
+constexpr int64_t kUnfoldBytes = 512 * 1024;  // of unfolded windows at a time
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 int64_t positions(const ConvGeometry& g) { return g.rows.out.value() * g.cols.out.value(); }
 int64_t window(const ConvGeometry& g) { return g.rows.size * g.cols.size; }
-int64_t depth(const ConvGeometry& g) { return window(g) * (g.c / g.groups); }  // products per result
+int64_t depth(const ConvGeometry& g) {
+  return window(g) * (g.c / g.groups);
+}  // products per result
 int64_t weights(const ConvGeometry& g) { return depth(g) * g.o; }
 double work_of(const ConvGeometry& g) {
   return double(g.n) * double(positions(g)) * double(g.o) * double(depth(g));
@@ -42,10 +45,13 @@ bool pointwise(const ConvGeometry& g) {
 const char* at(const void* p, int64_t elements, DType t) {
   return static_cast<const char*>(p) + elements * size_of(t);
 }
-char* at(void* p, int64_t elements, DType t) { return static_cast<char*>(p) + elements * size_of(t); }
+char* at(void* p, int64_t elements, DType t) {
+  return static_cast<char*>(p) + elements * size_of(t);
+}
 
-// Memory of one thread, kept between calls: packed weights of the convolution it runs, unfolded windows of the slice
-// it works on. Not part of the kernels' workspace, because its size depends on which provider takes the call.
+// Memory of one thread, kept between calls: packed weights of the convolution it runs, unfolded
+// windows of the slice it works on. Not part of the kernels' workspace, because its size depends on
+// which provider takes the call.
 enum Scratch { kPacked, kUnfolded };
 template <Scratch kPurpose>
 char* scratch(int64_t bytes) {
@@ -57,13 +63,15 @@ char* scratch(int64_t bytes) {
   if (bytes > size) {
     memory.reset(), size = 0;
     memory.reset(static_cast<char*>(std::aligned_alloc(64, size_t(aligned(bytes)))));
-    if (!memory) fail(ErrorKind::kOutOfMemory, "convolution needs ", bytes, " bytes of scratch memory.");
+    if (!memory)
+      fail(ErrorKind::kOutOfMemory, "convolution needs ", bytes, " bytes of scratch memory.");
     size = bytes;
   }
   return memory.get();
 }
 
-// ---- through a provider -------------------------------------------------------------------------------------
+// ---- through a provider
+// -------------------------------------------------------------------------------------
 
 flowbook_conv2d describe(const Conv& v) {
   const ConvGeometry& g = v.at;
@@ -104,7 +112,8 @@ struct Slices {
     }
     const int64_t n = i / bands, begin = i % bands * rows, end = std::min(whole.oh, begin + rows);
     const int64_t from = begin * whole.stride_h - whole.pad_h;
-    const int64_t to = (end - 1) * whole.stride_h + (whole.kh - 1) * whole.dilation_h + 1 - whole.pad_h;
+    const int64_t to =
+        (end - 1) * whole.stride_h + (whole.kh - 1) * whole.dilation_h + 1 - whole.pad_h;
     const int64_t first = std::clamp<int64_t>(from, 0, whole.h - 1);
     s.conv.n = 1;
     s.conv.oh = end - begin;
@@ -121,7 +130,8 @@ Slices slices_of(const Conv& v, int64_t most, bool banded) {
   Slices s{describe(v), v.at.n, 1, 0};
   const double work = work_of(v.at);
   const int64_t wanted =
-      std::min(most, std::max(std::min<int64_t>(kMinSlices, int64_t(work / kMinWork)), int64_t(work / kSliceWork)));
+      std::min(most, std::max(std::min<int64_t>(kMinSlices, int64_t(work / kMinWork)),
+                              int64_t(work / kSliceWork)));
   if (wanted <= 1) return s;
   // Powers of two: they mostly divide a batch, and equal slices share one primitive.
   s.images = 1;
@@ -173,8 +183,10 @@ struct Provided {
 Provided provided(const Conv& v, flowbook_conv_pass pass) {
   Provided d;
   if (v.dtype != DType::f32 || window(v.at) == 1 || v.at.c == 0) return d;
-  // Towards few channels oneDNN's backward pass in this layout is several times slower than unfolding.
-  if (pass == FLOWBOOK_CONV_BACKWARD_DATA && v.at.c / v.at.groups <= 4 && v.at.groups == 1) return d;
+  // Towards few channels oneDNN's backward pass in this layout is several times slower than
+  // unfolding.
+  if (pass == FLOWBOOK_CONV_BACKWARD_DATA && v.at.c / v.at.groups <= 4 && v.at.groups == 1)
+    return d;
   const flowbook_provider* p = conv_provider(FLOWBOOK_F32);
   if (!p) return d;
   for (const bool banded : {pass == FLOWBOOK_CONV_FORWARD, false}) {
@@ -189,39 +201,46 @@ Provided provided(const Conv& v, flowbook_conv_pass pass) {
 }
 
 [[noreturn, gnu::cold]] void provider_failed(const flowbook_provider& p) {
-  fail(ErrorKind::kOutOfMemory, "convolution failed in the provider: ", std::string(p.message()), ".");
+  fail(ErrorKind::kOutOfMemory, "convolution failed in the provider: ", std::string(p.message()),
+       ".");
 }
 
 // Runs `pass` over all slices; `in` and `out` are x and y, or dy and dx.
-void run_provided(const Conv& v, const Provided& d, flowbook_conv_pass pass, const void* in, void* out,
-                  const Epilogue* epilogue) {
+void run_provided(const Conv& v, const Provided& d, flowbook_conv_pass pass, const void* in,
+                  void* out, const Epilogue* epilogue) {
   const flowbook_provider& p = *d.provider;
   char* weights = scratch<kPacked>(d.packing.bytes);
   for (int i = 0; i < d.packing.count; ++i)
-    if (p.conv_pack(&d.packing.conv[i], pass, v.weights, weights + d.packing.offset[i]) != FLOWBOOK_OK)
+    if (p.conv_pack(&d.packing.conv[i], pass, v.weights, weights + d.packing.offset[i]) !=
+        FLOWBOOK_OK)
       provider_failed(p);
   const bool forward = pass == FLOWBOOK_CONV_FORWARD;
   parallel_for(d.slices.count(), [&](int64_t i) {
     const Slice s = d.slices.at(i);
     const void* packed = weights + d.packing.offset[d.packing.find(s.conv)];
-    const int status = forward
-        ? p.conv_forward(&s.conv, at(in, s.x, v.dtype), packed, at(out, s.y, v.dtype))
-        : p.conv_backward_data(&s.conv, at(in, s.y, v.dtype), packed, at(out, s.x, v.dtype));
+    const int status =
+        forward
+            ? p.conv_forward(&s.conv, at(in, s.x, v.dtype), packed, at(out, s.y, v.dtype))
+            : p.conv_backward_data(&s.conv, at(in, s.y, v.dtype), packed, at(out, s.x, v.dtype));
     if (status != FLOWBOOK_OK) provider_failed(p);
     if (epilogue) {
       const int64_t begin = s.y / v.at.o;
-      (*epilogue)(begin, begin + s.conv.n * s.conv.oh * s.conv.ow, 0, v.at.o, at(out, s.y, v.dtype), v.at.o);
+      (*epilogue)(begin, begin + s.conv.n * s.conv.oh * s.conv.ow, 0, v.at.o, at(out, s.y, v.dtype),
+                  v.at.o);
     }
   });
 }
 
-// ---- by unfolding ---------------------------------------------------------------------------------------------
+// ---- by unfolding
+// ---------------------------------------------------------------------------------------------
 
-// Calls body(row of the image or -1, column or -1) for each entry of the window at result `r` of an image.
+// Calls body(row of the image or -1, column or -1) for each entry of the window at result `r` of an
+// image.
 template <class Body>
 void each_entry(const ConvGeometry& g, int64_t r, Body&& body) {
   const int64_t ow = g.cols.out.value();
-  const int64_t top = r / ow * g.rows.stride - g.rows.pad, left = r % ow * g.cols.stride - g.cols.pad;
+  const int64_t top = r / ow * g.rows.stride - g.rows.pad,
+                left = r % ow * g.cols.stride - g.cols.pad;
   for (int64_t i = 0; i < g.rows.size; ++i) {
     const int64_t row = top + i * g.rows.dilation;
     for (int64_t j = 0; j < g.cols.size; ++j) {
@@ -233,13 +252,16 @@ void each_entry(const ConvGeometry& g, int64_t r, Body&& body) {
 }
 
 // Results begin ... end (over all images) of one group, each the row of its window's entries.
-void unfold(const ConvGeometry& g, const char* x, int64_t bytes, int64_t group, int64_t begin, int64_t end, char* to) {
+void unfold(const ConvGeometry& g, const char* x, int64_t bytes, int64_t group, int64_t begin,
+            int64_t end, char* to) {
   const int64_t inputs = g.c / g.groups, run = inputs * bytes, per_image = positions(g);
   for (int64_t r = begin; r < end; ++r) {
     const char* image = x + (r / per_image * g.h * g.w * g.c + group * inputs) * bytes;
     each_entry(g, r % per_image, [&](int64_t pixel) {
-      if (pixel >= 0) std::memcpy(to, image + pixel * g.c * bytes, size_t(run));
-      else std::memset(to, 0, size_t(run));
+      if (pixel >= 0)
+        std::memcpy(to, image + pixel * g.c * bytes, size_t(run));
+      else
+        std::memset(to, 0, size_t(run));
       to += run;
     });
   }
@@ -275,7 +297,8 @@ void forward_unfolded(const Conv& v, void* y, const Epilogue* epilogue) {
     char* rows = scratch<kUnfolded>((end - begin) * k * size_of(v.dtype));
     for (int64_t group = 0; group < g.groups; ++group) {
       unfold(g, static_cast<const char*>(v.x), size_of(v.dtype), group, begin, end, rows);
-      one_block({v.dtype, end - begin, outputs, k, rows, k, 1, at(v.weights, group * outputs, v.dtype), g.o, 1,
+      one_block({v.dtype, end - begin, outputs, k, rows, k, 1,
+                 at(v.weights, group * outputs, v.dtype), g.o, 1,
                  at(y, begin * g.o + group * outputs, v.dtype), g.o});
     }
     if (epilogue) (*epilogue)(begin, end, 0, g.o, at(y, begin * g.o, v.dtype), g.o);
@@ -285,7 +308,8 @@ void forward_unfolded(const Conv& v, void* y, const Epilogue* epilogue) {
 template <class T>
 void input_gradient_unfolded(const Conv& v, T* dx) {
   const ConvGeometry& g = v.at;
-  const int64_t image = g.h * g.w * g.c, outputs = g.o / g.groups, k = depth(g), per_image = positions(g);
+  const int64_t image = g.h * g.w * g.c, outputs = g.o / g.groups, k = depth(g),
+                per_image = positions(g);
   parallel_for(g.n, [&](int64_t n) {
     std::memset(dx + n * image, 0, size_t(image) * sizeof(T));
     const int64_t block = std::min(block_of(g, v.dtype), per_image);
@@ -293,7 +317,8 @@ void input_gradient_unfolded(const Conv& v, T* dx) {
     for (int64_t begin = n * per_image; begin < (n + 1) * per_image; begin += block) {
       const int64_t end = std::min(begin + block, (n + 1) * per_image);
       for (int64_t group = 0; group < g.groups; ++group) {
-        one_block({v.dtype, end - begin, k, outputs, at(v.y, begin * g.o + group * outputs, v.dtype), g.o, 1,
+        one_block({v.dtype, end - begin, k, outputs,
+                   at(v.y, begin * g.o + group * outputs, v.dtype), g.o, 1,
                    at(v.weights, group * outputs, v.dtype), 1, g.o, rows, k});
         fold(g, rows, group, begin, end, dx);
       }
@@ -301,7 +326,8 @@ void input_gradient_unfolded(const Conv& v, T* dx) {
   });
 }
 
-// ---- the weights' gradient: partial sums over slices, added in order ----------------------------------------------
+// ---- the weights' gradient: partial sums over slices, added in order
+// ----------------------------------------------
 
 struct Partials {
   const flowbook_provider* provider = nullptr;
@@ -318,7 +344,8 @@ Partials partials_of(const Conv& v) {
   d.block = std::max<int64_t>(ceil_div(results, wanted), 1);
   d.blocks = ceil_div(results, d.block);
   const flowbook_conv2d first = d.slices.at(0).conv;
-  // The forward pass stands for "this shape is taken at all"; a refusal of the backward pass is met when it runs.
+  // The forward pass stands for "this shape is taken at all"; a refusal of the backward pass is met
+  // when it runs.
   if (const flowbook_provider* p = conv_provider(FLOWBOOK_F32);
       v.dtype == DType::f32 && window(g) > 1 && g.c > 0 && p &&
       p->conv_packed_size(&first, FLOWBOOK_CONV_FORWARD) >= 0)
@@ -328,14 +355,25 @@ Partials partials_of(const Conv& v) {
 
 void weights_gradient_unfolded(const Conv& v, int64_t begin, int64_t end, void* dw) {
   const ConvGeometry& g = v.at;
-  const int64_t outputs = g.o / g.groups, k = depth(g), block = std::min(block_of(g, v.dtype), end - begin);
+  const int64_t outputs = g.o / g.groups, k = depth(g),
+                block = std::min(block_of(g, v.dtype), end - begin);
   char* rows = scratch<kUnfolded>(block * k * size_of(v.dtype));
   for (int64_t b = begin; b < end; b += block) {
     const int64_t e = std::min(b + block, end);
     for (int64_t group = 0; group < g.groups; ++group) {
       unfold(g, static_cast<const char*>(v.x), size_of(v.dtype), group, b, e, rows);
-      Gemm product{v.dtype, k, outputs, e - b, rows, 1, k, at(v.y, b * g.o + group * outputs, v.dtype), g.o, 1,
-                   at(dw, group * outputs, v.dtype), g.o};
+      Gemm product{v.dtype,
+                   k,
+                   outputs,
+                   e - b,
+                   rows,
+                   1,
+                   k,
+                   at(v.y, b * g.o + group * outputs, v.dtype),
+                   g.o,
+                   1,
+                   at(dw, group * outputs, v.dtype),
+                   g.o};
       product.accumulate = b > begin;
       one_block(product);
     }
@@ -367,7 +405,8 @@ Gemm pointwise_weights_gradient(const Conv& v, void* dw) {
 
 }  // namespace
 
-// ---- the three passes ---------------------------------------------------------------------------------------------
+// ---- the three passes
+// ---------------------------------------------------------------------------------------------
 
 int64_t conv_workspace(const Conv& v) {
   if (empty(v.at)) return 0;
@@ -406,7 +445,8 @@ void conv_input_gradient(const Conv& v, void* dx, void* workspace) {
 int64_t conv_weights_gradient_workspace(const Conv& v) {
   if (empty(v.at)) return 0;
   if (pointwise(v.at)) return gemm_workspace(pointwise_weights_gradient(v, nullptr));
-  const Partials d = partials_of(v);  // room for either way: a plan outlives the choice of providers
+  const Partials d =
+      partials_of(v);  // room for either way: a plan outlives the choice of providers
   return (std::max(d.slices.count(), d.blocks) - 1) * weights(v.at) * size_of(v.dtype);
 }
 void conv_weights_gradient(const Conv& v, void* dweights, void* workspace) {
@@ -420,7 +460,8 @@ void conv_weights_gradient(const Conv& v, void* dweights, void* workspace) {
     void* part = i == 0 ? dweights : at(workspace, (i - 1) * size, v.dtype);
     if (d.provider) {
       const Slice s = d.slices.at(i);
-      if (d.provider->conv_backward_weights(&s.conv, at(v.x, s.x, v.dtype), at(v.y, s.y, v.dtype), part) == FLOWBOOK_OK)
+      if (d.provider->conv_backward_weights(&s.conv, at(v.x, s.x, v.dtype), at(v.y, s.y, v.dtype),
+                                            part) == FLOWBOOK_OK)
         return;
       const int64_t begin = s.y / g.o;
       return weights_gradient_unfolded(v, begin, begin + s.conv.n * positions(g), part);
@@ -429,21 +470,26 @@ void conv_weights_gradient(const Conv& v, void* dweights, void* workspace) {
   });
   if (d.count() == 1) return;
   if (v.dtype == DType::f32) {
-    add_partials(static_cast<float*>(dweights), static_cast<const float*>(workspace), d.count() - 1, size);
+    add_partials(static_cast<float*>(dweights), static_cast<const float*>(workspace), d.count() - 1,
+                 size);
   } else {
-    add_partials(static_cast<double*>(dweights), static_cast<const double*>(workspace), d.count() - 1, size);
+    add_partials(static_cast<double*>(dweights), static_cast<const double*>(workspace),
+                 d.count() - 1, size);
   }
 }
 
-// ---- registration ---------------------------------------------------------------------------------------------------
+// ---- registration
+// ---------------------------------------------------------------------------------------------------
 
 namespace {
 
-// The convolution an op's arguments stand for; `kOut` tells which of x, weights and y is the result.
+// The convolution an op's arguments stand for; `kOut` tells which of x, weights and y is the
+// result.
 template <class Op, int kOut>
 Conv conv_of(const void* attrs, std::span<const Array> in) {
   const Array &first = in[0], &second = in[1];
-  Conv v{first.spec->dtype, static_cast<const Op*>(attrs)->geometry(first.spec->shape, second.spec->shape), nullptr,
+  Conv v{first.spec->dtype,
+         static_cast<const Op*>(attrs)->geometry(first.spec->shape, second.spec->shape), nullptr,
          nullptr, nullptr};
   if (kOut == 0) v.y = first.data, v.weights = second.data;
   if (kOut == 1) v.x = first.data, v.y = second.data;
@@ -455,8 +501,10 @@ template <class Op, int kOut, int64_t (*kWorkspace)(const Conv&), auto kRun>
 void add(Backend& cpu, const char* name) {
   const Kernel run = [](const KernelArgs& args) {
     const Conv v = conv_of<Op, kOut>(args.attrs, args.in);
-    if constexpr (kOut == 2) kRun(v, args.out[0].data, args.workspace, nullptr);
-    else kRun(v, args.out[0].data, args.workspace);
+    if constexpr (kOut == 2)
+      kRun(v, args.out[0].data, args.workspace, nullptr);
+    else
+      kRun(v, args.out[0].data, args.workspace);
   };
   cpu.kernel(name, run, DTypeSet(set_of(DType::f32) | set_of(DType::f64))).workspace =
       [](const OpDef&, const void* attrs, std::span<const Array> in) {
@@ -468,7 +516,8 @@ void add(Backend& cpu, const char* name) {
 
 void register_conv(Backend& cpu) {
   add<ops::Conv2d, 2, conv_workspace, conv_forward>(cpu, "conv2d");
-  add<ops::Conv2dInputGradient, 0, conv_input_gradient_workspace, conv_input_gradient>(cpu, "conv2d_input_gradient");
+  add<ops::Conv2dInputGradient, 0, conv_input_gradient_workspace, conv_input_gradient>(
+      cpu, "conv2d_input_gradient");
   add<ops::Conv2dWeightsGradient, 1, conv_weights_gradient_workspace, conv_weights_gradient>(
       cpu, "conv2d_weights_gradient");
 }

@@ -9,19 +9,23 @@
 namespace flowbook::cpu {
 namespace {
 
-// Up to this many multiplications our own loops are as fast as a call into oneDNN or faster (measured: a call costs
-// 0.4 us; 64^3 takes 2.1 us here and 2.4 there), less where they have to transpose b.
+// Up to this many multiplications our own loops are as fast as a call into oneDNN or faster
+// (measured: a call costs 0.4 us; 64^3 takes 2.1 us here and 2.4 there), less where they have to
+// transpose b.
 constexpr int64_t kSmall = 64 * 64 * 64, kSmallTransposed = 32 * 32 * 32;
-constexpr int64_t kFewRows = 2;  // up to here our loops, which read b once and in place, beat any packing
+constexpr int64_t kFewRows =
+    2;  // up to here our loops, which read b once and in place, beat any packing
 
-// Blocks: each packs its operands anew inside the provider, so few large ones are best (1024^3 on two threads: 2 blocks
-// 485 GFLOP/s, 8 blocks 458, 64 blocks 412), but uneven threads and many cores want more. Small products get up to 4
-// blocks of at least kBlockWork multiplications (4 us), large ones one for every kLargeWork.
+// Blocks: each packs its operands anew inside the provider, so few large ones are best (1024^3 on
+// two threads: 2 blocks 485 GFLOP/s, 8 blocks 458, 64 blocks 412), but uneven threads and many
+// cores want more. Small products get up to 4 blocks of at least kBlockWork multiplications (4 us),
+// large ones one for every kLargeWork.
 constexpr int64_t kBlockWork = int64_t{1} << 20;
 constexpr int64_t kLargeWork = int64_t{1} << 27;
 constexpr int64_t kMaxBlocks = 64;
 constexpr int64_t kEdge = 64;  // blocks end on multiples of this, so that only the last is ragged
-constexpr int64_t kStreamBytes = 256 * 1024;  // of b per block, where each of its elements is used a few times only
+constexpr int64_t kStreamBytes =
+    256 * 1024;  // of b per block, where each of its elements is used a few times only
 constexpr int64_t kStreamColumns = 512;
 // Products with few rows and columns but long sums are cut along k, and the parts added in order.
 constexpr int64_t kMaxParts = 8, kMinDepth = 512;
@@ -39,10 +43,13 @@ int64_t product(int64_t a, int64_t b, int64_t c) {
 const void* at(const void* p, int64_t elements, DType t) {
   return static_cast<const char*>(p) + elements * size_of(t);
 }
-void* at(void* p, int64_t elements, DType t) { return static_cast<char*>(p) + elements * size_of(t); }
+void* at(void* p, int64_t elements, DType t) {
+  return static_cast<char*>(p) + elements * size_of(t);
+}
 
 void own(const Gemm& g) {
-  const OwnGemm o{g.m, g.n, g.k, g.a, g.a_row, g.a_col, g.b, g.b_row, g.b_col, g.c, g.ldc, g.accumulate};
+  const OwnGemm o{g.m, g.n,     g.k,     g.a, g.a_row, g.a_col,
+                  g.b, g.b_row, g.b_col, g.c, g.ldc,   g.accumulate};
   const OwnGemmTable& table = own_gemm();
   switch (g.dtype) {
     case DType::f32:
@@ -86,7 +93,8 @@ void block(const Gemm& g, bool provider) {
     p.dtype = g.dtype == DType::f32 ? FLOWBOOK_F32 : FLOWBOOK_F64;
     p.m = g.m, p.n = g.n, p.k = g.k, p.ldc = g.ldc;
     p.accumulate = g.accumulate;
-    const Stored a = stored(g.m, g.k, g.a_row, g.a_col, &p.lda), b = stored(g.k, g.n, g.b_row, g.b_col, &p.ldb);
+    const Stored a = stored(g.m, g.k, g.a_row, g.a_col, &p.lda),
+                 b = stored(g.k, g.n, g.b_row, g.b_col, &p.ldb);
     if (a != Stored::kScattered && b != Stored::kScattered) {
       p.trans_a = a == Stored::kTransposed, p.trans_b = b == Stored::kTransposed;
       return provide_gemm(p, g.a, g.b, g.c);
@@ -132,7 +140,8 @@ GemmGrid gemm_grid(const Gemm& g) {
   GemmGrid grid{1, 1, g.m, g.n, 1, g.k};
   const int64_t work = product(g.m, g.n, std::max<int64_t>(g.k, 1));
   if (g.m <= kFewRows || g.n == 1) {  // bound by reading the matrix: b's columns, or a's rows
-    const int64_t parts = std::min(kMaxBlocks, product(std::max(g.m, g.n), g.k, size_of(g.dtype)) / kStreamBytes);
+    const int64_t parts =
+        std::min(kMaxBlocks, product(std::max(g.m, g.n), g.k, size_of(g.dtype)) / kStreamBytes);
     if (parts <= 1) return grid;
     int64_t& step = g.n == 1 ? grid.row_step : grid.col_step;
     const int64_t side = g.n == 1 ? g.m : g.n;
@@ -142,22 +151,27 @@ GemmGrid gemm_grid(const Gemm& g) {
     (g.n == 1 ? grid.rows : grid.cols) = ceil_div(side, step);
     return grid;
   }
-  const int64_t wanted = std::max(std::min<int64_t>(4, work / kBlockWork), std::min(kMaxBlocks, work / kLargeWork));
+  const int64_t wanted =
+      std::max(std::min<int64_t>(4, work / kBlockWork), std::min(kMaxBlocks, work / kLargeWork));
   if (wanted <= 1) return grid;
   while (grid.rows * grid.cols < wanted) {
     const int64_t height = ceil_div(g.m, grid.rows), width = ceil_div(g.n, grid.cols);
     const bool by_rows = height >= 2 * kEdge, by_cols = width >= 2 * kEdge;
     if (!by_rows && !by_cols) break;
     // Rows first: a block's rows of a are mostly read in place, its columns of b are packed.
-    if (by_rows && (!by_cols || height * 4 >= width)) grid.rows *= 2;
-    else grid.cols *= 2;
+    if (by_rows && (!by_cols || height * 4 >= width))
+      grid.rows *= 2;
+    else
+      grid.cols *= 2;
   }
   grid.row_step = grid.rows == 1 ? g.m : round_up(ceil_div(g.m, grid.rows), kEdge);
   grid.col_step = grid.cols == 1 ? g.n : round_up(ceil_div(g.n, grid.cols), kEdge);
   grid.rows = ceil_div(g.m, grid.row_step), grid.cols = ceil_div(g.n, grid.col_step);
   if (grid.blocks() == 1 && !g.accumulate && wants_provider(g)) {
     const int64_t parts = std::min(std::min(kMaxParts, g.k / kMinDepth), work / kBlockWork);
-    if (parts > 1) grid.k_step = round_up(ceil_div(g.k, parts), kEdge), grid.k_parts = ceil_div(g.k, grid.k_step);
+    if (parts > 1)
+      grid.k_step = round_up(ceil_div(g.k, parts), kEdge),
+      grid.k_parts = ceil_div(g.k, grid.k_step);
   }
   return grid;
 }
@@ -196,8 +210,10 @@ void gemm_by_depth(const Gemm& g, const GemmGrid& grid, void* workspace) {
       for (int64_t i = 0; i < g.m; ++i)
         for (int64_t j = 0; j < g.n; ++j) c[i * g.ldc + j] += parts[i * g.n + j];
   };
-  if (g.dtype == DType::f32) add(static_cast<float*>(g.c), static_cast<const float*>(workspace));
-  else add(static_cast<double*>(g.c), static_cast<const double*>(workspace));
+  if (g.dtype == DType::f32)
+    add(static_cast<float*>(g.c), static_cast<const float*>(workspace));
+  else
+    add(static_cast<double*>(g.c), static_cast<const double*>(workspace));
 }
 
 void run(const Gemm& g, const Epilogue* epilogue, void* workspace) {
@@ -219,6 +235,8 @@ void run(const Gemm& g, const Epilogue* epilogue, void* workspace) {
 
 void gemm(const Gemm& g, void* workspace) { run(g, nullptr, workspace); }
 
-void gemm_with_epilogue(const Gemm& g, Epilogue epilogue, void* workspace) { run(g, &epilogue, workspace); }
+void gemm_with_epilogue(const Gemm& g, Epilogue epilogue, void* workspace) {
+  run(g, &epilogue, workspace);
+}
 
 }  // namespace flowbook::cpu

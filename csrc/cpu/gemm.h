@@ -1,15 +1,17 @@
-// Matrix products for C++ callers: the matmul kernel, convolutions, attention, and the executor, which runs a
-// fused program on each block while it is hot. A product is cut into blocks by its sizes alone; a caller may run
-// them itself, so that independent products share one parallel job.
+// Matrix products for C++ callers: the matmul kernel, convolutions, attention, and the executor,
+// which runs a fused program on each block while it is hot. A product is cut into blocks by its
+// sizes alone; a caller may run them itself, so that independent products share one parallel job.
 #pragma once
 #include "core/dtype.h"
 #include "cpu/pool.h"
 
 namespace flowbook::cpu {
 
-inline constexpr DTypeSet kGemmTypes = DTypeSet(set_of(DType::f32) | set_of(DType::f64) | kIntegral);
+inline constexpr DTypeSet kGemmTypes =
+    DTypeSet(set_of(DType::f32) | set_of(DType::f64) | kIntegral);
 
-// c[m, n] = a[m, k] b[k, n]. Strides of a and b are arbitrary; c's columns are dense. Integers wrap around.
+// c[m, n] = a[m, k] b[k, n]. Strides of a and b are arbitrary; c's columns are dense. Integers wrap
+// around.
 struct Gemm {
   DType dtype;
   int64_t m, n, k;
@@ -23,11 +25,12 @@ struct Gemm {
 };
 
 // Called on each block as soon as it is final: `block` points at c[row_begin, col_begin].
-using Epilogue = FunctionRef<void(int64_t row_begin, int64_t row_end, int64_t col_begin, int64_t col_end, void* block,
-                                  int64_t ld)>;
+using Epilogue = FunctionRef<void(int64_t row_begin, int64_t row_end, int64_t col_begin,
+                                  int64_t col_end, void* block, int64_t ld)>;
 
-// How a product is cut: `rows` x `cols` blocks of `row_step` x `col_step` (less at the edges). Where k_parts > 1 there
-// is one block, and it may be cut along k too, by a caller that brings the workspace for it.
+// How a product is cut: `rows` x `cols` blocks of `row_step` x `col_step` (less at the edges).
+// Where k_parts > 1 there is one block, and it may be cut along k too, by a caller that brings the
+// workspace for it.
 struct GemmGrid {
   int64_t rows, cols, row_step, col_step;
   int64_t k_parts, k_step;
@@ -47,7 +50,8 @@ void gemm_with_epilogue(const Gemm& g, Epilogue epilogue, void* workspace = null
 // About how many multiplications make a block worth handing to a thread.
 int64_t gemm_block_work();
 
-// A provider takes an operand whose rows or columns are dense; others are packed by their owner first.
+// A provider takes an operand whose rows or columns are dense; others are packed by their owner
+// first.
 bool provider_takes(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride);
 // Whether this product goes to a provider at all: floats, large enough.
 bool wants_provider(const Gemm& g);

@@ -1,5 +1,5 @@
-// matmul: vectors, matrices, and stacks of them that broadcast against each other, with any strides. This file turns
-// them into products for gemm.h; a transposed view stays where it is.
+// matmul: vectors, matrices, and stacks of them that broadcast against each other, with any
+// strides. This file turns them into products for gemm.h; a transposed view stays where it is.
 #include "cpu/linalg.h"
 
 #include <algorithm>
@@ -12,15 +12,15 @@ namespace {
 
 struct Matrix {
   const void* data;
-  int64_t row, col;               // strides in elements
-  int64_t batch[kMaxRank];        // strides along the batch axes; 0 where it repeats
+  int64_t row, col;         // strides in elements
+  int64_t batch[kMaxRank];  // strides along the batch axes; 0 where it repeats
 };
 
 struct Problem {
   DType dtype;
   int64_t m, n, k;
   Matrix a, b;
-  int rank = 0;                   // of the batch
+  int rank = 0;  // of the batch
   int64_t dims[kMaxRank];
   int64_t batch = 1;
 };
@@ -59,7 +59,8 @@ Problem describe(const Array& x, const Array& y) {
   return p;
 }
 
-// One matrix on the right for a whole stack on the left is one tall product, where the stack's rows lie evenly.
+// One matrix on the right for a whole stack on the left is one tall product, where the stack's rows
+// lie evenly.
 void fold_batch(Problem& p) {
   if (p.rank == 0) return;
   int64_t row = p.m > 1 ? p.a.row : 0, rows = p.m;
@@ -136,7 +137,8 @@ void matmul(const KernelArgs& args) {
     Gemm g = whole;
     int64_t a, b;
     seek(p, i, &a, &b);
-    g.a = static_cast<const char*>(g.a) + a * bytes, g.b = static_cast<const char*>(g.b) + b * bytes;
+    g.a = static_cast<const char*>(g.a) + a * bytes,
+    g.b = static_cast<const char*>(g.b) + b * bytes;
     g.c = static_cast<char*>(g.c) + i * size;
     return g;
   };
@@ -144,7 +146,8 @@ void matmul(const KernelArgs& args) {
   grid.k_parts = 1;  // the batch is enough to share
   const int64_t blocks = grid.blocks();
   if (blocks > 1)
-    return parallel_for(p.batch * blocks, [&](int64_t i) { gemm_block(nth(i / blocks), grid, i % blocks); });
+    return parallel_for(p.batch * blocks,
+                        [&](int64_t i) { gemm_block(nth(i / blocks), grid, i % blocks); });
   const double work_each = double(p.m) * double(p.n) * double(std::max<int64_t>(p.k, 1));
   const int64_t group = std::max<int64_t>(1, int64_t(double(gemm_block_work()) / work_each));
   parallel_ranges(p.batch, group, [&](int64_t begin, int64_t end) {

@@ -1,4 +1,5 @@
-// Chooses the instruction set of own_gemm.h, pool_loops.h and channel_loops.h: the one that loops.h chose.
+// Chooses the instruction set of own_gemm.h, pool_loops.h and channel_loops.h: the one that loops.h
+// chose.
 #include "cpu/own_gemm.h"
 
 #include "cpu/channel_loops.h"
@@ -7,11 +8,11 @@
 
 namespace flowbook::cpu {
 
-#define FLOWBOOK_TABLES(ISA)                \
-  namespace ISA {                           \
-  extern const OwnGemmTable kOwnGemm;       \
-  extern const PoolTable kPoolTable;        \
-  extern const ChannelTable kChannelTable;  \
+#define FLOWBOOK_TABLES(ISA)               \
+  namespace ISA {                          \
+  extern const OwnGemmTable kOwnGemm;      \
+  extern const PoolTable kPoolTable;       \
+  extern const ChannelTable kChannelTable; \
   }
 #if FLOWBOOK_ISA_X86
 FLOWBOOK_TABLES(v2)
@@ -26,7 +27,9 @@ const Table& choose(const Table& two, const Table& three, const Table& four) {
 }  // namespace
 const OwnGemmTable& own_gemm() { return choose(v2::kOwnGemm, v3::kOwnGemm, v4::kOwnGemm); }
 const PoolTable& pool_loops() { return choose(v2::kPoolTable, v3::kPoolTable, v4::kPoolTable); }
-const ChannelTable& channel_loops() { return choose(v2::kChannelTable, v3::kChannelTable, v4::kChannelTable); }
+const ChannelTable& channel_loops() {
+  return choose(v2::kChannelTable, v3::kChannelTable, v4::kChannelTable);
+}
 #else
 FLOWBOOK_TABLES(base)
 const OwnGemmTable& own_gemm() { return base::kOwnGemm; }

@@ -1,5 +1,5 @@
-// The loops of pooling, compiled per instruction set: some rows of results of one image at a time, channels last.
-// Plain declarations only: the per-ISA units include this header.
+// The loops of pooling, compiled per instruction set: some rows of results of one image at a time,
+// channels last. Plain declarations only: the per-ISA units include this header.
 #pragma once
 #include <stdint.h>
 
@@ -9,13 +9,16 @@ struct PoolImage {
   int64_t h, w, c, oh, ow;
   int64_t size_h, size_w, stride_h, stride_w, pad_h, pad_w;
 };
-// Each works on the results of rows begin ... end of an image; x, dx and g are images, y, dy and d are results.
+// Each works on the results of rows begin ... end of an image; x, dx and g are images, y, dy and d
+// are results.
 using PoolForward = void (*)(const PoolImage&, const void* x, void* y, int64_t begin, int64_t end);
-using PoolBackward = void (*)(const PoolImage&, const void* dy, void* dx, int64_t begin, int64_t end);  // adds to dx
-using MaxBackward = void (*)(const PoolImage&, const void* x, const void* y, const void* dy, void* dx, int64_t begin,
+using PoolBackward = void (*)(const PoolImage&, const void* dy, void* dx, int64_t begin,
+                              int64_t end);  // adds to dx
+using MaxBackward = void (*)(const PoolImage&, const void* x, const void* y, const void* dy,
+                             void* dx, int64_t begin,
                              int64_t end);  // adds to dx
-using MaxPick = void (*)(const PoolImage&, const void* x, const void* y, const void* g, void* d, int64_t begin,
-                         int64_t end);
+using MaxPick = void (*)(const PoolImage&, const void* x, const void* y, const void* g, void* d,
+                         int64_t begin, int64_t end);
 
 struct PoolLoops {
   PoolForward max, average;

@@ -24,8 +24,9 @@ template <class Op>
 Job job_of(const KernelArgs& args, const Shape& x) {
   const ops::PoolGeometry g = ops::pool_geometry(*static_cast<const Op*>(args.attrs), x);
   Job j;
-  j.image = {g.h,         g.w,         g.c,           g.rows.out.value(), g.cols.out.value(), g.rows.size,
-             g.cols.size, g.rows.stride, g.cols.stride, g.rows.pad,         g.cols.pad};
+  j.image = {g.h,         g.w,         g.c,           g.rows.out.value(), g.cols.out.value(),
+             g.rows.size, g.cols.size, g.rows.stride, g.cols.stride,      g.rows.pad,
+             g.cols.pad};
   j.n = g.n;
   const DType t = args.out[0].spec->dtype;
   j.bytes = size_of(t);
@@ -38,15 +39,17 @@ char* at(void* p, int64_t bytes) { return static_cast<char*>(p) + bytes; }
 template <class Body>
 void over_rows(const Job& j, Body&& body) {
   if (j.n * j.result_size() == 0) return;
-  const int64_t row_cost = std::max<int64_t>(j.image.ow * j.image.c * j.image.size_h * j.image.size_w, 1);
-  parallel_ranges(j.n * j.image.oh, std::max<int64_t>(1, kGrain / row_cost), [&](int64_t begin, int64_t end) {
-    while (begin < end) {
-      const int64_t image = begin / j.image.oh, row = begin % j.image.oh;
-      const int64_t rows = std::min(end - begin, j.image.oh - row);
-      body(image, row, row + rows);
-      begin += rows;
-    }
-  });
+  const int64_t row_cost =
+      std::max<int64_t>(j.image.ow * j.image.c * j.image.size_h * j.image.size_w, 1);
+  parallel_ranges(j.n * j.image.oh, std::max<int64_t>(1, kGrain / row_cost),
+                  [&](int64_t begin, int64_t end) {
+                    while (begin < end) {
+                      const int64_t image = begin / j.image.oh, row = begin % j.image.oh;
+                      const int64_t rows = std::min(end - begin, j.image.oh - row);
+                      body(image, row, row + rows);
+                      begin += rows;
+                    }
+                  });
 }
 // Windows may overlap, so that an image stays on one thread, which clears it first.
 template <class Body>
@@ -93,8 +96,8 @@ void max_pick(const KernelArgs& args) {
   const Job j = job_of<ops::MaxPool2dDoubleGradient>(args, args.in[0].spec->shape);
   over_rows(j, [&](int64_t n, int64_t begin, int64_t end) {
     const int64_t image = n * j.image_size() * j.bytes, result = n * j.result_size() * j.bytes;
-    j.loops->max_pick(j.image, at(args.in[0].data, image), at(args.in[1].data, result), at(args.in[2].data, image),
-                      at(args.out[0].data, result), begin, end);
+    j.loops->max_pick(j.image, at(args.in[0].data, image), at(args.in[1].data, result),
+                      at(args.in[2].data, image), at(args.out[0].data, result), begin, end);
   });
 }
 

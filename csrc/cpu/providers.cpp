@@ -51,12 +51,14 @@ std::string loader_error() {
 // A library loaded under its own name satisfies the module that needs it, wherever it came from.
 bool preload_dnnl(const std::string& beside) {
   std::vector<std::string> paths;
-  if (const char* given = std::getenv("FLOWBOOK_DNNL_LIBRARY"); given && *given) paths.push_back(given);
+  if (const char* given = std::getenv("FLOWBOOK_DNNL_LIBRARY"); given && *given)
+    paths.push_back(given);
   {
     std::lock_guard lock(g_folders_mutex);
     for (const std::string& folder : library_folders()) paths.push_back(folder + "/" + kDnnl);
   }
-  // <prefix>/lib/pythonX.Y/site-packages/flowbook/lib holds the module, <prefix>/lib (or lib64's sibling) libdnnl.
+  // <prefix>/lib/pythonX.Y/site-packages/flowbook/lib holds the module, <prefix>/lib (or lib64's
+  // sibling) libdnnl.
   for (const char* up : {"/../../../..", "/../../../../../lib", "/../../..", "/.."})
     paths.push_back(beside + up + "/" + kDnnl);
   for (const std::string& path : paths)
@@ -82,7 +84,8 @@ Module open_module(const std::string& file, bool needs_dnnl) {
   }
   if (!handle) return m;
   m.path = path;
-  const auto entry = reinterpret_cast<flowbook_provider_entry>(dlsym(handle, FLOWBOOK_PROVIDER_ENTRY));
+  const auto entry =
+      reinterpret_cast<flowbook_provider_entry>(dlsym(handle, FLOWBOOK_PROVIDER_ENTRY));
   if (!entry) {
     m.reason = path + " is no provider: it lacks " FLOWBOOK_PROVIDER_ENTRY;
     return m;  // handles are never closed: threads may hold what their libraries made
@@ -119,14 +122,16 @@ std::atomic<bool>& enabled() {
   return on;
 }
 
-bool try_gemm(const flowbook_provider* p, const flowbook_gemm& g, const void* a, const void* b, void* c) {
+bool try_gemm(const flowbook_provider* p, const flowbook_gemm& g, const void* a, const void* b,
+              void* c) {
   return p && p->gemm && p->gemm(&g, a, b, c) == FLOWBOOK_OK;
 }
 
 }  // namespace
 
 void provide_gemm(const flowbook_gemm& g, const void* a, const void* b, void* c) {
-  if (g.dtype == FLOWBOOK_F32 && onednn_enabled() && try_gemm(onednn().provider, g, a, b, c)) return;
+  if (g.dtype == FLOWBOOK_F32 && onednn_enabled() && try_gemm(onednn().provider, g, a, b, c))
+    return;
   // Up to here our own loops are 5 to 20 % faster than Eigen's.
   constexpr double kOwnWork = 1 << 25;
   const bool large = double(g.m) * double(g.n) * double(g.k) > kOwnWork;
@@ -153,11 +158,15 @@ std::vector<ProviderFact> provider_facts() {
     facts.push_back({name, usable, off ? off : m.provider ? m.provider->about : m.reason, m.path});
   };
 #if FLOWBOOK_ISA_X86
-  if (onednn_enabled()) fact("onednn", onednn(), nullptr);
-  else fact("onednn", Module(), "switched off (FLOWBOOK_DISABLE_ONEDNN)");
+  if (onednn_enabled())
+    fact("onednn", onednn(), nullptr);
+  else
+    fact("onednn", Module(), "switched off (FLOWBOOK_DISABLE_ONEDNN)");
 #endif
   fact("eigen", eigen(), nullptr);
-  facts.push_back({"own", true, std::string("own loops for small and integer products (") + isa_name() + ")", ""});
+  facts.push_back({"own", true,
+                   std::string("own loops for small and integer products (") + isa_name() + ")",
+                   ""});
   return facts;
 }
 

@@ -1,6 +1,7 @@
-// Finds the modules that multiply matrices and chooses between them: oneDNN for float32 where it loads, else
-// Eigen for this machine's instruction set. Both are opened at the first product that is worth it, never at
-// import; a module that cannot be opened is a fact for `fb.doctor()`, not an error.
+// Finds the modules that multiply matrices and chooses between them: oneDNN for float32 where it
+// loads, else Eigen for this machine's instruction set. Both are opened at the first product that
+// is worth it, never at import; a module that cannot be opened is a fact for `fb.doctor()`, not an
+// error.
 #pragma once
 #include <string>
 #include <vector>

@@ -10,13 +10,14 @@ namespace {
 constexpr const char* kOperand = "Operand of rank 2 or more, channels last.";
 constexpr const char* kVector = "A vector with an entry for each channel.";
 
-void require_channels(const Spec& x, std::initializer_list<std::pair<const char*, const Spec*>> vectors) {
+void require_channels(const Spec& x,
+                      std::initializer_list<std::pair<const char*, const Spec*>> vectors) {
   require_rank(x, "x", 2);
   const Dim c = x.shape[x.shape.rank - 1];
   for (const auto& [name, v] : vectors)
     if (v->shape.rank != 1 || v->shape[0] != c)
-      shape_error(name, " is ", *v, " and x is ", x, ". It must be a vector with an entry for each of the ", c,
-                  " channels.");
+      shape_error(name, " is ", *v, " and x is ", x,
+                  ". It must be a vector with an entry for each of the ", c, " channels.");
 }
 Spec channels(const Spec& x) { return like(x, {x.shape[x.shape.rank - 1]}); }
 // All axes but the last, and how many entries of a channel they hold.
@@ -36,7 +37,9 @@ Tensor count(const Tensor& x) {
 
 void BatchNorm::describe(Schema<BatchNorm>& op) {
   op.name("batch_norm")
-      .doc("Shifts and scales each channel to mean 0 and variance 1 over the batch, then times `weight` plus `bias`.")
+      .doc(
+          "Shifts and scales each channel to mean 0 and variance 1 over the batch, then times "
+          "`weight` plus `bias`.")
       .family("nn")
       .input("x", kFloating, kOperand)
       .input("weight", kFloating, kVector)
@@ -53,10 +56,11 @@ std::array<Spec, 3> BatchNorm::infer(const Spec& x, const Spec& weight, const Sp
   return {like(x, x.shape), channels(x), channels(x)};
 }
 std::array<Tensor, 3> BatchNorm::vjp(const Saved& saved, const Tensor* d) const {
-  return call(BatchNormGradient{epsilon}, saved.input(0), saved.input(1), saved.output(1), saved.output(2), d[0], d[1],
-              d[2]);
+  return call(BatchNormGradient{epsilon}, saved.input(0), saved.input(1), saved.output(1),
+              saved.output(2), d[0], d[1], d[2]);
 }
-std::array<Tensor, 3> BatchNorm::expand(const Tensor& x, const Tensor& weight, const Tensor& bias) const {
+std::array<Tensor, 3> BatchNorm::expand(const Tensor& x, const Tensor& weight,
+                                        const Tensor& bias) const {
   const Tensor m = mean(x, rows(x)), far = x - m, v = mean(square(far), rows(x));
   return {far * (rsqrt(v + epsilon) * weight) + bias, m, v};
 }
@@ -77,18 +81,21 @@ void BatchNormGradient::describe(Schema<BatchNormGradient>& op) {
       .output("dweight", "Shaped like `weight`.")
       .output("dbias", "Shaped like `weight`.");
 }
-std::array<Spec, 3> BatchNormGradient::infer(const Spec& x, const Spec& weight, const Spec& mean, const Spec& variance,
-                                             const Spec& dy, const Spec& dmean, const Spec& dvariance) const {
+std::array<Spec, 3> BatchNormGradient::infer(const Spec& x, const Spec& weight, const Spec& mean,
+                                             const Spec& variance, const Spec& dy,
+                                             const Spec& dmean, const Spec& dvariance) const {
   require_channels(x, {{"weight", &weight},
                        {"mean", &mean},
                        {"variance", &variance},
                        {"dmean", &dmean},
                        {"dvariance", &dvariance}});
-  if (dy.shape != x.shape) shape_error("dy is ", dy, " and x is ", x, ". Their shapes must be equal.");
+  if (dy.shape != x.shape)
+    shape_error("dy is ", dy, " and x is ", x, ". Their shapes must be equal.");
   return {like(x, x.shape), channels(x), channels(x)};
 }
-std::array<Tensor, 3> BatchNormGradient::expand(const Tensor& x, const Tensor& weight, const Tensor& mean_,
-                                                const Tensor& variance, const Tensor& dy, const Tensor& dmean,
+std::array<Tensor, 3> BatchNormGradient::expand(const Tensor& x, const Tensor& weight,
+                                                const Tensor& mean_, const Tensor& variance,
+                                                const Tensor& dy, const Tensor& dmean,
                                                 const Tensor& dvariance) const {
   const Tensor n = count(x), far = x - mean_, scale = rsqrt(variance + epsilon);
   const Tensor dbias = sum(dy, rows(x)), dweight = sum(dy * far, rows(x)) * scale;
@@ -99,7 +106,9 @@ std::array<Tensor, 3> BatchNormGradient::expand(const Tensor& x, const Tensor& w
 
 void BatchNormInference::describe(Schema<BatchNormInference>& op) {
   op.name("batch_norm_inference")
-      .doc("Shifts and scales each channel by the given statistics, then times `weight` plus `bias`.")
+      .doc(
+          "Shifts and scales each channel by the given statistics, then times `weight` plus "
+          "`bias`.")
       .family("nn")
       .input("x", kFloating, kOperand)
       .input("weight", kFloating, kVector)
@@ -108,18 +117,22 @@ void BatchNormInference::describe(Schema<BatchNormInference>& op) {
       .input("variance", kFloating, kVector)
       .attr("epsilon", &BatchNormInference::epsilon, "Added to the variance.")
       .output("y", "Shaped like `x`.")
-      .example("nn.batch_norm_inference([[1.], [3.]], [1.], [0.], [2.], [1.], epsilon=0.)", "[[-1.], [1.]]");
+      .example("nn.batch_norm_inference([[1.], [3.]], [1.], [0.], [2.], [1.], epsilon=0.)",
+               "[[-1.], [1.]]");
 }
-Spec BatchNormInference::infer(const Spec& x, const Spec& weight, const Spec& bias, const Spec& mean,
-                               const Spec& variance) const {
-  require_channels(x, {{"weight", &weight}, {"bias", &bias}, {"mean", &mean}, {"variance", &variance}});
+Spec BatchNormInference::infer(const Spec& x, const Spec& weight, const Spec& bias,
+                               const Spec& mean, const Spec& variance) const {
+  require_channels(
+      x, {{"weight", &weight}, {"bias", &bias}, {"mean", &mean}, {"variance", &variance}});
   return like(x, x.shape);
 }
-Tensor BatchNormInference::expand(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
-                                  const Tensor& variance) const {
+Tensor BatchNormInference::expand(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                  const Tensor& mean, const Tensor& variance) const {
   return (x - mean) * (rsqrt(variance + epsilon) * weight) + bias;
 }
 
-void register_batch_norm(OpRegistry& r) { r.add<BatchNorm, BatchNormGradient, BatchNormInference>(); }
+void register_batch_norm(OpRegistry& r) {
+  r.add<BatchNorm, BatchNormGradient, BatchNormInference>();
+}
 
 }  // namespace flowbook::ops

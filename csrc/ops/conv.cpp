@@ -14,11 +14,15 @@ constexpr const char* kWeights = "Weights, [height, width, channels / groups, ou
 
 template <class Op>
 void describe_windows(Schema<Op>& op) {
-  op.attr("strides", &Op::strides, "Step of the window along rows and columns; one number for both.")
-      .attr("padding", &Op::padding, "\"valid\": none. \"same\": zeros, so that stride 1 keeps the size.")
-      .attr("pads", &Op::pads, "Zeros [top, bottom, left, right], or one number for all; wins over `padding`.")
+  op.attr("strides", &Op::strides,
+          "Step of the window along rows and columns; one number for both.")
+      .attr("padding", &Op::padding,
+            "\"valid\": none. \"same\": zeros, so that stride 1 keeps the size.")
+      .attr("pads", &Op::pads,
+            "Zeros [top, bottom, left, right], or one number for all; wins over `padding`.")
       .attr("dilation", &Op::dilation, "Distance of the weights' rows and columns in the image.")
-      .attr("groups", &Op::groups, "Channels are cut into so many groups, each with its own weights.");
+      .attr("groups", &Op::groups,
+            "Channels are cut into so many groups, each with its own weights.");
 }
 template <class Op>
 WindowAttrs windows(const Op& op) {
@@ -26,18 +30,22 @@ WindowAttrs windows(const Op& op) {
 }
 
 void require_rank_of(const Spec& x, const char* name, int rank, const char* layout) {
-  if (x.shape.rank != rank) shape_error(name, " is ", x, ". It must have ", int64_t(rank), " axes: ", layout, ".");
+  if (x.shape.rank != rank)
+    shape_error(name, " is ", x, ". It must have ", int64_t(rank), " axes: ", layout, ".");
 }
-void require_groups(int64_t groups, Dim channels, Dim inputs, Dim outputs, const Spec& x, const Spec& w) {
+void require_groups(int64_t groups, Dim channels, Dim inputs, Dim outputs, const Spec& x,
+                    const Spec& w) {
   if (groups < 1) argument_error("`groups` is ", groups, ". It must be at least 1.");
   if (channels != inputs * Dim(groups))
-    shape_error("x is ", x, " and weights are ", w, ": ", channels, " channels against ", inputs, " times ", groups,
-                groups == 1 ? " group" : " groups", ". They must be equal.");
+    shape_error("x is ", x, " and weights are ", w, ": ", channels, " channels against ", inputs,
+                " times ", groups, groups == 1 ? " group" : " groups", ". They must be equal.");
   if (outputs.known() && outputs.value() % groups != 0)
-    shape_error("weights are ", w, " with ", groups, " groups. The outputs must divide evenly among them.");
+    shape_error("weights are ", w, " with ", groups,
+                " groups. The outputs must divide evenly among them.");
 }
 void require_size(const Shape& size) {
-  if (size.rank != 2) argument_error("`size` is ", size, ". It must have two entries: rows and columns.");
+  if (size.rank != 2)
+    argument_error("`size` is ", size, ". It must have two entries: rows and columns.");
 }
 
 // Rows and columns of the convolution from an image of h x w with weights of kh x kw.
@@ -47,7 +55,8 @@ std::array<Window, 2> both(const Op& op, Dim h, Dim w, Dim kh, Dim kw) {
 }
 void require_output(const Spec& dy, const std::array<Window, 2>& w) {
   if (dy.shape[1] != w[0].out || dy.shape[2] != w[1].out)
-    shape_error("dy is ", dy, ", the windows have ", w[0].out, " x ", w[1].out, " positions. They must agree.");
+    shape_error("dy is ", dy, ", the windows have ", w[0].out, " x ", w[1].out,
+                " positions. They must agree.");
 }
 
 // A gradient with the same windows as `op`.
@@ -67,11 +76,14 @@ ConvGeometry geometry_of(int64_t n, Dim h, Dim w, int64_t c, int64_t o, int64_t 
 
 }  // namespace
 
-// ---- conv2d -----------------------------------------------------------------------------------------------------
+// ---- conv2d
+// -----------------------------------------------------------------------------------------------------
 
 void Conv2d::describe(Schema<Conv2d>& op) {
   op.name("conv2d")
-      .doc("Convolution of images with weights: each output is the weighted sum of what its window sees.")
+      .doc(
+          "Convolution of images with weights: each output is the weighted sum of what its window "
+          "sees.")
       .family("nn")
       .input("x", kFloating, kImage)
       .input("weights", kFloating, kWeights)
@@ -90,8 +102,10 @@ Spec Conv2d::infer(const Spec& x, const Spec& weights) const {
 std::array<Tensor, 2> Conv2d::vjp(const Saved& saved, const Tensor& dy) const {
   std::array<Tensor, 2> d;
   const Shape &x = saved.input_spec(0).shape, &w = saved.input_spec(1).shape;
-  if (saved.wants(0)) d[0] = call(gradient_of<Conv2dInputGradient>(*this, x[1], x[2]), dy, saved.input(1));
-  if (saved.wants(1)) d[1] = call(gradient_of<Conv2dWeightsGradient>(*this, w[0], w[1]), saved.input(0), dy);
+  if (saved.wants(0))
+    d[0] = call(gradient_of<Conv2dInputGradient>(*this, x[1], x[2]), dy, saved.input(1));
+  if (saved.wants(1))
+    d[1] = call(gradient_of<Conv2dWeightsGradient>(*this, w[0], w[1]), saved.input(0), dy);
   return d;
 }
 ConvGeometry Conv2d::geometry(const Shape& x, const Shape& w) const {
@@ -99,11 +113,14 @@ ConvGeometry Conv2d::geometry(const Shape& x, const Shape& w) const {
                      both(*this, x[1], x[2], w[0], w[1]));
 }
 
-// ---- its gradients ------------------------------------------------------------------------------------------------
+// ---- its gradients
+// ------------------------------------------------------------------------------------------------
 
 void Conv2dInputGradient::describe(Schema<Conv2dInputGradient>& op) {
   op.name("conv2d_input_gradient")
-      .doc("Gradient of conv2d with regard to its images; also the heart of transposed convolutions.")
+      .doc(
+          "Gradient of conv2d with regard to its images; also the heart of transposed "
+          "convolutions.")
       .family("nn")
       .input("dy", kFloating, "Gradient of the result of conv2d, [n, rows, columns, outputs].")
       .input("weights", kFloating, kWeights)
@@ -119,7 +136,8 @@ Spec Conv2dInputGradient::infer(const Spec& dy, const Spec& weights) const {
   const Dim c = weights.shape[2] * Dim(groups);
   require_groups(groups, c, weights.shape[2], weights.shape[3], dy, weights);
   if (dy.shape[3] != weights.shape[3])
-    shape_error("dy is ", dy, " and weights are ", weights, ". Their last axes, the outputs, must agree.");
+    shape_error("dy is ", dy, " and weights are ", weights,
+                ". Their last axes, the outputs, must agree.");
   require_output(dy, both(*this, size[0], size[1], weights.shape[0], weights.shape[1]));
   return like(dy, {dy.shape[0], size[0], size[1], c});
 }
@@ -127,7 +145,8 @@ std::array<Tensor, 2> Conv2dInputGradient::vjp(const Saved& saved, const Tensor&
   std::array<Tensor, 2> d;
   const Shape& w = saved.input_spec(1).shape;
   if (saved.wants(0)) d[0] = call(convolution_of(*this), g, saved.input(1));
-  if (saved.wants(1)) d[1] = call(gradient_of<Conv2dWeightsGradient>(*this, w[0], w[1]), g, saved.input(0));
+  if (saved.wants(1))
+    d[1] = call(gradient_of<Conv2dWeightsGradient>(*this, w[0], w[1]), g, saved.input(0));
   return d;
 }
 ConvGeometry Conv2dInputGradient::geometry(const Shape& dy, const Shape& w) const {
@@ -151,7 +170,8 @@ Spec Conv2dWeightsGradient::infer(const Spec& x, const Spec& dy) const {
   require_rank_of(dy, "dy", 4, "[n, rows, columns, outputs]");
   require_size(size);
   if (groups < 1) argument_error("`groups` is ", groups, ". It must be at least 1.");
-  if (x.shape[0] != dy.shape[0]) shape_error("x is ", x, " and dy is ", dy, ". Their first axes must agree.");
+  if (x.shape[0] != dy.shape[0])
+    shape_error("x is ", x, " and dy is ", dy, ". Their first axes must agree.");
   const Dim inputs = floor_div(x.shape[3], Dim(groups));
   const Spec w = like(x, {size[0], size[1], inputs, dy.shape[3]});
   require_groups(groups, x.shape[3], inputs, dy.shape[3], x, w);
@@ -161,7 +181,8 @@ Spec Conv2dWeightsGradient::infer(const Spec& x, const Spec& dy) const {
 std::array<Tensor, 2> Conv2dWeightsGradient::vjp(const Saved& saved, const Tensor& g) const {
   std::array<Tensor, 2> d;
   const Shape& x = saved.input_spec(0).shape;
-  if (saved.wants(0)) d[0] = call(gradient_of<Conv2dInputGradient>(*this, x[1], x[2]), saved.input(1), g);
+  if (saved.wants(0))
+    d[0] = call(gradient_of<Conv2dInputGradient>(*this, x[1], x[2]), saved.input(1), g);
   if (saved.wants(1)) d[1] = call(convolution_of(*this), saved.input(0), g);
   return d;
 }
@@ -170,22 +191,26 @@ ConvGeometry Conv2dWeightsGradient::geometry(const Shape& x, const Shape& dy) co
                      both(*this, x[1], x[2], size[0], size[1]));
 }
 
-// ---- made of these --------------------------------------------------------------------------------------------------
+// ---- made of these
+// --------------------------------------------------------------------------------------------------
 
 namespace {
 
-// Size of the image whose convolution has `positions` positions, the smallest that leaves no weight unused.
+// Size of the image whose convolution has `positions` positions, the smallest that leaves no weight
+// unused.
 Dim transposed_size(const WindowAttrs& a, int axis, int axes, Dim positions, int64_t size) {
   const int64_t stride = entry_of(a.strides, "strides", axis, axes, 1);
   const int64_t reach = (size - 1) * entry_of(a.dilation, "dilation", axis, axes, 1) + 1;
   if (a.pads.empty() && a.padding == "same") return positions * Dim(stride);
-  const Window w = window_of(a, axis, axes, Dim(int64_t{1} << 40), size);  // checks the attributes, reads the pads
+  const Window w = window_of(a, axis, axes, Dim(int64_t{1} << 40),
+                             size);  // checks the attributes, reads the pads
   if (a.pads.empty()) return positions * Dim(stride) + Dim(std::max<int64_t>(reach - stride, 0));
   const int64_t more = reach - stride - w.pad - w.pad_end;
   const Dim full = positions * Dim(stride);
   if (more >= 0) return full + Dim(more);
   if (full.known() && full.value() + more < 1)
-    shape_error("padding of ", w.pad, " and ", w.pad_end, " leaves nothing of ", full.value(), " entries. Use less.");
+    shape_error("padding of ", w.pad, " and ", w.pad_end, " leaves nothing of ", full.value(),
+                " entries. Use less.");
   return full - Dim(-more);
 }
 template <class Op>
@@ -204,9 +229,12 @@ Shape signal(const Shape& y) { return {y[0], y[2], y[3]}; }
 template <class Two, class One>
 Two over_one_row(const One& op) {
   Ints pads;
-  if (op.pads.size() == 1) pads = {0, 0, op.pads[0], op.pads[0]};
-  else if (op.pads.size() == 2) pads = {0, 0, op.pads[0], op.pads[1]};
-  else if (!op.pads.empty()) argument_error("`pads` has ", int64_t(op.pads.size()), " entries. It must have 2, or 1.");
+  if (op.pads.size() == 1)
+    pads = {0, 0, op.pads[0], op.pads[0]};
+  else if (op.pads.size() == 2)
+    pads = {0, 0, op.pads[0], op.pads[1]};
+  else if (!op.pads.empty())
+    argument_error("`pads` has ", int64_t(op.pads.size()), " entries. It must have 2, or 1.");
   return {{1, op.stride}, op.padding, std::move(pads), {1, op.dilation}, op.groups};
 }
 void require_signal(const Spec& x, const Spec& weights) {
@@ -217,23 +245,29 @@ void require_signal(const Spec& x, const Spec& weights) {
 template <class Op>
 void describe_signal(Schema<Op>& op) {
   op.attr("stride", &Op::stride, "Step of the window.")
-      .attr("padding", &Op::padding, "\"valid\": none. \"same\": zeros, so that stride 1 keeps the size.")
-      .attr("pads", &Op::pads, "Zeros [before, after], or one number for both; wins over `padding`.")
+      .attr("padding", &Op::padding,
+            "\"valid\": none. \"same\": zeros, so that stride 1 keeps the size.")
+      .attr("pads", &Op::pads,
+            "Zeros [before, after], or one number for both; wins over `padding`.")
       .attr("dilation", &Op::dilation, "Distance of the weights' entries in the signal.")
-      .attr("groups", &Op::groups, "Channels are cut into so many groups, each with its own weights.");
+      .attr("groups", &Op::groups,
+            "Channels are cut into so many groups, each with its own weights.");
 }
 
 }  // namespace
 
 void Conv2dTranspose::describe(Schema<Conv2dTranspose>& op) {
   op.name("conv2d_transpose")
-      .doc("Transposed convolution, which enlarges images by its strides: each entry of x adds its multiple of the "
-           "weights to what its window covers.")
+      .doc(
+          "Transposed convolution, which enlarges images by its strides: each entry of x adds its "
+          "multiple of the "
+          "weights to what its window covers.")
       .family("nn")
       .input("x", kFloating, kImage)
       .input("weights", kFloating, "Weights, [height, width, outputs / groups, channels].")
       .output("y", "Images, [n, rows, columns, outputs].")
-      .example("nn.conv2d_transpose([[[[1.], [2.]]]], [[[[1.]], [[10.]]]])", "[[[[1.], [12.], [20.]]]]");
+      .example("nn.conv2d_transpose([[[[1.], [2.]]]], [[[[1.]], [[10.]]]])",
+               "[[[[1.], [12.], [20.]]]]");
   describe_windows(op);
 }
 Spec Conv2dTranspose::infer(const Spec& x, const Spec& weights) const {
@@ -247,7 +281,9 @@ Tensor Conv2dTranspose::expand(const Tensor& x, const Tensor& weights) const {
 
 void Conv1d::describe(Schema<Conv1d>& op) {
   op.name("conv1d")
-      .doc("Convolution of signals with weights: each output is the weighted sum of what its window sees.")
+      .doc(
+          "Convolution of signals with weights: each output is the weighted sum of what its window "
+          "sees.")
       .family("nn")
       .input("x", kFloating, "Signals, [n, length, channels].")
       .input("weights", kFloating, "Weights, [length, channels / groups, outputs].")
@@ -277,7 +313,8 @@ void Conv1dTranspose::describe(Schema<Conv1dTranspose>& op) {
 }
 Spec Conv1dTranspose::infer(const Spec& x, const Spec& weights) const {
   require_signal(x, weights);
-  return like(x, signal(over_one_row<Conv2dTranspose>(*this).infer(image(x), one_row(weights)).shape));
+  return like(x,
+              signal(over_one_row<Conv2dTranspose>(*this).infer(image(x), one_row(weights)).shape));
 }
 Tensor Conv1dTranspose::expand(const Tensor& x, const Tensor& weights) const {
   const Tensor y = call(over_one_row<Conv2dTranspose>(*this), reshape(x, image(x.spec()).shape),
@@ -286,7 +323,8 @@ Tensor Conv1dTranspose::expand(const Tensor& x, const Tensor& weights) const {
 }
 
 void register_conv(OpRegistry& r) {
-  r.add<Conv2d, Conv2dInputGradient, Conv2dWeightsGradient, Conv2dTranspose, Conv1d, Conv1dTranspose>();
+  r.add<Conv2d, Conv2dInputGradient, Conv2dWeightsGradient, Conv2dTranspose, Conv1d,
+        Conv1dTranspose>();
 }
 
 }  // namespace flowbook::ops

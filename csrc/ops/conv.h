@@ -1,5 +1,6 @@
-// Convolutions, channels last. A convolution is linear in the image and in the weights, so three ops are closed under
-// differentiation: the convolution and its two gradients. The others are made of them.
+// Convolutions, channels last. A convolution is linear in the image and in the weights, so three
+// ops are closed under differentiation: the convolution and its two gradients. The others are made
+// of them.
 #pragma once
 #include <array>
 

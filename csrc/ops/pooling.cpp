@@ -12,19 +12,23 @@ constexpr const char* kImage = "Images, [n, height, width, channels].";
 template <class Op>
 void describe_windows(Schema<Op>& op) {
   op.attr("window", &Op::window, "Rows and columns of a window; one number for both.")
-      .attr("strides", &Op::strides, "Step of the window along rows and columns; empty: the window's size.")
-      .attr("padding", &Op::padding, "\"valid\": windows inside the image. \"same\": one window for each step.")
-      .attr("pads", &Op::pads, "How far windows may reach out [top, bottom, left, right]; wins over `padding`.");
+      .attr("strides", &Op::strides,
+            "Step of the window along rows and columns; empty: the window's size.")
+      .attr("padding", &Op::padding,
+            "\"valid\": windows inside the image. \"same\": one window for each step.")
+      .attr("pads", &Op::pads,
+            "How far windows may reach out [top, bottom, left, right]; wins over `padding`.");
 }
 
 template <class Op>
 std::array<Window, 2> windows(const Op& op, const Spec& x) {
-  if (x.shape.rank != 4) shape_error("x is ", x, ". It must have 4 axes: [n, height, width, channels].");
+  if (x.shape.rank != 4)
+    shape_error("x is ", x, ". It must have 4 axes: [n, height, width, channels].");
   const PoolGeometry g = pool_geometry(op, x.shape);
   for (const Window& w : {g.rows, g.cols})
     if (w.pad >= w.size || w.pad_end >= w.size)
-      argument_error("`pads` reach out by ", std::max(w.pad, w.pad_end), " entries, a window has ", w.size,
-                     ". A window must see at least one entry of the image.");
+      argument_error("`pads` reach out by ", std::max(w.pad, w.pad_end), " entries, a window has ",
+                     w.size, ". A window must see at least one entry of the image.");
   return {g.rows, g.cols};
 }
 template <class Op>
@@ -45,9 +49,12 @@ template <class Two, class One>
 Two over_one_row(const One& op, const Spec& x) {
   if (x.shape.rank != 3) shape_error("x is ", x, ". It must have 3 axes: [n, length, channels].");
   Ints pads;
-  if (op.pads.size() == 1) pads = {0, 0, op.pads[0], op.pads[0]};
-  else if (op.pads.size() == 2) pads = {0, 0, op.pads[0], op.pads[1]};
-  else if (!op.pads.empty()) argument_error("`pads` has ", int64_t(op.pads.size()), " entries. It must have 2, or 1.");
+  if (op.pads.size() == 1)
+    pads = {0, 0, op.pads[0], op.pads[0]};
+  else if (op.pads.size() == 2)
+    pads = {0, 0, op.pads[0], op.pads[1]};
+  else if (!op.pads.empty())
+    argument_error("`pads` has ", int64_t(op.pads.size()), " entries. It must have 2, or 1.");
   return {{1, op.window}, {1, op.stride == 0 ? op.window : op.stride}, op.padding, std::move(pads)};
 }
 Shape image(const Shape& x) { return {x[0], Dim(1), x[1], x[2]}; }
@@ -69,13 +76,16 @@ void describe_signal(Schema<Op>& op) {
       .output("y", "Signals, [n, positions, channels].")
       .attr("window", &Op::window, "Entries of a window.")
       .attr("stride", &Op::stride, "Step of the window; 0: its size.")
-      .attr("padding", &Op::padding, "\"valid\": windows inside the signal. \"same\": one window for each step.")
-      .attr("pads", &Op::pads, "How far windows may reach out [before, after]; wins over `padding`.");
+      .attr("padding", &Op::padding,
+            "\"valid\": windows inside the signal. \"same\": one window for each step.")
+      .attr("pads", &Op::pads,
+            "How far windows may reach out [before, after]; wins over `padding`.");
 }
 
 // All axes but the first and the last.
 Axes places(const Spec& x) {
-  if (x.shape.rank < 3) shape_error("x is ", x, ". It must have at least 3 axes: [n, places ..., channels].");
+  if (x.shape.rank < 3)
+    shape_error("x is ", x, ". It must have at least 3 axes: [n, places ..., channels].");
   Axes axes;
   axes.all = false;
   for (int i = 1; i + 1 < x.shape.rank; ++i) axes.push_back(i);
@@ -84,7 +94,8 @@ Axes places(const Spec& x) {
 
 }  // namespace
 
-// ---- maxima ---------------------------------------------------------------------------------------------------------
+// ---- maxima
+// ---------------------------------------------------------------------------------------------------------
 
 void MaxPool2d::describe(Schema<MaxPool2d>& op) {
   op.name("max_pool2d")
@@ -103,7 +114,9 @@ Tensor MaxPool2d::vjp(const Saved& saved, const Tensor& dy) const {
 
 void MaxPool2dGradient::describe(Schema<MaxPool2dGradient>& op) {
   op.name("max_pool2d_gradient")
-      .doc("Gradient of max_pool2d: `dy` goes to the largest entries of each window, in equal shares.")
+      .doc(
+          "Gradient of max_pool2d: `dy` goes to the largest entries of each window, in equal "
+          "shares.")
       .family("nn")
       .input("x", kFloating, kImage)
       .input("y", kFloating, "Result of max_pool2d for `x`.")
@@ -119,7 +132,8 @@ Spec MaxPool2dGradient::infer(const Spec& x, const Spec& y, const Spec& dy) cons
 }
 std::array<Tensor, 3> MaxPool2dGradient::vjp(const Saved& saved, const Tensor& g) const {
   std::array<Tensor, 3> d;
-  if (saved.wants(2)) d[2] = call(same_windows<MaxPool2dDoubleGradient>(*this), saved.input(0), saved.input(1), g);
+  if (saved.wants(2))
+    d[2] = call(same_windows<MaxPool2dDoubleGradient>(*this), saved.input(0), saved.input(1), g);
   return d;
 }
 
@@ -141,11 +155,13 @@ Spec MaxPool2dDoubleGradient::infer(const Spec& x, const Spec& y, const Spec& g)
 }
 std::array<Tensor, 3> MaxPool2dDoubleGradient::vjp(const Saved& saved, const Tensor& d) const {
   std::array<Tensor, 3> out;
-  if (saved.wants(2)) out[2] = call(same_windows<MaxPool2dGradient>(*this), saved.input(0), saved.input(1), d);
+  if (saved.wants(2))
+    out[2] = call(same_windows<MaxPool2dGradient>(*this), saved.input(0), saved.input(1), d);
   return out;
 }
 
-// ---- averages ---------------------------------------------------------------------------------------------------------
+// ---- averages
+// ---------------------------------------------------------------------------------------------------------
 
 void AvgPool2d::describe(Schema<AvgPool2d>& op) {
   op.name("avg_pool2d")
@@ -174,8 +190,10 @@ void AvgPool2dGradient::describe(Schema<AvgPool2dGradient>& op) {
   describe_windows(op);
 }
 Spec AvgPool2dGradient::infer(const Spec& dy) const {
-  if (dy.shape.rank != 4) shape_error("dy is ", dy, ". It must have 4 axes: [n, rows, columns, channels].");
-  if (size.rank != 2) argument_error("`size` is ", size, ". It must have two entries: rows and columns.");
+  if (dy.shape.rank != 4)
+    shape_error("dy is ", dy, ". It must have 4 axes: [n, rows, columns, channels].");
+  if (size.rank != 2)
+    argument_error("`size` is ", size, ". It must have two entries: rows and columns.");
   const Spec dx = like(dy, {dy.shape[0], size[0], size[1], dy.shape[3]});
   require_like(dy, "dy", pooled(*this, dx).shape);
   return dx;
@@ -184,7 +202,8 @@ Tensor AvgPool2dGradient::vjp(const Saved&, const Tensor& g) const {
   return call(same_windows<AvgPool2d>(*this), g);
 }
 
-// ---- made of these and of reductions ------------------------------------------------------------------------------------
+// ---- made of these and of reductions
+// ------------------------------------------------------------------------------------
 
 void MaxPool1d::describe(Schema<MaxPool1d>& op) {
   op.name("max_pool1d")
@@ -231,8 +250,8 @@ Spec GlobalAvgPool::infer(const Spec& x) const {
 Tensor GlobalAvgPool::expand(const Tensor& x) const { return mean(x, places(x.spec())); }
 
 void register_pooling(OpRegistry& r) {
-  r.add<MaxPool2d, MaxPool2dGradient, MaxPool2dDoubleGradient, AvgPool2d, AvgPool2dGradient, MaxPool1d, AvgPool1d, GlobalMaxPool,
-        GlobalAvgPool>();
+  r.add<MaxPool2d, MaxPool2dGradient, MaxPool2dDoubleGradient, AvgPool2d, AvgPool2dGradient,
+        MaxPool1d, AvgPool1d, GlobalMaxPool, GlobalAvgPool>();
 }
 
 }  // namespace flowbook::ops

@@ -1,5 +1,6 @@
-// Pooling over windows of rows and columns, channels last. What lies outside the image takes no part: it is never a
-// maximum and does not count in an average. NaN wins a maximum; tied maxima share their gradient equally.
+// Pooling over windows of rows and columns, channels last. What lies outside the image takes no
+// part: it is never a maximum and does not count in an average. NaN wins a maximum; tied maxima
+// share their gradient equally.
 #pragma once
 #include <array>
 
@@ -92,8 +93,12 @@ PoolGeometry pool_geometry(const Op& op, const Shape& x) {
   const auto along = [&](int axis) {
     return window_of(a, axis, 2, x[1 + axis], entry_of(op.window, "window", axis, 2, 1));
   };
-  return {x[0].known() ? x[0].value() : 0, x[1].known() ? x[1].value() : 0, x[2].known() ? x[2].value() : 0,
-          x[3].known() ? x[3].value() : 0, along(0), along(1)};
+  return {x[0].known() ? x[0].value() : 0,
+          x[1].known() ? x[1].value() : 0,
+          x[2].known() ? x[2].value() : 0,
+          x[3].known() ? x[3].value() : 0,
+          along(0),
+          along(1)};
 }
 
 }  // namespace flowbook::ops

@@ -19,7 +19,7 @@ PyTypeObject* g_op_type;
 PyTypeObject* g_method_type;
 std::vector<OpObject*> g_functions;  // by op id
 
-constexpr size_t kInlineInputs = 6;
+constexpr size_t kInlineInputs = 8;
 
 // The tensors of one call; variadic ops may have any number.
 struct Arguments {

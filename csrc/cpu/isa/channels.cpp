@@ -1,10 +1,12 @@
-// The loops of channel_loops.h. The channels are cut into stretches whose sums stay in registers over all rows.
+// The loops of channel_loops.h. The channels are cut into stretches whose sums stay in registers
+// over all rows.
 #include "cpu/channel_loops.h"
 
 namespace flowbook::cpu::FLOWBOOK_ISA {
 namespace {
 
-// Calls body(first channel, compile-time width) over c: stretches of 64, then of 16, then single channels.
+// Calls body(first channel, compile-time width) over c: stretches of 64, then of 16, then single
+// channels.
 template <int kWidth>
 struct Width {
   static constexpr int value = kWidth;
@@ -38,8 +40,8 @@ void moments(const void* x_, int64_t rows, int64_t c, void* mean_, void* far_) {
 }
 
 template <class T>
-void normalize(const void* x_, int64_t rows, int64_t c, const void* mean_, const void* scale_, const void* bias_,
-               void* y_) {
+void normalize(const void* x_, int64_t rows, int64_t c, const void* mean_, const void* scale_,
+               const void* bias_, void* y_) {
   const T *mean = static_cast<const T*>(mean_), *scale = static_cast<const T*>(scale_);
   const T* bias = static_cast<const T*>(bias_);
   for (int64_t r = 0; r < rows; ++r) {
@@ -50,8 +52,8 @@ void normalize(const void* x_, int64_t rows, int64_t c, const void* mean_, const
 }
 
 template <class T>
-void gradient_sums(const void* x_, const void* dy_, int64_t rows, int64_t c, const void* mean_, void* sum_,
-                   void* product_) {
+void gradient_sums(const void* x_, const void* dy_, int64_t rows, int64_t c, const void* mean_,
+                   void* sum_, void* product_) {
   stretches(c, [&](int64_t j, auto width) {
     constexpr int n = decltype(width)::value;
     const T *x = static_cast<const T*>(x_) + j, *dy = static_cast<const T*>(dy_) + j;
@@ -63,19 +65,21 @@ void gradient_sums(const void* x_, const void* dy_, int64_t rows, int64_t c, con
         sum[i] += dy[r * c + i];
         product[i] += dy[r * c + i] * (x[r * c + i] - mean[i]);
       }
-    for (int i = 0; i < n; ++i) static_cast<T*>(sum_)[j + i] = sum[i], static_cast<T*>(product_)[j + i] = product[i];
+    for (int i = 0; i < n; ++i)
+      static_cast<T*>(sum_)[j + i] = sum[i], static_cast<T*>(product_)[j + i] = product[i];
   });
 }
 
 template <class T>
-void gradient(const void* x_, const void* dy_, int64_t rows, int64_t c, const void* mean_, const void* scale_,
-              const void* by_far_, const void* shift_, void* dx_) {
+void gradient(const void* x_, const void* dy_, int64_t rows, int64_t c, const void* mean_,
+              const void* scale_, const void* by_far_, const void* shift_, void* dx_) {
   const T *mean = static_cast<const T*>(mean_), *scale = static_cast<const T*>(scale_);
   const T *by_far = static_cast<const T*>(by_far_), *shift = static_cast<const T*>(shift_);
   for (int64_t r = 0; r < rows; ++r) {
     const T *x = static_cast<const T*>(x_) + r * c, *dy = static_cast<const T*>(dy_) + r * c;
     T* __restrict dx = static_cast<T*>(dx_) + r * c;
-    for (int64_t i = 0; i < c; ++i) dx[i] = dy[i] * scale[i] + (x[i] - mean[i]) * by_far[i] + shift[i];
+    for (int64_t i = 0; i < c; ++i)
+      dx[i] = dy[i] * scale[i] + (x[i] - mean[i]) * by_far[i] + shift[i];
   }
 }
 

@@ -1,5 +1,6 @@
-// The loops of own_gemm.h. In general, panels of b, two vectors wide, are packed with zeros behind the last column;
-// then some rows of a at a time meet the panel in registers. With few rows b is read once and in place.
+// The loops of own_gemm.h. In general, panels of b, two vectors wide, are packed with zeros behind
+// the last column; then some rows of a at a time meet the panel in registers. With few rows b is
+// read once and in place.
 #include "cpu/own_gemm.h"
 
 #if defined(__AVX512F__) || defined(__FMA__)
@@ -18,7 +19,7 @@ constexpr int kVectorBytes = 16, kRegisters = 16;
 #endif
 constexpr int64_t kPanelBytes = 16 * 1024;  // half of the smallest L1
 constexpr int64_t kBlockBytes = 512 * 1024;
-constexpr int kSums = kRegisters / 2;       // registers that hold sums; the rest hold b and a
+constexpr int kSums = kRegisters / 2;  // registers that hold sums; the rest hold b and a
 
 template <class T>
 struct Lanes {
@@ -85,15 +86,19 @@ inline void multiply_add<double>(Vector<double>& sum, Vector<double> x, Vector<d
 }
 #endif
 
-// kR rows of a times a panel of kV vectors, padded with zeros. `last`: how many lanes of the last vector are real.
+// kR rows of a times a panel of kV vectors, padded with zeros. `last`: how many lanes of the last
+// vector are real.
 template <class T, int kR, int kV>
-inline void tile(const OwnGemm& g, const T* a, int64_t k, const T* panel, T* c, int64_t last, bool accumulate) {
+inline void tile(const OwnGemm& g, const T* a, int64_t k, const T* panel, T* c, int64_t last,
+                 bool accumulate) {
   constexpr int kLanes = Lanes<T>::kCount;
   Vector<T> sum[kR][kV];
   for (int r = 0; r < kR; ++r)
     for (int v = 0; v < kV; ++v) {
-      if (!accumulate) sum[r][v] = Vector<T>{};
-      else sum[r][v] = load_some(c + r * g.ldc + v * kLanes, v == kV - 1 ? last : kLanes);
+      if (!accumulate)
+        sum[r][v] = Vector<T>{};
+      else
+        sum[r][v] = load_some(c + r * g.ldc + v * kLanes, v == kV - 1 ? last : kLanes);
     }
   for (int64_t p = 0; p < k; ++p, panel += kV * kLanes) {
     Vector<T> y[kV];
@@ -104,13 +109,16 @@ inline void tile(const OwnGemm& g, const T* a, int64_t k, const T* panel, T* c, 
     }
   }
   for (int r = 0; r < kR; ++r)
-    for (int v = 0; v < kV; ++v) store_some(c + r * g.ldc + v * kLanes, sum[r][v], v == kV - 1 ? last : kLanes);
+    for (int v = 0; v < kV; ++v)
+      store_some(c + r * g.ldc + v * kLanes, sum[r][v], v == kV - 1 ? last : kLanes);
 }
 
-// ---- general: packed panels -------------------------------------------------------------------------------
+// ---- general: packed panels
+// -------------------------------------------------------------------------------
 
 template <class T, int kV>
-inline void all_rows(const OwnGemm& g, const T* a, int64_t k, const T* panel, T* c, int64_t last, bool accumulate) {
+inline void all_rows(const OwnGemm& g, const T* a, int64_t k, const T* panel, T* c, int64_t last,
+                     bool accumulate) {
   constexpr int kRows = kSums / kV < 8 ? kSums / kV : 8;
   int64_t i = 0;
   for (; i + kRows <= g.m; i += kRows)
@@ -127,7 +135,8 @@ inline void all_rows(const OwnGemm& g, const T* a, int64_t k, const T* panel, T*
 }
 
 template <class T>
-inline void pack(const T* b, int64_t row, int64_t col, int64_t k, int64_t columns, int vectors, T* to) {
+inline void pack(const T* b, int64_t row, int64_t col, int64_t k, int64_t columns, int vectors,
+                 T* to) {
   constexpr int kLanes = Lanes<T>::kCount;
   if (col == 1) {
     const int64_t last = columns - (vectors - 1) * kLanes;
@@ -157,18 +166,21 @@ void rows_by_panels(const OwnGemm& g) {
     T* c = static_cast<T*>(g.c) + j;
     for (int64_t p = 0; p < g.k; p += depth) {
       const int64_t k = g.k - p < depth ? g.k - p : depth;
-      pack(static_cast<const T*>(g.b) + p * g.b_row + j * g.b_col, g.b_row, g.b_col, k, columns, vectors, panel);
+      pack(static_cast<const T*>(g.b) + p * g.b_row + j * g.b_col, g.b_row, g.b_col, k, columns,
+           vectors, panel);
       const T* a = static_cast<const T*>(g.a) + p * g.a_col;
       const bool accumulate = g.accumulate || p > 0;
-      if (vectors == 2) all_rows<T, 2>(g, a, k, panel, c, last, accumulate);
-      else all_rows<T, 1>(g, a, k, panel, c, last, accumulate);
+      if (vectors == 2)
+        all_rows<T, 2>(g, a, k, panel, c, last, accumulate);
+      else
+        all_rows<T, 1>(g, a, k, panel, c, last, accumulate);
     }
     j += columns;
   }
 }
 
-// a is read once for each panel, so that its rows should stay in the second cache; packing anew for each block of rows
-// costs little beside that.
+// a is read once for each panel, so that its rows should stay in the second cache; packing anew for
+// each block of rows costs little beside that.
 template <class T>
 void by_panels(const OwnGemm& in) {
   const int64_t fit = kBlockBytes / int64_t(sizeof(T)) / in.k / 8 * 8;
@@ -182,9 +194,11 @@ void by_panels(const OwnGemm& in) {
   }
 }
 
-// ---- few rows: b is used once, so it is not worth packing ---------------------------------------------------
+// ---- few rows: b is used once, so it is not worth packing
+// ---------------------------------------------------
 
-// c's rows += a's columns p .. p + kP times as many rows of b, which are read from end to end: memory decides here.
+// c's rows += a's columns p .. p + kP times as many rows of b, which are read from end to end:
+// memory decides here.
 template <class T, int kR, int kP>
 inline void add_rows(const OwnGemm& g, int64_t p, bool accumulate) {
   constexpr int kLanes = Lanes<T>::kCount;
@@ -260,13 +274,15 @@ void inner_products(const OwnGemm& g) {
   }
 }
 
-// ---- the choice, by shape and strides only ------------------------------------------------------------------
+// ---- the choice, by shape and strides only
+// ------------------------------------------------------------------
 
 template <class T>
 void multiply(const OwnGemm& in) {
   OwnGemm g = in;
   if (g.n == 1 && (g.m == 1 || g.ldc == 1)) {  // a column is the row of the transposed product
-    g = {in.n, in.m, in.k, in.b, in.b_col, in.b_row, in.a, in.a_col, in.a_row, in.c, in.m, in.accumulate};
+    g = {in.n, in.m,     in.k,     in.b, in.b_col, in.b_row,
+         in.a, in.a_col, in.a_row, in.c, in.m,     in.accumulate};
   }
   if (g.k == 0) {
     if (!g.accumulate)
@@ -274,7 +290,8 @@ void multiply(const OwnGemm& in) {
         for (int64_t j = 0; j < g.n; ++j) static_cast<T*>(g.c)[i * g.ldc + j] = T(0);
     return;
   }
-  if (g.m <= 4 && g.b_row == 1 && g.b_col != 1 && g.a_col == 1 && g.k >= Lanes<T>::kCount) return inner_products<T>(g);
+  if (g.m <= 4 && g.b_row == 1 && g.b_col != 1 && g.a_col == 1 && g.k >= Lanes<T>::kCount)
+    return inner_products<T>(g);
   if (g.b_col == 1 || g.n == 1) {
     switch (g.m) {
       case 1:

@@ -1,4 +1,5 @@
-// The loops of pool_loops.h. Channels are the inner loop, in stretches that stay in registers or the first cache.
+// The loops of pool_loops.h. Channels are the inner loop, in stretches that stay in registers or
+// the first cache.
 #include "cpu/pool_loops.h"
 
 namespace flowbook::cpu::FLOWBOOK_ISA {
@@ -6,7 +7,8 @@ namespace {
 
 constexpr int64_t kStretch = 256;  // channels at a time
 
-// Calls body(entry of the window) for what of the window at (row, col) lies inside the image; returns how many.
+// Calls body(entry of the window) for what of the window at (row, col) lies inside the image;
+// returns how many.
 template <class Body>
 inline int64_t each_entry(const PoolImage& p, int64_t row, int64_t col, Body&& body) {
   const int64_t top = row * p.stride_h - p.pad_h, left = col * p.stride_w - p.pad_w;
@@ -79,7 +81,8 @@ inline bool is_max(T x, T y) {
 }
 // How many entries of the window reach its maximum.
 template <class T>
-inline void count_maxima(const PoolImage& p, int64_t row, int64_t col, const T* image, const T* y, int64_t n, T* count) {
+inline void count_maxima(const PoolImage& p, int64_t row, int64_t col, const T* image, const T* y,
+                         int64_t n, T* count) {
   for (int64_t i = 0; i < n; ++i) count[i] = T(0);
   each_entry(p, row, col, [&](int64_t entry) {
     const T* x = image + entry;
@@ -88,8 +91,8 @@ inline void count_maxima(const PoolImage& p, int64_t row, int64_t col, const T* 
 }
 
 template <class T>
-void max_gradient(const PoolImage& p, const void* x_, const void* y_, const void* dy_, void* dx_, int64_t begin,
-                  int64_t end) {
+void max_gradient(const PoolImage& p, const void* x_, const void* y_, const void* dy_, void* dx_,
+                  int64_t begin, int64_t end) {
   each_result(p, begin, end, [&](int64_t row, int64_t col, int64_t at, int64_t c, int64_t n) {
     const T *y = static_cast<const T*>(y_) + at, *dy = static_cast<const T*>(dy_) + at;
     const T* image = static_cast<const T*>(x_) + c;
@@ -105,8 +108,8 @@ void max_gradient(const PoolImage& p, const void* x_, const void* y_, const void
 }
 
 template <class T>
-void max_pick(const PoolImage& p, const void* x_, const void* y_, const void* g_, void* d_, int64_t begin,
-              int64_t end) {
+void max_pick(const PoolImage& p, const void* x_, const void* y_, const void* g_, void* d_,
+              int64_t begin, int64_t end) {
   each_result(p, begin, end, [&](int64_t row, int64_t col, int64_t at, int64_t c, int64_t n) {
     const T* y = static_cast<const T*>(y_) + at;
     const T* image = static_cast<const T*>(x_) + c;
@@ -124,7 +127,8 @@ void max_pick(const PoolImage& p, const void* x_, const void* y_, const void* g_
 }
 
 template <class T>
-constexpr PoolLoops kLoopsOf = {max<T>, average<T>, average_gradient<T>, max_gradient<T>, max_pick<T>};
+constexpr PoolLoops kLoopsOf = {max<T>, average<T>, average_gradient<T>, max_gradient<T>,
+                                max_pick<T>};
 
 }  // namespace
 

@@ -30,9 +30,8 @@ template <typename T, int Order>
 using Stored = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Order>, 0,
                           Eigen::OuterStride<>>;
 template <typename T>
-using Result =
-    Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
-               Eigen::OuterStride<>>;
+using Result = Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
+                          Eigen::OuterStride<>>;
 
 template <typename T, int OrderA, int OrderB>
 void multiply(const flowbook_gemm& g, const void* a, const void* b, void* c) {

@@ -26,7 +26,7 @@ namespace {
 using dnnl::memory;
 using Tag = memory::format_tag;
 
-constexpr size_t kSlack = 64 * 1024;      // Behind every scratchpad.
+constexpr size_t kSlack = 64 * 1024;         // Behind every scratchpad.
 constexpr int64_t kMaxElements = INT32_MAX;  // Per operand; oneDNN 3.2 indexes with 32 bits.
 constexpr size_t kAlignment = 64;
 
@@ -246,7 +246,7 @@ int gemm(const flowbook_gemm* g, const void* a, const void* b, void* c) {
     ThreadState& state = thread_state();
     Key key;
     key.kind = Kind::kGemm;
-    const int64_t parts[] = {g->m,   g->n,   g->k,       g->lda,     g->ldb,
+    const int64_t parts[] = {g->m,   g->n,       g->k,       g->lda,       g->ldb,
                              g->ldc, g->trans_a, g->trans_b, g->accumulate};
     std::memcpy(key.v, parts, sizeof parts);
     Prepared& p = state.cache.find(key, [&](Prepared& made) {
@@ -295,8 +295,9 @@ struct ConvDescs {
       const memory::dims d{v.groups, v.o / v.groups, v.c / v.groups, v.kh, v.kw};
       const int64_t og = v.o / v.groups, cg = v.c / v.groups;
       weights = memory::desc(d, f32, Tag::any);
-      plain = memory::desc(d, f32, memory::dims{og, 1, v.groups * og, v.kw * cg * v.groups * og,
-                                                cg * v.groups * og});
+      plain = memory::desc(
+          d, f32,
+          memory::dims{og, 1, v.groups * og, v.kw * cg * v.groups * og, cg * v.groups * og});
       // d's strides: group, output, input, row, column of [kh, kw, c / groups, groups * og].
     }
     strides = {v.stride_h, v.stride_w};
@@ -311,9 +312,9 @@ struct ConvDescs {
 Key conv_key(Kind kind, const flowbook_conv2d& v) {
   Key key;
   key.kind = kind;
-  const int64_t parts[] = {v.n,        v.h,        v.w,          v.c,          v.kh,    v.kw,
-                           v.o,        v.oh,       v.ow,         v.stride_h,   v.stride_w,
-                           v.dilation_h, v.dilation_w, v.pad_h,  v.pad_w,      v.groups};
+  const int64_t parts[] = {v.n,          v.h,     v.w,     v.c,        v.kh,       v.kw,
+                           v.o,          v.oh,    v.ow,    v.stride_h, v.stride_w, v.dilation_h,
+                           v.dilation_w, v.pad_h, v.pad_w, v.groups};
   static_assert(sizeof parts == sizeof key.v);
   std::memcpy(key.v, parts, sizeof parts);
   return key;
@@ -453,9 +454,17 @@ int conv_backward_weights(const flowbook_conv2d* conv, const void* x, const void
 const char* message() { return t_message; }
 
 constexpr flowbook_provider kProvider = {
-    FLOWBOOK_PROVIDER_VERSION, sizeof(flowbook_provider), "onednn",     g_about,
-    message,                   gemm,                      conv_packed_size, conv_pack,
-    conv_forward,              conv_backward_data,        conv_backward_weights,
+    FLOWBOOK_PROVIDER_VERSION,
+    sizeof(flowbook_provider),
+    "onednn",
+    g_about,
+    message,
+    gemm,
+    conv_packed_size,
+    conv_pack,
+    conv_forward,
+    conv_backward_data,
+    conv_backward_weights,
 };
 
 const char* isa_name(dnnl::cpu_isa isa) {

@@ -12,12 +12,24 @@ from .. import _core, random
 
 _ops = _core.ops
 
+avg_pool1d = _ops.avg_pool1d
+avg_pool2d = _ops.avg_pool2d
+batch_norm = _ops.batch_norm
+batch_norm_inference = _ops.batch_norm_inference
+conv1d = _ops.conv1d
+conv1d_transpose = _ops.conv1d_transpose
+conv2d = _ops.conv2d
+conv2d_transpose = _ops.conv2d_transpose
 elu = _ops.elu
 embedding = _ops.embedding
 gelu = _ops.gelu
+global_avg_pool = _ops.global_avg_pool
+global_max_pool = _ops.global_max_pool
 layer_norm = _ops.layer_norm
 leaky_relu = _ops.leaky_relu
 log_softmax = _ops.log_softmax
+max_pool1d = _ops.max_pool1d
+max_pool2d = _ops.max_pool2d
 one_hot = _ops.one_hot
 relu = _ops.relu
 sigmoid = _ops.sigmoid
