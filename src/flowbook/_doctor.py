@@ -10,7 +10,12 @@ from typing import Any
 
 from . import _core
 
-_VARIABLES = ("FLOWBOOK_NUM_THREADS", "FLOWBOOK_CACHE_DIR", "FLOWBOOK_LOG", "FLOWBOOK_DISABLE_ONEDNN")
+_VARIABLES = (
+    "FLOWBOOK_NUM_THREADS",
+    "FLOWBOOK_CACHE_DIR",
+    "FLOWBOOK_LOG",
+    "FLOWBOOK_DISABLE_ONEDNN",
+)
 
 
 class Report(dict[str, Any]):
@@ -59,13 +64,10 @@ def doctor() -> Report:
             usable.append(fact["name"])
     facts["matrix products"] = " then ".join(usable) if usable else "own loops only (slow)"
     if not any("onednn" in n for n in usable) and platform.machine() in ("x86_64", "AMD64"):
-        facts["advice"] = (
-            "oneDNN is not used, matrix products are slower than they could be: "
-            + (
-                "it is switched off (FLOWBOOK_DISABLE_ONEDNN or enable_onednn(False))."
-                if not _core.onednn_enabled()
-                else "install onednn-cpu-gomp, or libdnnl of your system."
-            )
+        facts["advice"] = "oneDNN is not used, matrix products are slower than they could be: " + (
+            "it is switched off (FLOWBOOK_DISABLE_ONEDNN or enable_onednn(False))."
+            if not _core.onednn_enabled()
+            else "install onednn-cpu-gomp, or libdnnl of your system."
         )
     seed, counter = _core.generator_state()
     facts["random"] = f"seed {seed}, {counter} draws"

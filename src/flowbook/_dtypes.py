@@ -44,7 +44,10 @@ class DType:
         name = getattr(other, "__name__", None) if isinstance(other, type) else None
         name = name or getattr(other, "name", None)
         module = getattr(type(other) if not isinstance(other, type) else other, "__module__", "")
-        return module.split(".")[0] in ("numpy", "ml_dtypes") and name in (self.name, self.name + "_")
+        return module.split(".")[0] in ("numpy", "ml_dtypes") and name in (
+            self.name,
+            self.name + "_",
+        )
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -93,7 +93,7 @@ def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:
         name = known.get(id(value))
         if name is None or _spec(value) is None:
             continue
-        label = inputs[i] if i < len(inputs) and len(inputs) > 1 or len(values) == 1 else None
+        label = inputs[i] if (i < len(inputs) and len(inputs) > 1) or len(values) == 1 else None
         if len(inputs) == 1 and len(values) > 1:
             label = f"{inputs[0]}[{i}]"
         elif i < len(inputs):
@@ -123,7 +123,11 @@ def source_line(frame: FrameType | None) -> tuple[str, int, str]:
     if frame is None:
         return "", 0, ""
     code: CodeType = frame.f_code
-    return code.co_filename, frame.f_lineno, linecache.getline(code.co_filename, frame.f_lineno).strip()
+    return (
+        code.co_filename,
+        frame.f_lineno,
+        linecache.getline(code.co_filename, frame.f_lineno).strip(),
+    )
 
 
 def no_value(x: Any, what: str, instead: str) -> Exception:

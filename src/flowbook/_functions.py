@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core, _devices, _dtypes
+from ._core import Tensor
 from ._errors import no_value
 from ._tensor import astype as _astype
 from ._tensor import value_of
@@ -22,7 +23,6 @@ __all__ = [
 ]  # fmt: skip
 
 _ops = _core.ops
-Tensor = _core.Tensor
 
 e = 2.718281828459045
 pi = 3.141592653589793
@@ -97,7 +97,9 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, device: Any = None) -> 
         >>> fb.full((2,), 7)
         Tensor([7, 7], i64[2])
     """
-    if isinstance(fill_value, (Tensor, _core.Variable, complex)) or getattr(fill_value, "ndim", 0):
+    if isinstance(fill_value, (Tensor, _core.Variable, complex)) or getattr(
+        fill_value, "ndim", False
+    ):
         t = asarray(fill_value, dtype=dtype)
         return _place(_ops.broadcast_to(t, shape=shape), device)
     return _place(_ops.full(shape=shape, value=fill_value, dtype=dtype), device)
@@ -380,7 +382,9 @@ def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
     at = _axis(axis, t)
     n = t.shape[at]
     if not isinstance(n, int):
-        raise _core.GraphError(f"unstack: axis {axis} of {t.spec} is symbolic. Its size must be known.")
+        raise _core.GraphError(
+            f"unstack: axis {axis} of {t.spec} is symbolic. Its size must be known."
+        )
     pieces = _ops.split(t, sizes=[1] * n, axis=at) if n else ()
     return tuple(_ops.squeeze(p, axis=at) for p in pieces)
 
@@ -388,7 +392,9 @@ def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     """The axes in another order; reversed if none is given."""
     t = x if isinstance(x, (Tensor, _core.Variable)) else asarray(x)
-    return _ops.permute_dims(t, axes=tuple(axes) if axes is not None else tuple(range(t.ndim))[::-1])
+    return _ops.permute_dims(
+        t, axes=tuple(axes) if axes is not None else tuple(range(t.ndim))[::-1]
+    )
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
@@ -418,9 +424,7 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
     return _ops.moveaxis(x, source=source, destination=destination)
 
 
-def roll(
-    x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None
-) -> Tensor:
+def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
     """Moves the entries along axes; those pushed out come in at the other end.
 
     Args:
@@ -614,7 +618,9 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
     """
     t = value_of(asarray(x))
     if t.symbolic:
-        raise no_value(t, "nonzero gives as many indices as the values say", "Use fb.where instead.")
+        raise no_value(
+            t, "nonzero gives as many indices as the values say", "Use fb.where instead."
+        )
     if t.ndim == 0:
         raise _core.AxisError("nonzero: x has no axes. Use fb.atleast_1d first.")
     return tuple(asarray(i.astype("i8")) for i in np.nonzero(_core.to_numpy(t)))

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from . import _core
-from .errors import ArgumentError, GradientError
 from ._tree import flatten, leaves_of, transform
+from .errors import ArgumentError, GradientError
 
 
 class tape:
@@ -91,7 +91,8 @@ def gradients(ys: Any, xs: Any, seeds: Any = None) -> Any:
 
 
 def _gradients_of(graph: Any, ys: Any, xs: Any, seeds: Any) -> Any:
-    y_leaves, x_leaves = [_read(y) for y in leaves_of(ys)], []
+    y_leaves = [_read(y) for y in leaves_of(ys)]
+    x_leaves: list[Any] = []
     tree = flatten(xs, x_leaves)
     for x in x_leaves:
         if not isinstance(x, (_core.Tensor, _core.Variable)):

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from .errors import ArgumentError, FeedError, GraphError, ShapeError
 from ._record import record_of
 from ._trace import CellInfo, Trace, symbol_in, symbolic_spec
 from ._tree import LEAF, Results, Tree, flatten
+from .errors import ArgumentError, FeedError, GraphError, ShapeError
 
 
 class Node:
@@ -452,6 +452,12 @@ class _Traced:
         "trace_seconds",
         "tree",
     )
+    constants: Any
+    feeds: Any
+    fetches: Any
+    fill: Any
+    trace_seconds: float
+    tree: Any
 
     def __init__(self, core: Any) -> None:
         self.core = core
@@ -462,6 +468,8 @@ class _Traced:
 
 class GraphFunction:
     """A function that is traced and compiled at its first call; made by `fb.graph`."""
+
+    __name__: str
 
     def __init__(
         self, function: Callable[..., Any], shapes: Mapping[str, str] | None, static: Sequence[str]

@@ -123,7 +123,9 @@ def _expand_masks(x: Any, key: list[Any]) -> list[Any]:
             axis += 1
             continue
         if t.symbolic:
-            raise no_value(t, "a boolean index gives a size", "Use fb.where(mask, x, other) instead.")
+            raise no_value(
+                t, "a boolean index gives a size", "Use fb.where(mask, x, other) instead."
+            )
         if axis + t.ndim > x.ndim or tuple(x.shape[axis : axis + t.ndim]) != tuple(t.shape):
             raise _core.IndexOutOfRange(
                 f"getitem: the mask is {t.spec} for {x.spec}. Its shape must be that of the axes it "
@@ -225,7 +227,9 @@ def _sliced(x: Any, p: _Plan) -> Any:
     return x if p.whole else _ops.slice(x, starts=p.starts, stops=p.stops, steps=p.steps)
 
 
-def _gathered(y: Any, p: _Plan) -> tuple[Any, Any, tuple[Any, ...], int, list[int], tuple[Any, ...]]:
+def _gathered(
+    y: Any, p: _Plan
+) -> tuple[Any, Any, tuple[Any, ...], int, list[int], tuple[Any, ...]]:
     """`y` with the indexed axes as one: (tensor, flat index, index shape, axis, order, its shape)."""
     flat, index_shape = _indices(y, p.arrays)
     axes = [a for a, _ in p.arrays]
@@ -279,7 +283,11 @@ def _update(x: Any, key: Any, value: Any, slice_op: Any, scatter_op: Any) -> Any
     p = _plan(x, key)
     v = _core.asarray(value) if not isinstance(value, (int, float, complex)) else value
     if not isinstance(v, _core.Tensor):
-        v = _ops.full(shape=(), value=v, dtype=x.dtype) if not isinstance(v, complex) else _core.asarray(v)
+        v = (
+            _ops.full(shape=(), value=v, dtype=x.dtype)
+            if not isinstance(v, complex)
+            else _core.asarray(v)
+        )
     if v.dtype is not x.dtype:
         v = _ops.cast(v, dtype=x.dtype)
     y = _sliced(x, p)

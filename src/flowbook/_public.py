@@ -10,10 +10,13 @@ from typing import Any
 
 from . import _core
 
-_HELPERS = ("_gradient", "_slope", "_gate", "_share", "_no_nan")
+_HELPERS = ("_gradient", "_slope", "_gate", "_share", "_no_nan", "_pick")
 # Reached by indexing, by other functions' arguments, or by namespaces of their own.
-_INNER = frozenset("place narrow iota dim slice set_slice add_slice add_along_axis copy cast".split())
-_ELSEWHERE = frozenset(("random", "optim", "nn"))
+_INNER = frozenset(
+    "place narrow iota dim slice set_slice add_slice add_along_axis copy cast gelu_erf gelu_tanh".split()
+)
+_NEURAL = frozenset(("nn", "conv"))
+_ELSEWHERE = _NEURAL | {"random", "optim", "control"}
 
 
 def in_family(wanted: Callable[[str], bool]) -> dict[str, Any]:
@@ -32,4 +35,4 @@ def top_level() -> dict[str, Any]:
 
 def neural() -> dict[str, Any]:
     """The ops that are functions of `flowbook.nn`."""
-    return in_family(lambda family: family == "nn")
+    return in_family(lambda family: family in _NEURAL)

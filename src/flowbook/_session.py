@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import _core
-from .errors import FeedError, GraphError
 from ._graph import Graph, GraphBlock, Node
 from ._tree import flatten
+from .errors import FeedError, GraphError
 
 
 class Session:

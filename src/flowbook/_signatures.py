@@ -32,7 +32,9 @@ def of_op(op: Any) -> inspect.Signature:
             continue  # the key may be given by name; the generator's is the default
         parameters.append(
             inspect.Parameter(
-                x["name"], kind, annotation="Sequence[TensorLike]" if record["variadic"] else "TensorLike"
+                x["name"],
+                kind,
+                annotation="Sequence[TensorLike]" if record["variadic"] else "TensorLike",
             )
         )
     for a in record["attrs"]:
@@ -47,9 +49,9 @@ def of_op(op: Any) -> inspect.Signature:
             )
         )
     if record["random"]:
-        parameters = [
-            p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters
-        ] + [inspect.Parameter("key", inspect.Parameter.KEYWORD_ONLY, default=None)]
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters] + [
+            inspect.Parameter("key", inspect.Parameter.KEYWORD_ONLY, default=None)
+        ]
     several = record["fixed_outputs"] != 1
     return inspect.Signature(
         parameters, return_annotation="tuple[Tensor, ...]" if several else "Tensor"

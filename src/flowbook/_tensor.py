@@ -146,7 +146,9 @@ def _bool(self: Any) -> bool:
 
 
 def _int(self: Any) -> int:
-    return int(_single(self, "int() needs a value", "Use fb.astype(x, fb.int64) to stay in the graph."))
+    return int(
+        _single(self, "int() needs a value", "Use fb.astype(x, fb.int64) to stay in the graph.")
+    )
 
 
 def _float(self: Any) -> float:
@@ -440,7 +442,7 @@ def _same(self: Any, *_: Any) -> Any:
 def _namespace(self: Any, *, api_version: str | None = None) -> Any:
     if api_version is not None and api_version not in ("2021.12", "2022.12", "2023.12", "2024.12"):
         raise _core.ArgumentError(
-            f"__array_namespace__: version {api_version!r} is not supported. Use \"2024.12\"."
+            f'__array_namespace__: version {api_version!r} is not supported. Use "2024.12".'
         )
     return sys.modules["flowbook"]
 

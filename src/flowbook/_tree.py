@@ -22,7 +22,7 @@ class Tree:
 
     def __init__(self, kind: Any, children: tuple[Tree, ...] = (), names: tuple[Any, ...] = ()):
         self._kind, self._children, self._names = kind, children, names
-        self.size = 1 if kind is None else sum(child.size for child in children)
+        self.size: int = 1 if kind is None else sum(child.size for child in children)
         self.key: Hashable = (kind, names, tuple(child.key for child in children))
 
     def build(self, leaves: Iterator[Any]) -> Any:

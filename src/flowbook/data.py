@@ -322,13 +322,13 @@ class Batches:
         for start in range(0, count, block):
             stop = min(start + block, count)
             part = slice(start, stop) if rows is None else rows[start:stop]
-            gathered = _map_tree(data._columns, lambda c, _, part=part: c[part])
+            gathered = _map_tree(data._columns, lambda c, _, part=part: c[part])  # type: ignore[misc]
             for low in range(0, stop - start, self.size):
                 high = min(low + self.size, stop - start)
                 # a gathered block is ours alone, so its slices are shared; user arrays are copied
                 batch = _map_tree(
                     gathered,
-                    lambda c, _, low=low, high=high: fb.asarray(
+                    lambda c, _, low=low, high=high: fb.asarray(  # type: ignore[misc]
                         c[low:high], copy=False if rows is not None else None
                     ),
                 )

@@ -40,7 +40,9 @@ def seed(value: int | None = 0) -> None:
     if value is None:
         value = secrets.randbits(64)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise _core.DTypeError(f"seed: the seed is of type {type(value).__name__}. It must be an int.")
+        raise _core.DTypeError(
+            f"seed: the seed is of type {type(value).__name__}. It must be an int."
+        )
     _core.set_generator_state(value.__index__() & _MASK, 0)
 
 
@@ -175,7 +177,9 @@ def uniform(
         >>> fb.random.uniform((2, 3)).shape
         (2, 3)
     """
-    return _devices.place(_ops.uniform(_key(), shape=shape, low=low, high=high, dtype=dtype), device)
+    return _devices.place(
+        _ops.uniform(_key(), shape=shape, low=low, high=high, dtype=dtype), device
+    )
 
 
 def normal(
@@ -232,7 +236,9 @@ def randint(
         True
     """
     low, high = (0, low) if high is None else (low, high)
-    return _devices.place(_ops.randint(_key(), shape=shape, low=low, high=high, dtype=dtype), device)
+    return _devices.place(
+        _ops.randint(_key(), shape=shape, low=low, high=high, dtype=dtype), device
+    )
 
 
 def bernoulli(p: float = 0.5, shape: int | Sequence[Any] = (), device: Any = None) -> _core.Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .._policy import dtype_policy, set_dtype_policy
-from . import init
+from . import _functions, init
 from ._activations import (
     ELU,
     GELU,
@@ -16,38 +18,12 @@ from ._activations import (
     Softplus,
     Tanh,
 )
-from ._functions import (
-    avg_pool1d,
-    avg_pool2d,
-    batch_norm,
-    batch_norm_inference,
-    conv1d,
-    conv1d_transpose,
-    conv2d,
-    conv2d_transpose,
-    dropout,
-    elu,
-    embedding,
-    gelu,
-    global_avg_pool,
-    global_max_pool,
-    layer_norm,
-    leaky_relu,
-    log_softmax,
-    max_pool1d,
-    max_pool2d,
-    one_hot,
-    relu,
-    sigmoid,
-    silu,
-    softmax,
-    softmax_cross_entropy,
-    softplus,
-    tanh,
-)
 from ._layers import Dense, Dropout, Embedding, Flatten, LayerNorm, Sequential
 from ._module import Module
 from ._training import is_training, training
+
+# The ops of the registry: what is public follows from their families.
+globals().update({name: getattr(_functions, name) for name in _functions.__all__})
 
 __all__ = [
     "ELU",
@@ -67,36 +43,15 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
-    "avg_pool1d",
-    "avg_pool2d",
-    "batch_norm",
-    "batch_norm_inference",
-    "conv1d",
-    "conv1d_transpose",
-    "conv2d",
-    "conv2d_transpose",
-    "dropout",
     "dtype_policy",
-    "elu",
-    "embedding",
-    "gelu",
-    "global_avg_pool",
-    "global_max_pool",
     "init",
     "is_training",
-    "layer_norm",
-    "leaky_relu",
-    "log_softmax",
-    "max_pool1d",
-    "max_pool2d",
-    "one_hot",
-    "relu",
     "set_dtype_policy",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softmax_cross_entropy",
-    "softplus",
-    "tanh",
     "training",
+    *_functions.__all__,
 ]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    __getattr__: Callable[[str], Any]  # the ops

@@ -8,36 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _core, random
+from .. import _core, _public, random
 
-_ops = _core.ops
-
-avg_pool1d = _ops.avg_pool1d
-avg_pool2d = _ops.avg_pool2d
-batch_norm = _ops.batch_norm
-batch_norm_inference = _ops.batch_norm_inference
-conv1d = _ops.conv1d
-conv1d_transpose = _ops.conv1d_transpose
-conv2d = _ops.conv2d
-conv2d_transpose = _ops.conv2d_transpose
-elu = _ops.elu
-embedding = _ops.embedding
-gelu = _ops.gelu
-global_avg_pool = _ops.global_avg_pool
-global_max_pool = _ops.global_max_pool
-layer_norm = _ops.layer_norm
-leaky_relu = _ops.leaky_relu
-log_softmax = _ops.log_softmax
-max_pool1d = _ops.max_pool1d
-max_pool2d = _ops.max_pool2d
-one_hot = _ops.one_hot
-relu = _ops.relu
-sigmoid = _ops.sigmoid
-silu = _ops.silu
-softmax = _ops.softmax
-softmax_cross_entropy = _ops.softmax_cross_entropy
-softplus = _ops.softplus
-tanh = _ops.tanh
+globals().update(_public.neural())
 
 
 def dropout(x: Any, rate: float = 0.5) -> Any:
@@ -63,4 +36,7 @@ def dropout(x: Any, rate: float = 0.5) -> Any:
     Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov (2014), "Dropout: a simple way
     to prevent neural networks from overfitting".
     """
-    return _ops.dropout(random._key(), x, rate=rate)
+    return _core.ops.dropout(random._key(), x, rate=rate)
+
+
+__all__ = sorted({*_public.neural(), "dropout"})
