@@ -153,7 +153,7 @@ def _operand_dtype(x: Any) -> tuple[DType, _bool]:
     """The dtype of an argument of `result_type`, and whether it is weak."""
     if isinstance(x, (_core.Tensor, _core.Variable)):
         return x.dtype, getattr(x, "_weak", False)
-    if isinstance(x, type) or isinstance(x, (DType, str)):
+    if isinstance(x, (type, DType, str)):
         return as_dtype(x), False
     if isinstance(x, _bool):
         return bool, True

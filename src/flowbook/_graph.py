@@ -117,7 +117,7 @@ class Graph:
                 if v is not None:
                     self._named[name if len(leaves) == 1 else f"{name}[{i}]"] = v
 
-    # -- what is in it ------------------------------------------------------------------------------
+    # -- what is in it -----------------------------------------------------------------------------
 
     @property
     def inputs(self) -> list[str]:
@@ -184,7 +184,7 @@ class Graph:
             "a handle such as g['h'], or a tensor that it captured."
         )
 
-    # -- running --------------------------------------------------------------------------------------
+    # -- running ------------------------------------------------------------------------------------
 
     def __call__(self, **feeds: Any) -> Results:
         """Runs the graph and returns its terminal values (those that no other node consumes).
@@ -288,7 +288,7 @@ class Graph:
         self._seconds = seconds
         return seconds
 
-    # -- gradients --------------------------------------------------------------------------------------
+    # -- gradients ----------------------------------------------------------------------------------
 
     def gradients(self, ys: Any, xs: Any, seeds: Any = None) -> Any:
         """Adds the gradients of `ys` with respect to `xs` to the graph; returns their handles.
@@ -329,7 +329,7 @@ class Graph:
             handles.append(Node(self, v))
         return tree.build(iter(handles))
 
-    # -- looking at it ----------------------------------------------------------------------------------
+    # -- looking at it ------------------------------------------------------------------------------
 
     def text(self) -> str:
         """One line per node, as recorded."""
@@ -525,7 +525,7 @@ class GraphFunction:
         finally:
             program.pop_scope()
 
-    # -- arguments ------------------------------------------------------------------------------------
+    # -- arguments ----------------------------------------------------------------------------------
 
     def _arguments(self, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
         if self._simple and not kwargs and len(args) == len(self._names):
@@ -656,7 +656,7 @@ class GraphFunction:
         parts = [f"{b!r} instead of {a!r}" for a, b in zip(old, key, strict=False) if a != b]
         return "; ".join(parts) or "another structure"
 
-    # -- looking at it ----------------------------------------------------------------------------------
+    # -- looking at it ------------------------------------------------------------------------------
 
     @property
     def traces(self) -> int:
@@ -692,7 +692,7 @@ def _input_of(leaf: Any) -> Any:
     """The tensor for an argument that is an input; None for a static one."""
     if isinstance(leaf, _core.Tensor):
         return leaf
-    if isinstance(leaf, _core.Variable) or isinstance(leaf, _STATIC):
+    if isinstance(leaf, (_core.Variable, *_STATIC)):
         return None
     if isinstance(leaf, (int, float, np.ndarray, np.generic)):
         import flowbook

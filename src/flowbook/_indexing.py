@@ -48,7 +48,7 @@ def _refuse(k: Any) -> Exception:
 
 def _int(x: Any, k: Any, axis: int) -> int:
     """A checked, non-negative index (a symbolic axis leaves it as it is)."""
-    if isinstance(k, float) or isinstance(k, str):
+    if isinstance(k, (float, str)):
         raise _refuse(k)
     try:
         i = k.__index__()
