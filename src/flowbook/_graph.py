@@ -398,6 +398,7 @@ class GraphBlock:
     def __init__(self, name: str) -> None:
         self._trace = Trace(name)
         self.graph: Graph | None = None
+        self._outputs: dict[str, Any] = {}
 
     def __enter__(self) -> GraphBlock:
         self._trace.__enter__()
@@ -410,7 +411,7 @@ class GraphBlock:
 
     def output(self, **values: Any) -> None:
         """Names results."""
-        self._outputs = {**getattr(self, "_outputs", {}), **values}
+        self._outputs = {**self._outputs, **values}
 
     def __exit__(
         self,
@@ -420,7 +421,7 @@ class GraphBlock:
     ) -> None:
         self._trace.__exit__(kind, error, trace)
         if kind is None:
-            self.graph = self._trace.finish(getattr(self, "_outputs", {}))
+            self.graph = self._trace.finish(self._outputs)
 
     def __getattr__(self, name: str) -> Any:
         graph = self.__dict__.get("graph")

@@ -117,7 +117,7 @@ def save(
         file.write(struct.pack("<Q", len(text)))
         file.write(text)
         for name in order:
-            file.write(memoryview(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8)))
+            file.write(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
 
 
 def load(
@@ -416,7 +416,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, fb.Tensor], dict[str,
             file.seek(start + entry["data_offsets"][0])
             storage = np.dtype("uint16" if kind == "bfloat16" else kind).newbyteorder("<")
             array = np.empty(entry["shape"], storage)
-            if file.readinto(memoryview(array.reshape(-1).view(np.uint8))) != array.nbytes:
+            if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
                 raise _broken(text, f"the data of {name!r} are cut off")
             if kind == "bool" and array.size and array.view(np.uint8).max() > 1:
                 raise _broken(text, f"{name!r} holds booleans other than 0 and 1")

@@ -319,18 +319,16 @@ class Batches:
         leaves = _leaves(data._columns)
         row_bytes = max(1, sum(c.nbytes // max(1, len(c)) for c in leaves))
         block = self.size * max(1, _BLOCK_BYTES // (row_bytes * self.size))
+        # a gathered block is ours alone, so its slices are shared; user arrays are copied
+        share = False if rows is not None else None
         for start in range(0, count, block):
             stop = min(start + block, count)
             part = slice(start, stop) if rows is None else rows[start:stop]
-            gathered = _map_tree(data._columns, lambda c, _, part=part: c[part])  # type: ignore[misc]
+            gathered = _select(data._columns, part)
             for low in range(0, stop - start, self.size):
                 high = min(low + self.size, stop - start)
-                # a gathered block is ours alone, so its slices are shared; user arrays are copied
                 batch = _map_tree(
-                    gathered,
-                    lambda c, _, low=low, high=high: fb.asarray(  # type: ignore[misc]
-                        c[low:high], copy=False if rows is not None else None
-                    ),
+                    _select(gathered, slice(low, high)), lambda c, _: fb.asarray(c, copy=share)
                 )
                 for function in self._maps:
                     batch = function(*batch) if isinstance(batch, tuple) else function(batch)
@@ -486,6 +484,10 @@ def _column(value: Any, path: str) -> np.ndarray:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array
+
+
+def _select(columns: Any, rows: Any) -> Any:
+    return _map_tree(columns, lambda column, _: column[rows])
 
 
 def _rows_of(column: np.ndarray, rows: Any) -> np.ndarray:
