@@ -36,7 +36,11 @@ std::vector<Spec> Custom::infer(Specs in) const {
   return out;
 }
 std::vector<Tensor> Custom::expand(std::span<const Tensor> in) const {
-  return {in.begin() + inputs, in.end()};
+  std::vector<Tensor> out(in.begin() + inputs, in.end());
+  // A tape knows tensors by identity: the results need one of their own beside the arguments.
+  for (Tensor& t : out)
+    if (!t.symbolic()) t = barrier(t);
+  return out;
 }
 std::vector<Tensor> Custom::vjp(const Saved& saved, const Tensor* dy) const {
   auto it = saved.graph.rules.find(saved.node);
