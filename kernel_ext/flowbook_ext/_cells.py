@@ -8,6 +8,7 @@ tracebacks, `inspect.getsource` and the debugger see the cell as the user wrote 
 from __future__ import annotations
 
 import ast
+import contextlib
 import linecache
 import sys
 from collections.abc import Iterator, Mapping
@@ -284,6 +285,16 @@ def point_into_cell(shell: Any, error: BaseException) -> None:
         error._render_traceback_ = render  # type: ignore[attr-defined]
     except AttributeError:  # an exception with slots keeps its ordinary traceback
         pass
+
+
+def raise_at(cell: Cell, line: int, error: BaseException) -> None:
+    """Gives an error of the native run a traceback that ends at a line of the cell."""
+    if line < cell.first_line:
+        return
+    code = compile("\n" * (line - 1) + "raise error", cell.filename, "exec")
+    error.__traceback__ = None
+    with contextlib.suppress(type(error)):
+        exec(code, {"error": error})
 
 
 def place(cell: Cell, error: BaseException) -> tuple[int, FrameType | None]:

@@ -155,6 +155,10 @@ class Trace:
         self.name_symbols(namespace or {})
         record = record_of(self.graph, self.name)
         op, colon, _ = str(failed).partition(":")  # messages begin with the op's name
+        ran = node_of_error(failed)
+        if ran is not None and ran < len(record["nodes"]):  # recorded well, failed when it ran
+            record["nodes"][ran]["failed"] = True
+            return record
         if isinstance(failed, FlowbookError) and colon and op.isidentifier():
             line = _error_line(failed, self.cell)
             record["nodes"].append(
@@ -226,6 +230,12 @@ def _named_tensors(namespace: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
             for i, item in enumerate(value[:256]):
                 if isinstance(item, _core.Tensor):
                     yield f"{name}[{i}]", item
+
+
+def node_of_error(error: BaseException) -> int | None:
+    """The node at which a run failed; None where recording failed."""
+    found = re.search(r"\(node (\d+) of the graph\)", str(error))
+    return int(found[1]) if found and isinstance(error, FlowbookError) else None
 
 
 def _error_line(error: BaseException, cell: CellInfo | None) -> int | None:

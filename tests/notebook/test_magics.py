@@ -295,3 +295,51 @@ def test_the_extension_leaves_no_trace_when_unloaded() -> None:
         assert book.value("'_flowbook_cells' in vars(get_ipython())") == "False"
         assert not book.run("%load_ext flowbook").error
         assert not book.run("%%graph\ny = x + 1").error
+
+
+def test_errors_of_the_run_point_at_their_line(book: Notebook) -> None:
+    book.run("i = fb.asarray(np.array([0, 9]))")
+    shown = book.run("%%graph\nok = x + 1\npicked = fb.take(ok, i, axis=0)")
+    assert shown.kind == "IndexOutOfRange"
+    assert "----> 3 picked = fb.take(ok, i, axis=0)" in shown.error
+    text = shown.displays[0]["text/plain"]
+    assert re.search(r"picked = take\(ok, i\).*<-- failed here", text)
+    assert "i: i64[2]" in text
+
+
+def test_an_interrupt_shows_the_cell_only(book: Notebook) -> None:
+    shown = book.run("h = 7\n").error + book.run("%%graph\nh = x\nraise KeyboardInterrupt").error
+    assert "----> 3 raise KeyboardInterrupt" in shown
+    assert "flowbook_ext" not in shown
+    assert book.value("h") == "7"
+
+
+def test_open_sizes(book: Notebook) -> None:
+    shown = book.run("%%graph net --shapes x='batch 3'\ny = fb.sum(x @ w, axis=1)")
+    assert "x: f32[batch, 3] (input)" in shown.displays[0]["text/plain"]
+    assert book.value("net(x=np.ones((7, 3), np.float32)).y.shape, x.symbolic") == "((7,), False)"
+
+
+def test_unknown_devices_are_refused(book: Notebook) -> None:
+    shown = book.run("%%graph --device warp9\ny = x + 1")
+    assert "--device: " in shown.stderr + shown.error
+
+
+def test_leaked_symbols_say_where_they_are_from(book: Notebook) -> None:
+    book.run("kept = []")
+    book.run("%%graph net\ny = x + 1\nkept.append(y)")
+    shown = book.run("kept[0] + 1")
+    assert shown.kind == "GraphError"
+    assert re.search(r"y \(f32\[2, 3\], In \[\d+\], line 2\)", shown.error)
+
+
+def test_layers_are_scopes_of_the_drawing(book: Notebook) -> None:
+    book.run("model = fb.nn.Sequential(*[fb.nn.Dense(3, activation=fb.nn.relu) for _ in range(4)])")
+    shown = book.run("%%graph net\nout = model(x)")
+    assert not shown.error, shown.error
+    assert book.value(
+        "sorted({n['scope'] for n in net.record()['nodes'] if n['op'] == 'relu'})"
+    ) == (
+        "['Sequential/layers[0]',\n 'Sequential/layers[1]',\n"
+        " 'Sequential/layers[2]',\n 'Sequential/layers[3]']"
+    )

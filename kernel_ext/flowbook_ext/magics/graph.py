@@ -73,6 +73,11 @@ class GraphMagics(Magics):  # type: ignore[misc]
         if cell is None:
             return self._again(name)
         shapes = _shapes(options.shapes)
+        if options.device is not None:
+            try:
+                fb.device(options.device)
+            except (fb.DeviceError, fb.ArgumentError) as error:
+                raise UsageError(f"--device: {error}") from None
         place = _cells.current(self.shell, "graph", line, cell)
         try:
             code = place.compile(self.shell)
@@ -203,22 +208,22 @@ class _Execution:
         line, frame = _cells.place(self.cell, error)
         names = _tensors_on_line(self.cell, line, frame)
         outputs = self._assigned()
+        known = {**self._read(), **outputs}
         self._restore()
         trace.abort()
         if isinstance(error, Exception):
+            record = dict(trace.partial_record(error, known))
+            if not line:  # the run failed, not the recording: the node knows its line
+                line = next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
+                names = _tensors_on_line(self.cell, line, None, known)
+                _cells.raise_at(self.cell, line, error)
             if not self.options.no_view:
-                self._show_partial(trace, error, line, names, {**self._read(), **outputs})
-            _cells.point_into_cell(self.shell, error)
+                self._show_partial(record, error, line, names)
+        _cells.point_into_cell(self.shell, error)
 
     def _show_partial(
-        self,
-        trace: Any,
-        error: Exception,
-        line: int,
-        names: list[tuple[str, str]],
-        known: dict[str, Any],
+        self, record: dict[str, Any], error: Exception, line: int, names: list[tuple[str, str]]
     ) -> None:
-        record = dict(trace.partial_record(error, known))
         if not any(n.get("kind") in ("op", "gradient", "optimizer") for n in record["nodes"]):
             return  # nothing but inputs: the traceback says it all
         record["error"] = {
@@ -241,7 +246,9 @@ def _holds_symbol(value: Any) -> bool:
     return False
 
 
-def _tensors_on_line(cell: _cells.Cell, line: int, frame: Any) -> list[tuple[str, str]]:
+def _tensors_on_line(
+    cell: _cells.Cell, line: int, frame: Any, known: dict[str, Any] | None = None
+) -> list[tuple[str, str]]:
     """The tensors that the statement at a line reads, by name, with what they are."""
     statement = next(
         (
@@ -251,9 +258,10 @@ def _tensors_on_line(cell: _cells.Cell, line: int, frame: Any) -> list[tuple[str
         ),
         None,
     )
-    if statement is None or frame is None:
+    if statement is None or (frame is None and known is None):
         return []
-    found = _cells.names_read(statement, [frame.f_locals, frame.f_globals])
+    scopes = [frame.f_locals, frame.f_globals] if frame is not None else [known or {}]
+    found = _cells.names_read(statement, scopes)
     out = []
     for path, value in found.items():
         if isinstance(value, (fb.Tensor, fb.Variable)) or _is_array(value):

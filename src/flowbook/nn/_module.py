@@ -14,6 +14,7 @@ from typing import Any
 
 import flowbook as fb
 
+from .. import _core
 from .._state import (
     Stateful,
     children,
@@ -23,6 +24,7 @@ from .._state import (
     spec_text,
     trainable_variables,
 )
+from ._scopes import entered
 from ._training import training as training_context
 
 _ITEM_SIZES = {"bool": 1, "complex64": 8, "complex128": 16, "bfloat16": 2}
@@ -77,6 +79,13 @@ class Module(Stateful):
             with fb.outside_graph():
                 self.build(*args, **kwargs)
             self._built = True
+        program = _core.current_program()
+        if program is None:
+            return self._run(args, kwargs, training)
+        with entered(program, self):
+            return self._run(args, kwargs, training)
+
+    def _run(self, args: Any, kwargs: Any, training: bool | None) -> Any:
         if training is None:
             return self.forward(*args, **kwargs)
         with training_context(training):
