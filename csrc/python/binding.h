@@ -76,6 +76,7 @@ TensorImpl* argument(PyObject* o, Tensor& hold);
 
 extern PyType_Slot* const kNumberSlots;  // shared by Tensor and Variable; ends with {0, nullptr}
 PyObject* rich_compare(PyObject* a, PyObject* b, int op);
+extern void* const kSubscript;  // mp_subscript
 Py_hash_t hash_identity(PyObject* o);
 
 // ---- NumPy, buffers, DLPack --------------------------------------------------------------------------------------
@@ -140,6 +141,7 @@ void bind_errors(py::module_& m);
 void bind_dtypes(py::module_& m);
 void bind_tensor(py::module_& m);
 void bind_ops(py::module_& m);
+void bind_indexing(py::module_& m);
 void bind_variable(py::module_& m);
 void bind_convert(py::module_& m);
 void bind_dlpack(py::module_& m);

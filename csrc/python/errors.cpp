@@ -80,7 +80,8 @@ PyObject* raise(const Error& e) noexcept {
 
 PyObject* raise_in_op(const Error& e, const OpDef& op, PyObject* const* values, size_t count) noexcept {
   try {
-    std::string message = e.located || e.op.size() ? e.text : cat(op.name, ": ", e.text);
+    const bool named = e.located || e.text.rfind(cat(op.name, ": "), 0) == 0;
+    std::string message = named ? e.text : cat(op.name, ": ", e.text);
     if (g_hook && e.kind != ErrorKind::kCancelled && !PyErr_Occurred()) {
       py::list names;
       for (size_t i = 0; i < op.inputs.size(); ++i) names.append(op.inputs[i].name);

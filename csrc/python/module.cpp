@@ -25,6 +25,7 @@ PYBIND11_MODULE(_core, m) {
   bind_convert(m);
   bind_dlpack(m);
   bind_ops(m);
+  bind_indexing(m);
   bind_interrupts(m);
   bind_graph(m);
   bind_program(m);

@@ -114,6 +114,7 @@ void bind_tensor(py::module_& m) {
   add(Py_tp_getset, tensor_getset);
   add(Py_tp_richcompare, rich_compare);
   add(Py_tp_hash, hash_identity);
+  slots.push_back({Py_mp_subscript, kSubscript});
   add(Py_bf_getbuffer, get_buffer);
   add(Py_bf_releasebuffer, release_buffer);
   add(Py_tp_doc, const_cast<char*>(

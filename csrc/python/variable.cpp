@@ -205,6 +205,7 @@ void bind_variable(py::module_& m) {
   add(Py_tp_methods, variable_methods);
   add(Py_tp_richcompare, rich_compare);
   add(Py_tp_hash, hash_identity);
+  slots.push_back({Py_mp_subscript, kSubscript});
   add(Py_tp_doc, const_cast<char*>(
                      "A cell whose value can change: parameters, optimizer slots, running statistics.\n\n"
                      "Args:\n"

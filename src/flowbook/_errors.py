@@ -34,7 +34,6 @@ from .errors import (  # noqa: F401
 )
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_PLAIN = re.compile(r"\b(?:bool|[iu](?:8|16|32|64)|b?f16|f32|f64|c64|c128)\[[^\]]*\]")
 
 
 def user_frame() -> FrameType | None:
@@ -67,55 +66,53 @@ def _names_in(frame: FrameType) -> dict[int, str]:
     return names
 
 
-def _spec(value: Any) -> str | None:
-    if isinstance(value, (_core.Tensor, _core.Variable)):
-        return str(value.spec)
-    return None
-
-
 def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:
     """The text of an error in `op`, with the caller's names in place of the op's own.
 
     The native text says `x is f32[2, 3]` with the names of the record; where the caller's frame
-    knows the argument as `batch`, it becomes `batch is f32[2, 3]`. Arguments that the text does not
-    name, but whose names are known, are added at the end of the first sentence.
+    knows the argument as `batch`, it becomes `batch is f32[2, 3]`. A text that shows no spec at all
+    gets them at the end of its first sentence.
     """
     frame = user_frame()
     if frame is None:
         return text
     known = _names_in(frame)
-    where = ""
     head, colon, body = text.partition(": ")
     if not colon:
         head, body = "", text
-    renamed: dict[str, str] = {}
-    for i, value in enumerate(values):
-        name = known.get(id(value))
-        if name is None or _spec(value) is None:
-            continue
-        label = inputs[i] if (i < len(inputs) and len(inputs) > 1) or len(values) == 1 else None
-        if len(inputs) == 1 and len(values) > 1:
-            label = f"{inputs[0]}[{i}]"
-        elif i < len(inputs):
-            label = inputs[i]
-        if label:
-            renamed[label] = name
+    labels = [_label(inputs, i, len(values)) for i in range(len(values))]
+    renamed = {
+        label: known[id(value)]
+        for label, value in zip(labels, values)
+        if id(value) in known and label and label != known[id(value)]
+    }
     if renamed:
         pattern = "|".join(re.escape(k) for k in sorted(renamed, key=len, reverse=True))
         body = re.sub(
-            rf"(?<![\w.`])(?:`({pattern})`|({pattern})(?= (?:is|has|of|at|and)\b))",
+            rf"(?<![\w.`\[])(?:`({pattern})`|({pattern})(?=:? (?:is\b|has\b|of\b|[iufbc]+\d+\[)))",
             lambda m: f"`{renamed[m.group(1)]}`" if m.group(1) else renamed[m.group(2)],
             body,
         )
-        missing = [
-            f"{known[id(v)]} is {_spec(v)}"
-            for v in values
-            if id(v) in known and f"{known[id(v)]} is {_spec(v)}" not in body and _spec(v)
-        ]
-        if missing and not any(n in body for n in renamed.values()):
-            first, dot, rest = body.partition(". ")
-            body = f"{first} ({', '.join(dict.fromkeys(missing))}){dot or ''}{rest}"
-    return f"{head}: {body}{where}" if colon else body
+    specs = [
+        f"{known.get(id(value), label)} is {value.spec}"
+        for label, value in zip(labels, values)
+        if isinstance(value, (_core.Tensor, _core.Variable)) and label
+    ]
+    for i, value in enumerate(values if len(inputs) == 1 and len(values) > 1 else ()):
+        if id(value) in known:  # what variadic ops call `tensor 0`
+            body = re.sub(rf"\btensor {i}\b", known[id(value)], body)
+    about_call = "argument" in body.partition(". ")[0]
+    if 0 < len(specs) <= 4 and not about_call and not any(s.rpartition(" is ")[2] in body for s in specs):
+        first, dot, rest = body.partition(". ")
+        body = f"{first}: {', '.join(dict.fromkeys(specs))}{dot or '.'}{rest}"
+    return f"{head}: {body}" if colon else body
+
+
+def _label(inputs: list[str], i: int, count: int) -> str:
+    """What the record calls argument `i` of `count`."""
+    if len(inputs) == 1 and count > 1:
+        return f"{inputs[0]}[{i}]"
+    return inputs[i] if i < len(inputs) else ""
 
 
 def source_line(frame: FrameType | None) -> tuple[str, int, str]:
@@ -123,11 +120,7 @@ def source_line(frame: FrameType | None) -> tuple[str, int, str]:
     if frame is None:
         return "", 0, ""
     code: CodeType = frame.f_code
-    return (
-        code.co_filename,
-        frame.f_lineno,
-        linecache.getline(code.co_filename, frame.f_lineno).strip(),
-    )
+    return code.co_filename, frame.f_lineno, linecache.getline(code.co_filename, frame.f_lineno).strip()
 
 
 def no_value(x: Any, what: str, instead: str) -> Exception:

@@ -365,10 +365,6 @@ def _iter(self: Any) -> Iterator[Any]:
     return (getitem(t, i) for i in range(_len(t)))
 
 
-def _getitem(self: Any, key: Any) -> Any:
-    return getitem(value_of(self), key)
-
-
 def _setitem(self: Any, key: Any, value: Any) -> None:
     raise TypeError(
         "Tensors do not change. Use y = x.at[index].set(value), or y = fb.where(mask, value, x)."
@@ -457,6 +453,8 @@ def assign_sub(self: Any, value: Any) -> Any:
     return self.assign(self.read() - value)
 
 
+_core.set_getitem(getitem)
+
 # ---- attaching ----------------------------------------------------------------------------------
 
 # Ops that are methods, too.
@@ -492,7 +490,6 @@ _SHARED_MEMBERS: dict[str, Any] = {
     "to_device": to_device,
     "__len__": _len,
     "__iter__": _iter,
-    "__getitem__": _getitem,
     "__delitem__": _delitem,
     "__contains__": _contains,
     "__round__": _round,

@@ -7,7 +7,7 @@ key is fed anew at each run.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Sequence
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -38,7 +38,7 @@ def seed(value: int | None = 0) -> None:
         True
     """
     if value is None:
-        value = secrets.randbits(64)
+        value = int.from_bytes(os.urandom(8), "little")
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise _core.DTypeError(
             f"seed: the seed is of type {type(value).__name__}. It must be an int."
@@ -78,7 +78,7 @@ class Generator:
     """
 
     def __init__(self, value: int | None = 0) -> None:
-        self.seed = (secrets.randbits(64) if value is None else int(value)) & _MASK
+        self.seed = (int.from_bytes(os.urandom(8), "little") if value is None else int(value)) & _MASK
         self.counter = 0
         self._tokens: list[Token[Generator | None]] = []
 
