@@ -96,6 +96,9 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   // Called for each new node: where are we? Set by the tracer; null outside notebooks and
   // functions.
   std::function<Location()> locate;
+  // Called for each op before it is recorded: true if it has given the results by other means. Lowering sets it, so
+  // that the parts of composites are lowered, too.
+  std::function<bool(const OpDef&, const void* attrs, Inputs, Tensor* out)> replace;
   std::vector<std::string> scopes;  // stack of the current scope names
   int32_t forward_node = -1;        // while a gradient rule runs: its node
 

@@ -45,6 +45,9 @@ class Lowering {
     out_.graph = std::make_shared<Graph>(true, from.name);
     graph_ = out_.graph.get();
     graph_->merge_equal = options.optimize;
+    graph_->replace = [this](const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
+      return replaced(op, attrs, in, out);
+    };
     mark_live(feeds, fetches, effects);
     Recorder recorder(out_.graph);
     for (size_t i = 0; i < feeds.size(); ++i) {
@@ -62,6 +65,7 @@ class Lowering {
     out_.constant.resize(graph_->values.size());
     for (auto& [v, t] : constants_) out_.constant[size_t(v)] = 1;
     recorder.end();
+    graph_->replace = nullptr;
   }
   Lowered take() {
     to_.clear();  // symbols hold the graph
@@ -95,7 +99,7 @@ class Lowering {
         for (int32_t i : node.inputs) in.push_back(to_[size_t(i)].impl());
         std::vector<Tensor> out(size_t(node.outputs));
         AttrBox attrs = substituted(node);
-        lower_op(*node.op, attrs.get(), in, out.data(), node.outputs);
+        apply(*node.op, attrs.get(), in, out.data());
         for (int o = 0; o < node.outputs; ++o)
           if (!fed_[size_t(node.output + o)])
             to_[size_t(node.output + o)] = std::move(out[size_t(o)]);
@@ -145,18 +149,19 @@ class Lowering {
     return attrs;
   }
 
-  // Applies one op to values of the new graph; composites without a kernel by their parts, which
-  // come back here.
-  void lower_op(const OpDef& op, const void* attrs, Inputs in, Tensor* out, int outputs) {
+  // Asked by apply() before it records an op on the new graph; true: `out` is known by other means.
+  // Composites without a kernel are computed by their parts, which come back here.
+  bool replaced(const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
     if (options_.optimize) {
-      if (fold(op, attrs, in, out, outputs)) return;
+      const int outputs = op.outputs_of(attrs, int(in.size()));
+      if (fold(op, attrs, in, out, outputs)) return true;
       if (outputs == 1)
-        if (Tensor same = simplify(*graph_, op, attrs, in)) return void(out[0] = std::move(same));
+        if (Tensor same = simplify(*graph_, op, attrs, in)) return out[0] = std::move(same), true;
     }
     const int where = in.empty() ? 0 : in[0]->spec.device;
-    if (!devices().empty() && op.expand && !device(where).find(op))
-      return op.expand(attrs, in, out);
-    apply(op, attrs, in, out);
+    if (devices().empty() || !op.expand || device(where).find(op)) return false;
+    op.expand(attrs, in, out);
+    return true;
   }
 
   bool constant(const TensorImpl* t, Tensor& concrete) {

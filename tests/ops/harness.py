@@ -243,12 +243,12 @@ def backwards(x: np.ndarray) -> Any:
     if x.ndim == 0:
         return fb.asarray(x)
     index = (slice(None, None, -1),) * x.ndim
-    return fb.asarray(np.ascontiguousarray(x[index]))[index]
+    return fb.asarray(x[index].copy())[index]
 
 
 def column_major(x: np.ndarray) -> Any:
     axes = tuple(reversed(range(x.ndim)))
-    return fb.permute_dims(fb.asarray(np.ascontiguousarray(x.T)), axes)
+    return fb.permute_dims(fb.asarray(x.T.copy()), axes)
 
 
 def far_apart(x: np.ndarray) -> Any:

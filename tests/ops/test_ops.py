@@ -94,7 +94,9 @@ def test_infer(op: OpSamples):
             if inferred is not None:
                 numbers = [substituted(s) for s in inferred]
                 problem = None if numbers == actual else f"inferred {inferred}, got {actual}"
-            elif not sample.symbolic and re.match(r"raised (ShapeError|GraphError)", problem or ""):
+            elif (not sample.symbolic or op.family == "conv") and re.match(
+                r"raised (ShapeError|GraphError)", problem or ""
+            ):
                 problem = None
             failures.check(f"{dtype} {sample} over symbols", problem)
 
