@@ -60,20 +60,20 @@ def test_normal(dtype):
 
 
 def test_randint():
-    x = fb.random.randint((N,), -3, 7).numpy()
+    x = fb.random.randint(-3, 7, shape=(N,)).numpy()
     assert x.dtype == np.int64
     assert set(np.unique(x)) == set(range(-3, 7))
     assert stats.chisquare(np.bincount(x + 3)).pvalue > 1e-3
-    wide = fb.random.randint((1000,), -(2**62), 2**62).numpy()
+    wide = fb.random.randint(-(2**62), 2**62, shape=(1000,)).numpy()
     assert len(np.unique(wide)) == 1000
-    whole = fb.random.randint((1000,), -(2**63), 2**63 - 1).numpy()
+    whole = fb.random.randint(-(2**63), 2**63 - 1, shape=(1000,)).numpy()
     assert (whole < 0).any()
     assert (whole > 0).any()
     for low, high in ((3, 3), (4, 3)):
         with pytest.raises((fb.ArgumentError, ValueError)):
-            fb.random.randint((2,), low, high)
+            fb.random.randint(low, high, shape=(2,))
     with pytest.raises((fb.FlowbookError, OverflowError)):
-        fb.random.randint((2,), 0, 2**70)
+        fb.random.randint(0, 2**70, shape=(2,))
 
 
 def test_permutation():
