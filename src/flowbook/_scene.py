@@ -163,12 +163,16 @@ def _absorbed(nodes: Sequence[Record]) -> dict[int, int]:
     """Parameters and numbers that one node reads are written on its box: id -> reader's id.
 
     Variables are absorbed where they belong to a module (they have a scope); those of a bare cell
-    keep their box.
+    keep their box. What only an optimizer reads (its moments) belongs to the optimizer's box.
     """
     readers: dict[int, list[int]] = {}
+    others: dict[int, tuple[str, int]] = {}  # the first gradient or optimizer node that reads it
     for node in nodes:
-        if node.get("kind") not in ("gradient", "optimizer") or node.get("failed"):
-            for j in dict.fromkeys(node["inputs"]):
+        reads_as = str(node.get("kind"))
+        for j in dict.fromkeys(node["inputs"]):
+            if reads_as in ("gradient", "optimizer") and not node.get("failed"):
+                others.setdefault(j, (reads_as, node["id"]))
+            else:
                 readers.setdefault(j, []).append(node["id"])
     home = {}
     for node in nodes:
@@ -176,10 +180,10 @@ def _absorbed(nodes: Sequence[Record]) -> dict[int, int]:
         if len(mine) == 1 and not node.get("failed"):
             if (kind == "variable" and node.get("scope")) or kind == "constant":
                 home[node["id"]] = mine[0]
-        elif kind == "constant" and not mine:
-            gradient = next((n["id"] for n in nodes if node["id"] in n["inputs"]), None)
-            if gradient is not None:
-                home[node["id"]] = gradient
+        elif not mine and node["id"] in others:
+            reader, first = others[node["id"]]
+            if kind == "constant" or (kind == "variable" and reader == "optimizer"):
+                home[node["id"]] = first
     return home
 
 
@@ -321,7 +325,10 @@ def build(
     scope, scopes = _drop_thin(scope, scopes, loose)
 
     outputs = {o["node"] for o in record.get("outputs", ())}
-    writes = {a["node"]: a["variable"] for a in record.get("assignments", ())}
+    gradient_ids = {node["id"] for node in every if node.get("kind") == "gradient"}
+    writes: dict[int, list[str]] = {}
+    for change in record.get("assignments", ()):
+        writes.setdefault(change["node"], []).append(str(change["variable"]))
     slowest = max((n.get("time_us") or 0 for n in nodes), default=0)
     extras: dict[int, list[Record]] = {}
     for node in every:
@@ -329,7 +336,11 @@ def build(
             extras.setdefault(home[node["id"]], []).append(node)
     faces = [
         _face(
-            {**node, "writes": writes.get(node["id"])},
+            {
+                **node,
+                "writes": writes.get(node["id"], ()),
+                "gradients": sum(j in gradient_ids for j in node["inputs"]),
+            },
             node["id"] in outputs,
             slowest,
             extras.get(node["id"], []),
@@ -388,10 +399,10 @@ def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) 
     look = family(node)
     source = look in SOURCES
     title = shorten(node_title(node), 26)
-    sub = shorten(str(node.get("spec") or ""), 28)
+    sub = "" if look == "optim" else shorten(str(node.get("spec") or ""), 28)
     tag = "" if source else shorten(str(node.get("name") or ""), 18)
-    if node.get("writes"):
-        tag = "→ " + shorten(str(node["writes"]), 16)
+    if written := node.get("writes"):
+        tag = "→ " + (shorten(written[0], 16) if len(written) == 1 else f"{len(written)} variables")
     time = node.get("time_us")
     wide = text_width(title, 12.5, bold=True)
     if tag:
@@ -407,6 +418,10 @@ def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) 
         if e.get("kind") == "variable"
     ]
     rows += [(shorten(constant_value(e), 14), "") for e in extras if e.get("kind") == "constant"]
+    if node.get("kind") == "optimizer":
+        rows = [("state", f"{len(rows)} variables")] if rows else []
+        if node.get("gradients"):
+            rows.append(("gradients", str(node["gradients"])))
     if len(rows) > 4:
         rows = [*rows[:3], (f"and {len(rows) - 3} more", "")]
     if rows:
