@@ -255,6 +255,7 @@ void each_entry(const ConvGeometry& g, int64_t r, Body&& body) {
 void unfold(const ConvGeometry& g, const char* x, int64_t bytes, int64_t group, int64_t begin,
             int64_t end, char* to) {
   const int64_t inputs = g.c / g.groups, run = inputs * bytes, per_image = positions(g);
+  if (run == 0) return;
   for (int64_t r = begin; r < end; ++r) {
     const char* image = x + (r / per_image * g.h * g.w * g.c + group * inputs) * bytes;
     each_entry(g, r % per_image, [&](int64_t pixel) {
@@ -429,6 +430,7 @@ int64_t conv_input_gradient_workspace(const Conv& v) {
 }
 void conv_input_gradient(const Conv& v, void* dx, void* workspace) {
   const ConvGeometry& g = v.at;
+  if (g.n * g.h * g.w * g.c == 0) return;
   if (empty(g)) {
     std::memset(dx, 0, size_t(g.n * g.h * g.w * g.c * size_of(v.dtype)));
   } else if (pointwise(g)) {
@@ -452,6 +454,7 @@ int64_t conv_weights_gradient_workspace(const Conv& v) {
 void conv_weights_gradient(const Conv& v, void* dweights, void* workspace) {
   const ConvGeometry& g = v.at;
   const int64_t size = weights(g);
+  if (size == 0) return;
   if (empty(g)) return void(std::memset(dweights, 0, size_t(size * size_of(v.dtype))));
   if (pointwise(g)) return gemm(pointwise_weights_gradient(v, dweights), workspace);
   const Partials d = partials_of(v);
