@@ -180,7 +180,8 @@ void Planner::make_group_step(const Group& group) {
     ins.dtype = g_.values[size_t(n.output)].spec.dtype;
     ins.compute = ins.dtype;
     for (size_t i = n.inputs.size(); i-- > 0;)
-      if (n.op->inputs[i].role == Role::kValue || ins.row < 0)  // a cast computes in what it is given
+      if (n.op->inputs[i].role == Role::kValue ||
+          ins.row < 0)  // a cast computes in what it is given
         ins.compute = g_.values[size_t(n.inputs[i])].spec.dtype;
     reg[n.output] = int(spec.inputs.size() + spec.instructions.size());
     spec.instructions.push_back(ins);

@@ -102,7 +102,11 @@ def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:
         if id(value) in known:  # what variadic ops call `tensor 0`
             body = re.sub(rf"\btensor {i}\b", known[id(value)], body)
     about_call = "argument" in body.partition(". ")[0]
-    if 0 < len(specs) <= 4 and not about_call and not any(s.rpartition(" is ")[2] in body for s in specs):
+    if (
+        0 < len(specs) <= 4
+        and not about_call
+        and not any(s.rpartition(" is ")[2] in body for s in specs)
+    ):
         first, dot, rest = body.partition(". ")
         body = f"{first}: {', '.join(dict.fromkeys(specs))}{dot or '.'}{rest}"
     return f"{head}: {body}" if colon else body
@@ -120,7 +124,11 @@ def source_line(frame: FrameType | None) -> tuple[str, int, str]:
     if frame is None:
         return "", 0, ""
     code: CodeType = frame.f_code
-    return code.co_filename, frame.f_lineno, linecache.getline(code.co_filename, frame.f_lineno).strip()
+    return (
+        code.co_filename,
+        frame.f_lineno,
+        linecache.getline(code.co_filename, frame.f_lineno).strip(),
+    )
 
 
 def no_value(x: Any, what: str, instead: str) -> Exception:

@@ -78,7 +78,9 @@ class Generator:
     """
 
     def __init__(self, value: int | None = 0) -> None:
-        self.seed = (int.from_bytes(os.urandom(8), "little") if value is None else int(value)) & _MASK
+        self.seed = (
+            int.from_bytes(os.urandom(8), "little") if value is None else int(value)
+        ) & _MASK
         self.counter = 0
         self._tokens: list[Token[Generator | None]] = []
 
