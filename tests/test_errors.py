@@ -46,10 +46,10 @@ A = np.ones((2, 3), "f4")
 CALLS = [
     # matmul and broadcasting
     ("ShapeError", r"matmul: inner dimensions differ.*f32\[2, 3\].*3 != 2", lambda x: x @ x),
-    ("ShapeError", r"add: .*f32\[2, 3\].*f32\[4\]", lambda x: x + fb.ones(4)),
+    ("ShapeError", r"add: .*\[2, 3\].*\[4\]", lambda x: x + fb.ones(4)),
     ("ShapeError", r"add: ", lambda x: x + np.ones((3, 2), "f4")),
     # axes and sizes
-    ("AxisError", r"sum: axis 2 is out of range.*f32\[2, 3\]", lambda x: fb.sum(x, axis=2)),
+    ("AxisError", r"sum: axis 2 is out of range", lambda x: fb.sum(x, axis=2)),
     ("AxisError", r"softmax: axis", lambda x: fb.nn.softmax(x, axis=-3)),
     ("ShapeError", r"reshape: .*\[2, 3\]", lambda x: fb.reshape(x, (4, 2))),
     ("ShapeError", r"", lambda x: fb.zeros((2, -1))),
@@ -233,8 +233,8 @@ def test_feeding_what_does_not_fit():
     f(fb.asarray(A))
     with pytest.raises(fb.ShapeError):
         f(fb.ones((2, 4)))
-    with pytest.raises(TypeError):
+    with pytest.raises(fb.ArgumentError, match="x"):
         f()
-    with pytest.raises(TypeError):
+    with pytest.raises(fb.ArgumentError, match="no_such_input"):
         f(fb.asarray(A), no_such_input=1)
     assert f(fb.asarray(A)).shape == (2, 2)

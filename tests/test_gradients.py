@@ -44,7 +44,7 @@ def mixed(xp, x, y):
 
 def indexed(xp, x, y):
     return xp.sum(x[1:, ::2] * y[0]) + xp.sum(
-        xp.flip(x[:, -1], axis=0) * xp.cumulative_sum(y, axis=0)[:3]
+        x[::-1, -1] * xp.cumulative_sum(y, axis=0)[:3]
     )
 
 
@@ -61,7 +61,7 @@ def powers(xp, x, y):
 
 def stats(xp, x):
     return xp.std(x) * xp.mean(xp.max(x, axis=1)) + xp.sum(
-        xp.min(x, axis=0) * xp.maximum(x, xp.flip(x, axis=1))
+        xp.min(x, axis=0) * xp.maximum(x, x[:, ::-1])
     )
 
 
@@ -234,7 +234,7 @@ def test_unconnected_inputs_give_zeros_and_a_warning():
     with fb.tape() as t:
         y = fb.sum(x * x)
         _ = other + 1.0
-    with pytest.warns(UserWarning, match="other"):
+    with pytest.warns(UserWarning, match="zero"):
         g = t.gradients(y, [other])[0]
     np.testing.assert_array_equal(g.numpy(), [0, 0])
 
@@ -364,29 +364,30 @@ def test_tapes_end_out_of_order():
         with fb.tape() as t:
             yield t
 
-    with fb.tape():
-        g = holds()
-        next(g)
-        fb.sum(x)
+    held = [holds()]
     try:
-        g.close()
+        with fb.tape():
+            next(held[0])
+            fb.sum(x)
     except fb.GraphError:
         pass
-    del g
+    try:
+        held[0].close()
+    except fb.GraphError:
+        pass
+    held.clear()
     gc.collect()
     assert float(fb.sum(x)) == 1
 
 
 def test_a_tape_does_not_keep_what_no_rule_reads():
     """Sums need no values: taping them must not hold the inputs' memory."""
-    before = fb.memory.stats()["live"] if hasattr(fb.memory, "stats") else None
-    if before is None:
-        pytest.skip("no memory statistics yet")
+    before = fb.memory.stats().live
     x = fb.asarray(np.ones(1000, "f4"))
     with fb.tape() as t:
         y = fb.sum(fb.asarray(np.ones(1_000_000, "f4")) + 1.0) + fb.sum(x)
         gc.collect()
-        held = fb.memory.stats()["live"] - before
+        held = fb.memory.stats().live - before
     assert held < 2_000_000, held
     assert t.gradients(y, [x])[0].shape == (1000,)
 

@@ -80,7 +80,7 @@ def test_reductions():
     infer_ok("mean", "i64[b]", "f32[]")
     infer_ok("argmax", "[b,n]", "i64[b]", axis=1)
     infer_ok("any", "[b,n]", "bool[n]", axis=0)
-    infer_error("AxisError", r"axis 2 is out of range.*f32\[b, n\]", "sum", "[b,n]", axis=2)
+    infer_error("AxisError", r"axis 2 is out of range for rank 2", "sum", "[b,n]", axis=2)
     infer_error("ArgumentError", r"", "sum", "[b,n]", axis=(0, -2))
 
 
@@ -109,7 +109,7 @@ def test_moving_entries():
     infer_ok("permute_dims", "[a,b,c]", "[c,a,b]", axes=(2, 0, 1))
     infer_ok("expand_dims", "[a,b]", "[a,1,b]", axis=1)
     infer_ok("squeeze", "[a,1,b]", "[a,b]", axis=1)
-    infer_ok("reshape", "[a,b]", "[a*b]", shape=(-1,))
+    infer_ok("reshape", "[a,b]", "[b*a]", shape=(-1,))
     infer_ok("concat", "[a,n];[b,n]", "[a + b,n]", axis=0)
     infer_ok("stack", "[a,b];[a,b]", "[a,2,b]", axis=1)
     infer_ok("flip", "[a,b]", "[a,b]")
@@ -123,7 +123,7 @@ def test_moving_entries():
 def test_positions():
     infer_ok("take", "[v,d];i64[b,t]", "[b,t,d]", axis=0)
     infer_ok("embedding", "[v,d];i64[b,t]", "[b,t,d]")
-    infer_ok("one_hot", "i64[b]", "[b,10]", depth=10)
+    infer_ok("one_hot", "i64[b]", "[b,10]", classes=10)
     infer_ok("scatter_add", "[v,d];i64[b];[b,d]", "[v,d]")
     infer_error("DTypeError", r"", "embedding", "[v,d];f32[b]")
     infer_error("ShapeError", r"", "embedding", "[v];i64[b]")

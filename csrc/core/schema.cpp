@@ -118,7 +118,18 @@ void check_declared(const OpDef& op, uint64_t mask, int i, const char* what) {
 Tensor Saved::input(int i) const {
   const Node& n = graph.nodes[size_t(node)];
   check_declared(*n.op, n.op->reads_inputs, i, "input");
-  return graph.tensor(n.inputs[size_t(i)]);
+  Tensor t = graph.tensor(n.inputs[size_t(i)]);
+  // A Python number has the dtype it was given in the op. Weak, it would fall back to the default
+  // dtype in a rule that combines it with numbers only: log(2.0) in float32 beside float64.
+  if (t.spec().weak && !t.symbolic() && !t.spec().device && n.inputs.size() > 1) {
+    bool all_weak = true;
+    for (int32_t v : n.inputs) all_weak = all_weak && graph.values[size_t(v)].spec.weak;
+    if (all_weak) return t;
+    Spec strong = t.spec();
+    strong.weak = false;
+    return make_view(strong, view_of(t));
+  }
+  return t;
 }
 Tensor Saved::output(int i) const {
   const Node& n = graph.nodes[size_t(node)];
