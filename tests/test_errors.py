@@ -82,7 +82,7 @@ CALLS = [
 @pytest.mark.parametrize(("error", "text", "call"), CALLS, ids=range(len(CALLS)))
 def test_calls_that_fail(error, text, call):
     x = fb.asarray(A)
-    with pytest.raises(getattr(fb, error), match=text) as caught:
+    with pytest.raises(getattr(fb, error), match=text or None) as caught:
         call(x)
     message = str(caught.value)
     assert "\n\n" not in message
@@ -113,7 +113,7 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize(("text", "call"), ARGUMENTS, ids=range(len(ARGUMENTS)))
 def test_wrong_arguments_are_type_errors(text, call):
-    with pytest.raises((TypeError, IndexError), match=text):
+    with pytest.raises((TypeError, IndexError), match=text or None):
         call(fb.asarray(A))
 
 

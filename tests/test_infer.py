@@ -29,7 +29,7 @@ def infer_ok(op: str, inputs: str, outputs: str, **attrs: object) -> None:
 
 
 def infer_error(error: str, text: str, op: str, inputs: str, **attrs: object) -> None:
-    with pytest.raises(getattr(fb, error), match=text) as caught:
+    with pytest.raises(getattr(fb, error), match=text or None) as caught:
         native.infer(op, specs(inputs), attrs)
     assert str(caught.value).startswith(op), caught.value
 
@@ -110,7 +110,7 @@ def test_moving_entries():
     infer_ok("expand_dims", "[a,b]", "[a,1,b]", axis=1)
     infer_ok("squeeze", "[a,1,b]", "[a,b]", axis=1)
     infer_ok("reshape", "[a,b]", "[b*a]", shape=(-1,))
-    infer_ok("concat", "[a,n];[b,n]", "[a + b,n]", axis=0)
+    infer_ok("concat", "[a,n];[b,n]", "[b + a,n]", axis=0)
     infer_ok("stack", "[a,b];[a,b]", "[a,2,b]", axis=1)
     infer_ok("flip", "[a,b]", "[a,b]")
     infer_ok("broadcast_to", "[n]", "[4,n]", shape=(4, fb.Dim("n")))
