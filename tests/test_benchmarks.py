@@ -21,7 +21,7 @@ def test_rows_of_flowbook_and_numpy(tmp_path: Path) -> None:
         out,
         *("--seconds", "0.02", "--no-import"),
         *("--frameworks", "flowbook", "numpy"),
-        *("--only", "mlp_tiny", "cnn", "add_tiny"),
+        *("--only", "mlp_tiny", "add_tiny"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(out.read_text())["rows"]

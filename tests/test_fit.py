@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -484,3 +486,47 @@ def test_durations() -> None:
         "2 h 5 min",
         "?",
     ]
+
+
+SECOND_INTERRUPT = """
+import os, signal, threading, time
+import numpy as np
+import flowbook as fb
+
+class Long(fb.nn.Module):
+    def __init__(self):
+        self.weight = fb.Variable(np.full((800, 800), 0.01, np.float32), name="weight")
+    def forward(self, x):
+        for _ in range(400):
+            x = fb.tanh(x @ self.weight)
+        return x
+
+class Press(fb.callbacks.Callback):
+    def on_epoch_begin(self, run):
+        def press():
+            for _ in range(2):
+                time.sleep(0.4)
+                os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=press).start()
+
+model = Long()
+before = model.weight.numpy().copy()
+x = np.ones((800, 800), np.float32)
+try:
+    fb.fit(model, (x, x), fb.losses.mean_squared_error, fb.optim.SGD(0.1), batch_size=800,
+           callbacks=[Press()], progress=False)
+    print("finished")
+except KeyboardInterrupt:
+    assert (model.weight.numpy() == before).all()
+    assert not fb.nn.is_training()
+    print("interrupted")
+"""
+
+
+def test_a_second_interrupt_ends_the_running_step_and_changes_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SECOND_INTERRUPT], capture_output=True, text=True, timeout=100
+    )
+    if done.stdout == "finished\n":
+        pytest.skip("the step was over before the second interrupt")
+    assert done.stdout == "interrupted\n", done.stderr

@@ -18,8 +18,6 @@ def prepare(name: str) -> Callable[[], Any] | str:
     if name in w.EAGER:
         a, b = arrays
         return (lambda: a @ b) if name == "matmul_1024" else (lambda: a + b)
-    if name == "cnn" and not hasattr(fb.nn, "conv2d"):
-        return "no conv2d yet"
     params = {k: fb.Variable(v, name=k) for k, v in w.parameters(name).items()}
     if name not in w.TRAINING:
         graph = fb.graph(globals()[name])

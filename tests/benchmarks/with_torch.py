@@ -62,7 +62,7 @@ def prepare(name: str) -> Callable[[], Any] | str:
 
 def finish(result: Any) -> float:
     """The loss of a step as a number."""
-    return float(result) if result.ndim == 0 else 0.0
+    return float(result.detach()) if result.ndim == 0 else 0.0
 
 
 def dense(p: dict[str, Any], name: str, x: Any) -> Any:

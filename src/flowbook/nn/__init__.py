@@ -18,6 +18,7 @@ from ._activations import (
     Softplus,
     Tanh,
 )
+from ._conv import AvgPool2D, BatchNorm, Conv2D, GlobalAvgPool, MaxPool2D
 from ._layers import Dense, Dropout, Embedding, Flatten, LayerNorm, Sequential
 from ._module import Module
 from ._training import is_training, training
@@ -26,6 +27,11 @@ from ._training import is_training, training
 globals().update({name: getattr(_functions, name) for name in _functions.__all__})
 
 __all__ = [
+    "MaxPool2D",
+    "GlobalAvgPool",
+    "Conv2D",
+    "BatchNorm",
+    "AvgPool2D",
     "ELU",
     "GELU",
     "Dense",
