@@ -73,6 +73,8 @@ def parse_signature(text: str) -> inspect.Signature | None:
                 except (SyntaxError, ValueError):
                     default = ...
             hint = match.group(2) or inspect.Parameter.empty
+            if keyword.iskeyword(match.group(1)):
+                return None  # callable by position only: no signature that Python could write
             found.append(inspect.Parameter(match.group(1), kind, default=default, annotation=hint))
     try:
         return inspect.Signature(found)
