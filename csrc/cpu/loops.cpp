@@ -1,4 +1,5 @@
-// Chooses the loops of this machine's instruction set and puts the tables of the per-ISA units together.
+// Chooses the loops of this machine's instruction set and puts the tables of the per-ISA units
+// together.
 #include "cpu/loops.h"
 
 #include <cstdlib>
@@ -20,9 +21,10 @@ void add_rows(Loops& l, Slot slot, const RowTable& table) {
     if (table.row[code]) l.row[code][slot] = table.row[code];
 }
 
-Loops assemble(const RowTable* const (&rows)[8], const SuperTable& f32, const SuperTable& f64, const CastTable& casts,
-               const FoldTable (&folds)[kSlots]) {
-  constexpr Slot slots[8] = {kSlotF32, kSlotF32, kSlotF64, kSlotF64, kSlotBool, kSlotU8, kSlotI32, kSlotI64};
+Loops assemble(const RowTable* const (&rows)[8], const SuperTable& f32, const SuperTable& f64,
+               const CastTable& casts, const FoldTable (&folds)[kSlots]) {
+  constexpr Slot slots[8] = {kSlotF32,  kSlotF32, kSlotF64, kSlotF64,
+                             kSlotBool, kSlotU8,  kSlotI32, kSlotI64};
   Loops l{};
   for (int i = 0; i < 8; ++i) add_rows(l, slots[i], *rows[i]);
   for (int i = 0; i < kSuperCount; ++i) l.super[i][0] = f32.loop[i], l.super[i][1] = f64.loop[i];
@@ -43,11 +45,11 @@ Loops assemble(const RowTable* const (&rows)[8], const SuperTable& f32, const Su
   return l;
 }
 
-#define FLOWBOOK_ASSEMBLE(ISA)                                                                             \
-  Chosen {                                                                                                 \
-    #ISA, assemble({&ISA::kUnaryF32, &ISA::kBinaryF32, &ISA::kUnaryF64, &ISA::kBinaryF64, &ISA::kBool,     \
-                    &ISA::kU8, &ISA::kI32, &ISA::kI64},                                                    \
-                   ISA::kSuperF32, ISA::kSuperF64, ISA::kCasts, ISA::kFolds)                               \
+#define FLOWBOOK_ASSEMBLE(ISA)                                                            \
+  Chosen {                                                                                \
+    #ISA, assemble({&ISA::kUnaryF32, &ISA::kBinaryF32, &ISA::kUnaryF64, &ISA::kBinaryF64, \
+                    &ISA::kBool, &ISA::kU8, &ISA::kI32, &ISA::kI64},                      \
+                   ISA::kSuperF32, ISA::kSuperF64, ISA::kCasts, ISA::kFolds)              \
   }
 
 Chosen choose() {
@@ -55,8 +57,8 @@ Chosen choose() {
   const char* wish = std::getenv("FLOWBOOK_ISA");
   const auto wanted = [wish](const char* isa) { return !wish || std::strcmp(wish, isa) == 0; };
   __builtin_cpu_init();
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-                  __builtin_cpu_supports("f16c");
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
@@ -80,18 +82,25 @@ const char* isa_name() { return chosen().name; }
 
 int slot_of(DType t) {
   switch (t) {
-    case DType::bool_: return kSlotBool;
-    case DType::u8: return kSlotU8;
-    case DType::i32: return kSlotI32;
-    case DType::i64: return kSlotI64;
-    case DType::f32: return kSlotF32;
-    case DType::f64: return kSlotF64;
-    default: return no_slot;
+    case DType::bool_:
+      return kSlotBool;
+    case DType::u8:
+      return kSlotU8;
+    case DType::i32:
+      return kSlotI32;
+    case DType::i64:
+      return kSlotI64;
+    case DType::f32:
+      return kSlotF32;
+    case DType::f64:
+      return kSlotF64;
+    default:
+      return no_slot;
   }
 }
 
-static_assert(kDTypeCount == kDTypes && int(DType::bool_) == 0 && int(DType::u8) == 5 && int(DType::f16) == 9 &&
-                  int(DType::f32) == 11 && int(DType::c128) == 14,
+static_assert(kDTypeCount == kDTypes && int(DType::bool_) == 0 && int(DType::u8) == 5 &&
+                  int(DType::f16) == 9 && int(DType::f32) == 11 && int(DType::c128) == 14,
               "the cast tables of csrc/cpu/isa/casts.cpp follow the order of DType");
 
 }  // namespace flowbook::cpu

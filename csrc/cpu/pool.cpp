@@ -1,6 +1,7 @@
-// The pool: persistent workers that wait for a job, first by spinning for some microseconds, then in the kernel.
-// A worker joins a job by raising `active_` before it looks at `job_`; the caller withdraws the job before it waits
-// for `active_` to fall to zero. Either the worker sees no job, or the caller sees the worker.
+// The pool: persistent workers that wait for a job, first by spinning for some microseconds, then
+// in the kernel. A worker joins a job by raising `active_` before it looks at `job_`; the caller
+// withdraws the job before it waits for `active_` to fall to zero. Either the worker sees no job,
+// or the caller sees the worker.
 #include "cpu/pool.h"
 
 #include <cerrno>
@@ -30,7 +31,8 @@
 namespace flowbook::cpu {
 namespace {
 
-// Workers spin this often before they sleep (some 20 us): a step of many small ops then never enters the kernel.
+// Workers spin this often before they sleep (some 20 us): a step of many small ops then never
+// enters the kernel.
 constexpr int kSpins = 1000;
 constexpr int kMaxThreads = 1024;
 
@@ -171,7 +173,8 @@ double quota_of(const std::string& folder) {
   double quota = 0, period = 0;
   char text[64] = {};
   if (FILE* f = std::fopen((folder + "/cpu.max").c_str(), "re")) {  // version 2
-    if (std::fscanf(f, "%31s %lf", text, &period) == 2 && std::strcmp(text, "max") != 0) quota = std::atof(text);
+    if (std::fscanf(f, "%31s %lf", text, &period) == 2 && std::strcmp(text, "max") != 0)
+      quota = std::atof(text);
     std::fclose(f);
   } else if (FILE* q = std::fopen((folder + "/cpu.cfs_quota_us").c_str(), "re")) {  // version 1
     if (std::fscanf(q, "%lf", &quota) != 1) quota = 0;
@@ -222,7 +225,8 @@ int default_threads() {
   }
   int n = int(std::thread::hardware_concurrency());
 #if defined(__linux__)
-  for (int bits = 1024; bits <= 1 << 20; bits *= 4) {  // more processors than the mask holds: EINVAL
+  for (int bits = 1024; bits <= 1 << 20;
+       bits *= 4) {  // more processors than the mask holds: EINVAL
     cpu_set_t* set = CPU_ALLOC(size_t(bits));
     const size_t bytes = CPU_ALLOC_SIZE(size_t(bits));
     const bool ok = set && sched_getaffinity(0, bytes, set) == 0;
@@ -237,9 +241,11 @@ int default_threads() {
 
 std::atomic<Pool*> g_pool{nullptr};
 std::atomic<int> g_threads{0};  // 0: not decided yet
-std::mutex* g_setup = new std::mutex;  // replaced in a forked child, where the old one may be locked for ever
+std::mutex* g_setup =
+    new std::mutex;  // replaced in a forked child, where the old one may be locked for ever
 
-// In a child only the forking thread exists: forget the pool (its memory stays) and start anew when needed.
+// In a child only the forking thread exists: forget the pool (its memory stays) and start anew when
+// needed.
 void forget_pool() {
   g_pool.store(nullptr);
   g_setup = new std::mutex;
@@ -269,15 +275,18 @@ int num_threads() {
 }
 
 void set_num_threads(int n) {
-  if (n < 1) argument_error("set_num_threads: ", int64_t(n), " threads were asked for. Give 1 or more.");
+  if (n < 1)
+    argument_error("set_num_threads: ", int64_t(n), " threads were asked for. Give 1 or more.");
   n = std::min(n, kMaxThreads);
-  if (t_inside) argument_error("set_num_threads: called from within a parallel run. Call it between runs.");
+  if (t_inside)
+    argument_error("set_num_threads: called from within a parallel run. Call it between runs.");
   const std::lock_guard setup(*g_setup);
   g_threads.store(n);
   Pool* old = g_pool.load();
   if (!old || old->threads() == n) return;
   g_pool.store(nullptr);
-  // Once its job is done the old pool's workers end. Its memory stays: another thread may be about to try its mutex.
+  // Once its job is done the old pool's workers end. Its memory stays: another thread may be about
+  // to try its mutex.
   const std::lock_guard idle(old->mutex());
   old->retire();
 }

@@ -1,6 +1,7 @@
-// The thread pool of the CPU backend. The caller works too; chunks are handed out one by one, so an unscheduled
-// worker delays nobody. How work is cut into chunks must depend on shapes only: then results do not depend on the
-// number of threads. Nested calls, and calls while another thread uses the pool, run inline.
+// The thread pool of the CPU backend. The caller works too; chunks are handed out one by one, so an
+// unscheduled worker delays nobody. How work is cut into chunks must depend on shapes only: then
+// results do not depend on the number of threads. Nested calls, and calls while another thread uses
+// the pool, run inline.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -32,8 +33,8 @@ class FunctionRef<R(A...)> {
   R (*call_)(void*, A...);
 };
 
-// Runs body(0) ... body(chunks - 1) in any order on any thread. An exception from a chunk stops the handing out and is
-// rethrown here (the first one, if there are several); so does cancellation.
+// Runs body(0) ... body(chunks - 1) in any order on any thread. An exception from a chunk stops the
+// handing out and is rethrown here (the first one, if there are several); so does cancellation.
 FB_API void parallel_for(int64_t chunks, FunctionRef<void(int64_t chunk)> body);
 
 // Cuts [0, n) into ranges of `grain` (the last may be shorter): body(begin, end).
@@ -47,8 +48,8 @@ void parallel_ranges(int64_t n, int64_t grain, Body&& body) {
                [&](int64_t i) { body(i * grain, std::min(n, (i + 1) * grain)); });
 }
 
-// Threads taking part, the caller included. At first FLOWBOOK_NUM_THREADS, or else what the affinity mask and the
-// cgroup's CPU quota allow.
+// Threads taking part, the caller included. At first FLOWBOOK_NUM_THREADS, or else what the
+// affinity mask and the cgroup's CPU quota allow.
 FB_API int num_threads();
 FB_API void set_num_threads(int n);  // ArgumentError below 1
 

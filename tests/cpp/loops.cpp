@@ -1,5 +1,6 @@
-// Do all loops give the same bits on every instruction set, for every stride, at every position and in place?
-// Usage: loops. Prints what differs; exit status 1 if anything does. (Any NaN equals any NaN.)
+// Do all loops give the same bits on every instruction set, for every stride, at every position and
+// in place? Usage: loops. Prints what differs; exit status 1 if anything does. (Any NaN equals any
+// NaN.)
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -40,8 +41,10 @@ Bytes values(int slot, int64_t n) {
     const uint64_t u = rng();
     const double d = double(int64_t(rng())) / 9.2e18;
     const int kind = int(rng() % 8);
-    if (slot == kSlotBool) b[size_t(i)] = u & 1;
-    else if (slot == kSlotU8) b[size_t(i)] = u & 255;
+    if (slot == kSlotBool)
+      b[size_t(i)] = u & 1;
+    else if (slot == kSlotU8)
+      b[size_t(i)] = u & 255;
     else if (slot == kSlotI32) {
       const int32_t edge[] = {0, 1, -1, INT32_MIN, INT32_MAX, 31, 32, -32};
       const int32_t v = kind == 0 ? edge[u % 8] : kind < 5 ? int32_t(u % 41) - 20 : int32_t(u);
@@ -78,7 +81,8 @@ bool same(const unsigned char* a, const unsigned char* b, int bytes, bool floati
   return x != x && y != y;
 }
 long failures = 0;
-void expect_same(const Bytes& a, const Bytes& b, int64_t n, int bytes, bool floating, const char* what, const char* row, const char* type) {
+void expect_same(const Bytes& a, const Bytes& b, int64_t n, int bytes, bool floating,
+                 const char* what, const char* row, const char* type) {
   for (int64_t i = 0; i < n; ++i)
     if (!same(&a[size_t(i * bytes)], &b[size_t(i * bytes)], bytes, floating)) {
       std::printf("%s %s: %s differs at %ld of %ld\n", row, type, what, long(i), long(n));
@@ -90,11 +94,13 @@ void expect_same(const Bytes& a, const Bytes& b, int64_t n, int bytes, bool floa
 // Every k-th element of `b`.
 Bytes spread(const Bytes& b, int bytes, int64_t n, int64_t stride) {
   Bytes s(size_t(n * stride * bytes), 0xAB);
-  for (int64_t i = 0; i < n; ++i) std::memcpy(&s[size_t(i * stride * bytes)], &b[size_t(i * bytes)], size_t(bytes));
+  for (int64_t i = 0; i < n; ++i)
+    std::memcpy(&s[size_t(i * stride * bytes)], &b[size_t(i * bytes)], size_t(bytes));
   return s;
 }
 
-void check(const char* name, int arity, bool to_bool, int slot, const std::vector<Loop>& loops, int condition_slot) {
+void check(const char* name, int arity, bool to_bool, int slot, const std::vector<Loop>& loops,
+           int condition_slot) {
   const int64_t n = 3000 + 7;
   const int bytes = kBytes[slot], out_bytes = to_bool ? 1 : bytes;
   const bool floating = !to_bool && slot >= kSlotF32;
@@ -111,7 +117,11 @@ void check(const char* name, int arity, bool to_bool, int slot, const std::vecto
   for (size_t i = 0; i < loops.size(); ++i) {
     Bytes got(size_t(n * out_bytes));
     loops[i](dense, got.data(), n);
-    expect_same(got, want, n, out_bytes, floating, i == 0 ? "v2" : i == 1 ? "v3" : "v4", name, kSlotName[slot]);
+    expect_same(got, want, n, out_bytes, floating,
+                i == 0   ? "v2"
+                : i == 1 ? "v3"
+                         : "v4",
+                name, kSlotName[slot]);
     for (int64_t first : {1, 5, 13, 300}) {  // other positions and tails
       Operand part[3];
       for (int k = 0; k < arity; ++k) part[k] = {x[size_t(k)].data() + first * width[size_t(k)], 1};
@@ -124,12 +134,15 @@ void check(const char* name, int arity, bool to_bool, int slot, const std::vecto
     {  // strided
       Operand strided[3];
       std::vector<Bytes> kept;
-      for (int k = 0; k < arity; ++k) kept.push_back(spread(x[size_t(k)], width[size_t(k)], n, k + 2)), strided[k] = {kept.back().data(), k + 2};
+      for (int k = 0; k < arity; ++k)
+        kept.push_back(spread(x[size_t(k)], width[size_t(k)], n, k + 2)),
+            strided[k] = {kept.back().data(), k + 2};
       Bytes s(size_t(n * out_bytes));
       loops[i](strided, s.data(), n);
       expect_same(s, want, n, out_bytes, floating, "the strided loop", name, kSlotName[slot]);
     }
-    for (int scalar = 0; scalar < (1 << arity); ++scalar) {  // bit k: operand k is one value for all
+    for (int scalar = 0; scalar < (1 << arity);
+         ++scalar) {  // bit k: operand k is one value for all
       Operand mixed[3];
       std::vector<Bytes> full;
       Operand expanded[3];
@@ -137,7 +150,11 @@ void check(const char* name, int arity, bool to_bool, int slot, const std::vecto
         const bool one = scalar >> k & 1;
         mixed[k] = {x[size_t(k)].data() + (one ? 11 * width[size_t(k)] : 0), one ? 0 : 1};
         Bytes f(size_t(n * width[size_t(k)]));
-        for (int64_t j = 0; j < n; ++j) std::memcpy(&f[size_t(j * width[size_t(k)])], static_cast<const unsigned char*>(mixed[k].p) + (one ? 0 : j * width[size_t(k)]), size_t(width[size_t(k)]));
+        for (int64_t j = 0; j < n; ++j)
+          std::memcpy(
+              &f[size_t(j * width[size_t(k)])],
+              static_cast<const unsigned char*>(mixed[k].p) + (one ? 0 : j * width[size_t(k)]),
+              size_t(width[size_t(k)]));
         full.push_back(f);
       }
       for (int k = 0; k < arity; ++k) expanded[k] = {full[size_t(k)].data(), 1};
@@ -151,7 +168,8 @@ void check(const char* name, int arity, bool to_bool, int slot, const std::vecto
       Operand in[3];
       for (int j = 0; j < arity; ++j) in[j] = {copy[size_t(j)].data(), 1};
       loops[i](in, copy[size_t(k)].data(), n);
-      expect_same(copy[size_t(k)], want, n, out_bytes, floating, "the result in place", name, kSlotName[slot]);
+      expect_same(copy[size_t(k)], want, n, out_bytes, floating, "the result in place", name,
+                  kSlotName[slot]);
     }
   }
 }
@@ -163,12 +181,15 @@ struct Unit {
   const CastTable* casts;
   const FoldTable* folds;
 };
-#define UNIT(ISA)                                                                                   \
-  Unit {                                                                                            \
-    {{&ISA::kBool, &ISA::kBool},           {&ISA::kU8, &ISA::kU8},                                  \
-     {&ISA::kI32, &ISA::kI32},             {&ISA::kI64, &ISA::kI64},                                \
-     {&ISA::kUnaryF32, &ISA::kBinaryF32},  {&ISA::kUnaryF64, &ISA::kBinaryF64}},                    \
-        {&ISA::kSuperF32, &ISA::kSuperF64}, &ISA::kCasts, ISA::kFolds                               \
+#define UNIT(ISA)                                                     \
+  Unit {                                                              \
+    {{&ISA::kBool, &ISA::kBool},                                      \
+     {&ISA::kU8, &ISA::kU8},                                          \
+     {&ISA::kI32, &ISA::kI32},                                        \
+     {&ISA::kI64, &ISA::kI64},                                        \
+     {&ISA::kUnaryF32, &ISA::kBinaryF32},                             \
+     {&ISA::kUnaryF64, &ISA::kBinaryF64}},                            \
+        {&ISA::kSuperF32, &ISA::kSuperF64}, &ISA::kCasts, ISA::kFolds \
   }
 #if FLOWBOOK_ISA_X86
 const Unit kUnits[] = {UNIT(v2), UNIT(v3), UNIT(v4)};
@@ -177,7 +198,8 @@ const Unit kUnits[] = {UNIT(base)};
 #endif
 
 void check_folds(int slot) {
-  for (int64_t n : {1, 2, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1000, 4095, 4096, 4097, 8192, 20000}) {
+  for (int64_t n :
+       {1, 2, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1000, 4095, 4096, 4097, 8192, 20000}) {
     const Bytes x = values(slot, n), y = values(slot, n);
     auto run = [&](const char* name, auto member, int bytes, bool floating) {
       Bytes want;
@@ -193,7 +215,8 @@ void check_folds(int slot) {
     const bool floating = slot >= kSlotF32;
     const int wide = floating ? kBytes[slot] : 8;
     run("sum", &FoldTable::sum, wide, floating), run("prod", &FoldTable::prod, wide, floating);
-    run("max", &FoldTable::max, kBytes[slot], floating), run("min", &FoldTable::min, kBytes[slot], floating);
+    run("max", &FoldTable::max, kBytes[slot], floating),
+        run("min", &FoldTable::min, kBytes[slot], floating);
     run("argmax", &FoldTable::argmax, 8, false), run("argmin", &FoldTable::argmin, 8, false);
     run("any", &FoldTable::any, 1, false), run("all", &FoldTable::all, 1, false);
     run("sum_squares", &FoldTable::sum_squares, wide, floating);
@@ -208,10 +231,12 @@ int main() {
       const Row& r = kRows[code];
       std::vector<Loop> loops;
       for (const Unit& u : kUnits) {
-        const Loop l = u.rows[slot][0]->row[code] ? u.rows[slot][0]->row[code] : u.rows[slot][1]->row[code];
+        const Loop l =
+            u.rows[slot][0]->row[code] ? u.rows[slot][0]->row[code] : u.rows[slot][1]->row[code];
         if (l) loops.push_back(l);
       }
-      if (!loops.empty()) check(r.name, r.arity, r.to_bool, slot, loops, r.arity == 3 ? kSlotBool : -1);
+      if (!loops.empty())
+        check(r.name, r.arity, r.to_bool, slot, loops, r.arity == 3 ? kSlotBool : -1);
     }
     check_folds(slot);
   }

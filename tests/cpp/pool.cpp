@@ -1,5 +1,5 @@
-// The thread pool: every chunk exactly once, exceptions and cancellation reach the caller, nesting, many callers, resizing
-// while in use, and fork() in the middle of it all.
+// The thread pool: every chunk exactly once, exceptions and cancellation reach the caller, nesting,
+// many callers, resizing while in use, and fork() in the middle of it all.
 #include "cpu/pool.h"
 
 #include <sys/wait.h>
@@ -69,12 +69,14 @@ int main() {
     const auto start = std::chrono::steady_clock::now();
     bool cancelled = false;
     try {
-      parallel_for(1'000'000, [&](int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+      parallel_for(1'000'000,
+                   [&](int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
     } catch (const Error& e) {
       cancelled = e.kind == ErrorKind::kCancelled;
     }
     stop.join();
-    const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    const double ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     expect(cancelled && ms < 100, "a cancelled run ends within 100 ms");
     {
       const CancelScope shield(nullptr);
@@ -121,7 +123,10 @@ int main() {
       const int rounds = 200000;
       const auto start = std::chrono::steady_clock::now();
       for (int k = 0; k < rounds; ++k) parallel_for(2, [](int64_t) {});
-      const double ns = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count() / rounds;
+      const double ns =
+          std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start)
+              .count() /
+          rounds;
       std::printf("an empty region of 2 chunks on %d threads: %.0f ns\n", threads, ns);
     }
   }

@@ -1,6 +1,7 @@
-// Conversions between storage types, and strided copies. Floats become integers as on x86 (and so as in NumPy): NaN and
-// what does not fit give the lowest number of the converting width, of which narrower types keep the low bits. Floats
-// are narrowed with one rounding, to nearest, ties to even.
+// Conversions between storage types, and strided copies. Floats become integers as on x86 (and so
+// as in NumPy): NaN and what does not fit give the lowest number of the converting width, of which
+// narrower types keep the low bits. Floats are narrowed with one rounding, to nearest, ties to
+// even.
 #include "cpu/isa/tables.h"
 
 namespace flowbook::cpu::FLOWBOOK_ISA {
@@ -25,7 +26,8 @@ struct Pair {  // 16 bytes to copy
 
 FB_SCALAR float widen(Half h) {
   const int magnitude = h.bits & 0x7fff, sign = (h.bits & 0x8000) << 16;
-  const int finite = bits(from_bits(magnitude << 13) * 0x1p112f);  // subnormals are normalised by the product
+  const int finite =
+      bits(from_bits(magnitude << 13) * 0x1p112f);  // subnormals are normalised by the product
   return from_bits(sign | (magnitude >= 0x7c00 ? magnitude << 13 | 0x7f800000 : finite));
 }
 FB_SCALAR float widen(Brain b) { return from_bits(int(uint32_t(b.bits) << 16)); }
@@ -37,16 +39,22 @@ FB_SCALAR T widen(T x) {
 FB_SCALAR Half to_half(float x) {
   const uint32_t b = uint32_t(bits(x)), sign = b >> 16 & 0x8000, m = b & 0x7fffffff;
   const uint32_t normal = (m + 0xfff + (m >> 13 & 1) - (112u << 23)) >> 13;
-  const uint32_t subnormal = uint32_t(bits(from_bits(int(m)) + 0.5f)) - 0x3f000000u;  // the sum does the rounding
+  const uint32_t subnormal =
+      uint32_t(bits(from_bits(int(m)) + 0.5f)) - 0x3f000000u;  // the sum does the rounding
   const uint32_t nan = 0x7e00 | (m >> 13 & 0x3ff);
-  const uint32_t r = m > 0x7f800000u ? nan : m >= 0x477ff000u ? 0x7c00u : m < 0x38800000u ? subnormal : normal;
+  const uint32_t r = m > 0x7f800000u    ? nan
+                     : m >= 0x477ff000u ? 0x7c00u
+                     : m < 0x38800000u  ? subnormal
+                                        : normal;
   return {uint16_t(sign | r)};
 }
 FB_SCALAR Brain to_brain(float x) {
   const uint32_t b = uint32_t(bits(x));
-  return {uint16_t((b & 0x7fffffff) > 0x7f800000u ? b >> 16 | 0x40 : (b + 0x7fff + (b >> 16 & 1)) >> 16)};
+  return {uint16_t((b & 0x7fffffff) > 0x7f800000u ? b >> 16 | 0x40
+                                                  : (b + 0x7fff + (b >> 16 & 1)) >> 16)};
 }
-// To float, inexact results to the neighbour with an odd last bit: a second rounding then does no harm.
+// To float, inexact results to the neighbour with an odd last bit: a second rounding then does no
+// harm.
 FB_SCALAR float to_odd(double x) {
   const float f = float(x);
   const int b = bits(f);
@@ -70,10 +78,14 @@ struct Convert {  // integers and booleans are the target
   static inline __attribute__((always_inline)) To from(F v) {
     const auto x = widen(v);
     using X = decltype(x + 0);
-    if constexpr (!kIsFloat<X>) return To(x);
-    else if constexpr (sizeof(To) < 4) return To(to_whole<int32_t>(x));
-    else if constexpr (To(-1) < To(0)) return to_whole<To>(x);
-    else if constexpr (sizeof(To) == 4) return To(to_whole<int64_t>(x));
+    if constexpr (!kIsFloat<X>)
+      return To(x);
+    else if constexpr (sizeof(To) < 4)
+      return To(to_whole<int32_t>(x));
+    else if constexpr (To(-1) < To(0))
+      return to_whole<To>(x);
+    else if constexpr (sizeof(To) == 4)
+      return To(to_whole<int64_t>(x));
     else {  // the upper half of uint64 is reached by way of the lower
       constexpr X limit = X(9223372036854775808.0);
       const bool high = x >= limit;
@@ -107,8 +119,10 @@ struct Convert<Half> {
   template <class F>
   static inline __attribute__((always_inline)) Half from(F v) {
     const auto x = widen(v);
-    if constexpr (sizeof(x) >= 4 && !__is_same(decltype(x), const float)) return to_half(to_odd(double(x)));
-    else return to_half(float(x));
+    if constexpr (sizeof(x) >= 4 && !__is_same(decltype(x), const float))
+      return to_half(to_odd(double(x)));
+    else
+      return to_half(float(x));
   }
 };
 template <>
@@ -116,8 +130,10 @@ struct Convert<Brain> {
   template <class F>
   static inline __attribute__((always_inline)) Brain from(F v) {
     const auto x = widen(v);
-    if constexpr (sizeof(x) >= 4 && !__is_same(decltype(x), const float)) return to_brain(to_odd(double(x)));
-    else return to_brain(float(x));
+    if constexpr (sizeof(x) >= 4 && !__is_same(decltype(x), const float))
+      return to_brain(to_odd(double(x)));
+    else
+      return to_brain(float(x));
   }
 };
 template <class T>
@@ -162,9 +178,10 @@ void copy(const Operand* in, void* to, int64_t n) {
 template <class F>
 constexpr void fill_row(Loop (&row)[kDTypeCount]) {  // in the order of DType
   const Loop loops[kDTypeCount] = {
-      cast<F, bool>,     cast<F, int8_t>, cast<F, int16_t>, cast<F, int32_t>, cast<F, int64_t>,
-      cast<F, uint8_t>,  cast<F, uint16_t>, cast<F, uint32_t>, cast<F, uint64_t>, cast<F, Half>,
-      cast<F, Brain>,    cast<F, float>,  cast<F, double>,  cast<F, Complex<float>>, cast<F, Complex<double>>};
+      cast<F, bool>,     cast<F, int8_t>,         cast<F, int16_t>,        cast<F, int32_t>,
+      cast<F, int64_t>,  cast<F, uint8_t>,        cast<F, uint16_t>,       cast<F, uint32_t>,
+      cast<F, uint64_t>, cast<F, Half>,           cast<F, Brain>,          cast<F, float>,
+      cast<F, double>,   cast<F, Complex<float>>, cast<F, Complex<double>>};
   for (int i = 0; i < kDTypeCount; ++i) row[i] = loops[i];
 }
 constexpr CastTable table() {

@@ -1,5 +1,5 @@
-// Folds of dense rows, and of columns. The order of additions is fixed by the length alone: 64 lanes (16 in short
-// rows), a tree over the lanes, a tree over blocks of kSumBlock.
+// Folds of dense rows, and of columns. The order of additions is fixed by the length alone: 64
+// lanes (16 in short rows), a tree over the lanes, a tree over blocks of kSumBlock.
 #include "cpu/isa/tables.h"
 
 namespace flowbook::cpu::FLOWBOOK_ISA {
@@ -76,7 +76,8 @@ template <class Op, class A, class Load>
 FB_SCALAR A fold_block(int64_t n, Load load) {
   return n < 256 ? fold_lanes<Op, A, 16>(n, load) : fold_lanes<Op, A, 64>(n, load);
 }
-// Any number of elements: `block(first, n)` folds one block; the results are joined as a binary counter would.
+// Any number of elements: `block(first, n)` folds one block; the results are joined as a binary
+// counter would.
 template <class Op, class A, class Block>
 FB_SCALAR A fold_blocks(int64_t n, Block block) {
   if (n <= kSumBlock) return block(0, n);
@@ -85,7 +86,8 @@ FB_SCALAR A fold_blocks(int64_t n, Block block) {
   int depth = 0;
   for (int64_t i = 0; i < n; i += kSumBlock) {
     A value = block(i, n - i < kSumBlock ? n - i : kSumBlock);
-    for (int64_t bit = ++count; (bit & 1) == 0; bit >>= 1) value = Op::join(pending[--depth], value);
+    for (int64_t bit = ++count; (bit & 1) == 0; bit >>= 1)
+      value = Op::join(pending[--depth], value);
     pending[depth++] = value;
   }
   A value = pending[--depth];
@@ -107,7 +109,8 @@ void sum_squares(const void* p, int64_t n, void* out) {
   const T* x = static_cast<const T*>(p);
   *static_cast<T*>(out) = fold_blocks<Add, T>(n, [x](int64_t first, int64_t m) {
     const T* b = x + first;
-    return fold_block<Add, T>(m, [b](int64_t i) __attribute__((always_inline)) { return b[i] * b[i]; });
+    return fold_block<Add, T>(
+        m, [b](int64_t i) __attribute__((always_inline)) { return b[i] * b[i]; });
   });
 }
 template <class T>
@@ -115,7 +118,8 @@ void dot(const void* p, const void* q, int64_t n, void* out) {
   const T *x = static_cast<const T*>(p), *y = static_cast<const T*>(q);
   *static_cast<T*>(out) = fold_blocks<Add, T>(n, [x, y](int64_t first, int64_t m) {
     const T *a = x + first, *b = y + first;
-    return fold_block<Add, T>(m, [a, b](int64_t i) __attribute__((always_inline)) { return a[i] * b[i]; });
+    return fold_block<Add, T>(
+        m, [ a, b ](int64_t i) __attribute__((always_inline)) { return a[i] * b[i]; });
   });
 }
 

@@ -1,8 +1,9 @@
-// Rows of the elementwise table as loops: the value text of a row becomes a struct, its operands' strides choose the
-// loop. Included inside the unit's own namespace, after cpu/scalar.h.
+// Rows of the elementwise table as loops: the value text of a row becomes a struct, its operands'
+// strides choose the loop. Included inside the unit's own namespace, after cpu/scalar.h.
 #pragma once
 
-// Input and output may be the same memory: each element is read before it is written, so that is no dependency.
+// Input and output may be the same memory: each element is read before it is written, so that is no
+// dependency.
 #if defined(__clang__)
 #define FB_LOOP _Pragma("clang loop vectorize(assume_safety)")
 #else
@@ -28,8 +29,10 @@ template <>
 inline constexpr int kSlotOf<double> = kSlotF64;
 
 // The classes of the table, as sets of slots.
-inline constexpr int kBoolean = 1 << kSlotBool, kIntegral = 1 << kSlotU8 | 1 << kSlotI32 | 1 << kSlotI64;
-inline constexpr int kFloating = 1 << kSlotF32 | 1 << kSlotF64, kIntegralOrBool = kIntegral | kBoolean;
+inline constexpr int kBoolean = 1 << kSlotBool,
+                     kIntegral = 1 << kSlotU8 | 1 << kSlotI32 | 1 << kSlotI64;
+inline constexpr int kFloating = 1 << kSlotF32 | 1 << kSlotF64,
+                     kIntegralOrBool = kIntegral | kBoolean;
 inline constexpr int kReal = kIntegral | kFloating, kNumeric = kReal, kAll = kNumeric | kBoolean;
 inline constexpr bool kSame = false, kBool = true;
 
@@ -77,36 +80,45 @@ struct ResultOf<kBool, T> {
 #undef BINARY
 #undef TERNARY
 
-// Rows whose tail is worth a detour through a padded block: a whole vector costs less than single elements.
+// Rows whose tail is worth a detour through a padded block: a whole vector costs less than single
+// elements.
 template <class Row>
 inline constexpr bool kHeavy = false;
 #define FB_HEAVY(NAME) \
   template <>          \
   inline constexpr bool kHeavy<NAME##_row> = true;
-FB_HEAVY(exp) FB_HEAVY(exp2) FB_HEAVY(expm1) FB_HEAVY(log) FB_HEAVY(log1p) FB_HEAVY(log2) FB_HEAVY(log10)
-FB_HEAVY(sin) FB_HEAVY(cos) FB_HEAVY(tan) FB_HEAVY(asin) FB_HEAVY(acos) FB_HEAVY(atan) FB_HEAVY(sinh) FB_HEAVY(cosh)
-FB_HEAVY(tanh) FB_HEAVY(asinh) FB_HEAVY(acosh) FB_HEAVY(atanh) FB_HEAVY(erf) FB_HEAVY(erfc) FB_HEAVY(erfinv)
-FB_HEAVY(normal_cdf) FB_HEAVY(sigmoid) FB_HEAVY(softplus) FB_HEAVY(silu) FB_HEAVY(silu_slope) FB_HEAVY(gelu_erf)
-FB_HEAVY(gelu_erf_slope) FB_HEAVY(gelu_tanh) FB_HEAVY(gelu_tanh_gate) FB_HEAVY(gelu_tanh_slope) FB_HEAVY(pow)
-FB_HEAVY(atan2) FB_HEAVY(logaddexp) FB_HEAVY(logaddexp_share)
+FB_HEAVY(exp)
+FB_HEAVY(exp2) FB_HEAVY(expm1) FB_HEAVY(log) FB_HEAVY(log1p) FB_HEAVY(log2) FB_HEAVY(log10)
+    FB_HEAVY(sin) FB_HEAVY(cos) FB_HEAVY(tan) FB_HEAVY(asin) FB_HEAVY(acos) FB_HEAVY(atan)
+        FB_HEAVY(sinh) FB_HEAVY(cosh) FB_HEAVY(tanh) FB_HEAVY(asinh) FB_HEAVY(acosh) FB_HEAVY(atanh)
+            FB_HEAVY(erf) FB_HEAVY(erfc) FB_HEAVY(erfinv) FB_HEAVY(normal_cdf) FB_HEAVY(sigmoid)
+                FB_HEAVY(softplus) FB_HEAVY(silu) FB_HEAVY(silu_slope) FB_HEAVY(gelu_erf)
+                    FB_HEAVY(gelu_erf_slope) FB_HEAVY(gelu_tanh) FB_HEAVY(gelu_tanh_gate)
+                        FB_HEAVY(gelu_tanh_slope) FB_HEAVY(pow) FB_HEAVY(atan2) FB_HEAVY(logaddexp)
+                            FB_HEAVY(logaddexp_share)
 #undef FB_HEAVY
 
-// Rows with a branch for rare inputs: `near` alone vectorises, and a block without such inputs needs no more.
-template <class Row, class T>
-struct Near {
+    // Rows with a branch for rare inputs: `near` alone vectorises, and a block without such inputs
+    // needs no more.
+    template <class Row, class T>
+    struct Near {
   static constexpr bool kExists = false;
 };
-#define FB_NEAR(NAME)                                                                                   \
-  template <>                                                                                           \
-  struct Near<NAME##_row, float> {                                                                      \
-    static constexpr bool kExists = true;                                                               \
-    static inline __attribute__((always_inline)) float value(float x) { return NAME##_near(x); }        \
-    static inline __attribute__((always_inline)) bool holds(float x) { return !(abs(x) >= kTrigLimit); } \
+#define FB_NEAR(NAME)                                                                            \
+  template <>                                                                                    \
+  struct Near<NAME##_row, float> {                                                               \
+    static constexpr bool kExists = true;                                                        \
+    static inline __attribute__((always_inline)) float value(float x) { return NAME##_near(x); } \
+    static inline __attribute__((always_inline)) bool holds(float x) {                           \
+      return !(abs(x) >= kTrigLimit);                                                            \
+    }                                                                                            \
   };
-FB_NEAR(sin) FB_NEAR(cos) FB_NEAR(tan)
+FB_NEAR(sin)
+FB_NEAR(cos) FB_NEAR(tan)
 #undef FB_NEAR
 
-inline constexpr int64_t kBlock = 256;  // elements of the stack buffers that strided operands are gathered into
+    inline constexpr int64_t kBlock =
+        256;  // elements of the stack buffers that strided operands are gathered into
 
 template <class T>
 void gather(const Operand& from, T* __restrict to, int64_t at, int64_t n) {
@@ -119,7 +131,8 @@ void gather(const Operand& from, T* __restrict to, int64_t at, int64_t n) {
   }
 }
 
-// ---- one input ------------------------------------------------------------------------------------------------------
+// ---- one input
+// ------------------------------------------------------------------------------------------------------
 template <class Row, class T, class R>
 void dense_unary(const T* x, R* out, int64_t n) {
   if constexpr (Near<Row, T>::kExists) {
@@ -164,7 +177,8 @@ void unary(const Operand* in, void* to, int64_t n) {
   }
 }
 
-// ---- two inputs -----------------------------------------------------------------------------------------------------
+// ---- two inputs
+// -----------------------------------------------------------------------------------------------------
 template <class Row, class T, class R>
 void dense_binary(const T* x, const T* y, R* out, int64_t n) {
   FB_LOOP
@@ -185,7 +199,8 @@ void binary(const Operand* in, void* to, int64_t n) {
     out += whole, n -= whole;
     T a[W], b[W];
     R c[W];
-    for (int64_t i = 0; i < W; ++i) a[i] = x[whole + (i < n ? i : 0)], b[i] = y[whole + (i < n ? i : 0)];
+    for (int64_t i = 0; i < W; ++i)
+      a[i] = x[whole + (i < n ? i : 0)], b[i] = y[whole + (i < n ? i : 0)];
     dense_binary<Row>(a, b, c, W);
     for (int64_t i = 0; i < n; ++i) out[i] = c[i];
     return;
@@ -213,7 +228,8 @@ void binary(const Operand* in, void* to, int64_t n) {
   }
 }
 
-// ---- a condition and two inputs -------------------------------------------------------------------------------------
+// ---- a condition and two inputs
+// -------------------------------------------------------------------------------------
 template <class Row, class T>
 void dense_ternary(const bool* c, const T* x, const T* y, T* out, int64_t n) {
   FB_LOOP
@@ -253,8 +269,12 @@ void ternary(const Operand* in, void* to, int64_t n) {
 // The loop of a row for T if the row has `arity` inputs and accepts T, else null.
 template <class Row, class T, int arity>
 constexpr Loop loop_of() {
-  if constexpr (Row::kArity != arity || !(Row::kAccepts >> kSlotOf<T> & 1)) return nullptr;
-  else if constexpr (arity == 1) return unary<Row, T>;
-  else if constexpr (arity == 2) return binary<Row, T>;
-  else return ternary<Row, T>;
+  if constexpr (Row::kArity != arity || !(Row::kAccepts >> kSlotOf<T> & 1))
+    return nullptr;
+  else if constexpr (arity == 1)
+    return unary<Row, T>;
+  else if constexpr (arity == 2)
+    return binary<Row, T>;
+  else
+    return ternary<Row, T>;
 }

@@ -7,20 +7,21 @@ namespace {
 //
 #include "cpu/isa/rows.h"
 
-// A row's value under the name that the texts use; those with the name of a scalar function are there already.
+// A row's value under the name that the texts use; those with the name of a scalar function are
+// there already.
 template <class T>
 FB_SCALAR T relu(T x) {
   return relu_row::value(x);
 }
 
-#define FLOWBOOK_SUPER(NAME, ARITY, VALUE)                                      \
-  struct NAME##_super {                                                         \
-    static constexpr int kArity = ARITY;                                        \
-    template <class T>                                                          \
-    static inline __attribute__((always_inline)) T value(T x, T y, T z) {       \
-      static_cast<void>(z);                                                     \
-      return VALUE;                                                             \
-    }                                                                           \
+#define FLOWBOOK_SUPER(NAME, ARITY, VALUE)                                \
+  struct NAME##_super {                                                   \
+    static constexpr int kArity = ARITY;                                  \
+    template <class T>                                                    \
+    static inline __attribute__((always_inline)) T value(T x, T y, T z) { \
+      static_cast<void>(z);                                               \
+      return VALUE;                                                       \
+    }                                                                     \
   };
 FLOWBOOK_SUPERS(FLOWBOOK_SUPER)
 #undef FLOWBOOK_SUPER
@@ -41,14 +42,34 @@ void super(const Operand* in, void* to, int64_t n) {
   const int64_t s = in[0].stride, t = in[1].stride, u = third ? in[2].stride : 0;
   if (((s | t | u) & ~int64_t(1)) == 0) {
     switch (s | t << 1 | u << 2) {
-      case 1: return run<S, T, true, false, false>(in, out, n);
-      case 2: return run<S, T, false, true, false>(in, out, n);
-      case 3: return run<S, T, true, true, false>(in, out, n);
-      case 4: if constexpr (S::kArity == 3) return run<S, T, false, false, true>(in, out, n); else break;
-      case 5: if constexpr (S::kArity == 3) return run<S, T, true, false, true>(in, out, n); else break;
-      case 6: if constexpr (S::kArity == 3) return run<S, T, false, true, true>(in, out, n); else break;
-      case 7: if constexpr (S::kArity == 3) return run<S, T, true, true, true>(in, out, n); else break;
-      default: break;
+      case 1:
+        return run<S, T, true, false, false>(in, out, n);
+      case 2:
+        return run<S, T, false, true, false>(in, out, n);
+      case 3:
+        return run<S, T, true, true, false>(in, out, n);
+      case 4:
+        if constexpr (S::kArity == 3)
+          return run<S, T, false, false, true>(in, out, n);
+        else
+          break;
+      case 5:
+        if constexpr (S::kArity == 3)
+          return run<S, T, true, false, true>(in, out, n);
+        else
+          break;
+      case 6:
+        if constexpr (S::kArity == 3)
+          return run<S, T, false, true, true>(in, out, n);
+        else
+          break;
+      case 7:
+        if constexpr (S::kArity == 3)
+          return run<S, T, true, true, true>(in, out, n);
+        else
+          break;
+      default:
+        break;
     }
   }
   T block[3][kBlock];
@@ -56,8 +77,10 @@ void super(const Operand* in, void* to, int64_t n) {
     const int64_t m = n - i < kBlock ? n - i : kBlock;
     for (int k = 0; k < S::kArity; ++k) gather(in[k], block[k], i, m);
     const Operand dense[3] = {{block[0], 1}, {block[1], 1}, {block[2], 1}};
-    if constexpr (S::kArity == 3) run<S, T, true, true, true>(dense, out + i, m);
-    else run<S, T, true, true, false>(dense, out + i, m);
+    if constexpr (S::kArity == 3)
+      run<S, T, true, true, true>(dense, out + i, m);
+    else
+      run<S, T, true, true, false>(dense, out + i, m);
   }
 }
 }  // namespace

@@ -20,7 +20,10 @@ def log1p_tail(x):  # (log(1 + x) - x) / x^2
 
 
 def odd(g):  # (g(sqrt z) / sqrt z - 1) / z, and the weight that makes its error relative to g
-    return (ratio(lambda z: (g(mp.sqrt(z)) / mp.sqrt(z) - 1) / z), ratio(lambda z: z * mp.sqrt(z) / g(mp.sqrt(z))))
+    return (
+        ratio(lambda z: (g(mp.sqrt(z)) / mp.sqrt(z) - 1) / z),
+        ratio(lambda z: z * mp.sqrt(z) / g(mp.sqrt(z))),
+    )
 
 
 def odd_fit(g, n, hi, bits):
@@ -39,41 +42,96 @@ SETS = {
     "exp_f": lambda: fit(mp.exp, range(7), -LN2 / 2, LN2 / 2, fixed={0: 1, 1: 1}),
     "exp2_f": lambda: fit(lambda x: mp.power(2, x), range(7), -0.5, 0.5, fixed={0: 1}),
     # (exp(2 f) - 1 - 2 f) / f^2 over |2 f| <= ln 2 / 2
-    "expm1_2x_f": lambda: fit(ratio(lambda x: (mp.expm1(2 * x) - 2 * x) / x**2), range(5), -LN2 / 4, LN2 / 4, fixed={0: 2},
-                              weight=ratio(lambda x: x**2 / mp.expm1(2 * x))),
-    "expm1_f": lambda: fit(ratio(lambda x: (mp.expm1(x) - x) / x**2), range(5), -LN2 / 2, LN2 / 2,
-                           weight=ratio(lambda x: x**2 / mp.expm1(x)), fixed={0: 0.5}),
-    "log_f": lambda: fit(ratio(log1p_tail), range(9), -THIRD, THIRD, fixed={0: -0.5},
-                         weight=ratio(lambda x: x**2 / mp.log1p(x))),
+    "expm1_2x_f": lambda: fit(
+        ratio(lambda x: (mp.expm1(2 * x) - 2 * x) / x**2),
+        range(5),
+        -LN2 / 4,
+        LN2 / 4,
+        fixed={0: 2},
+        weight=ratio(lambda x: x**2 / mp.expm1(2 * x)),
+    ),
+    "expm1_f": lambda: fit(
+        ratio(lambda x: (mp.expm1(x) - x) / x**2),
+        range(5),
+        -LN2 / 2,
+        LN2 / 2,
+        weight=ratio(lambda x: x**2 / mp.expm1(x)),
+        fixed={0: 0.5},
+    ),
+    "log_f": lambda: fit(
+        ratio(log1p_tail),
+        range(9),
+        -THIRD,
+        THIRD,
+        fixed={0: -0.5},
+        weight=ratio(lambda x: x**2 / mp.log1p(x)),
+    ),
     "tanh_f": lambda: odd_fit(mp.tanh, 4, mp.mpf("0.35") ** 2, 24),
     "asin_f": lambda: odd_fit(mp.asin, 5, 0.25, 24),
     "atan_f": lambda: odd_fit(mp.atan, 9, 1, 24),
-    "erf_f": lambda: fit(ratio(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1), range(7), 0, 1,
-                         weight=ratio(lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)))),
+    "erf_f": lambda: fit(
+        ratio(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1),
+        range(7),
+        0,
+        1,
+        weight=ratio(lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z))),
+    ),
     # log2(erfc(a)), where erf(a) = 1 - erfc(a)
     "erf_tail_f": lambda: fit(lambda a: mp.log(mp.erfc(a)) / LN2, range(7), 1, 4, weight=mp.erfc),
     # "wide": computed in double for float32 results
     "exp2_w": lambda: fit(lambda x: mp.power(2, x), range(8), -0.5, 0.5, bits=53),
-    "log_w": lambda: fit(ratio(log1p_tail), range(14), -THIRD, THIRD,
-                         weight=ratio(lambda x: x**2 / mp.log1p(x)), bits=53),
+    "log_w": lambda: fit(
+        ratio(log1p_tail),
+        range(14),
+        -THIRD,
+        THIRD,
+        weight=ratio(lambda x: x**2 / mp.log1p(x)),
+        bits=53,
+    ),
     "sin_w": lambda: odd_fit(mp.sin, 4, (mp.pi / 4) ** 2, 53),
     "cos_w": lambda: fit(lambda z: mp.cos(mp.sqrt(z)), range(6), 0, (mp.pi / 4) ** 2, bits=53),
     "sinh_w": lambda: odd_fit(mp.sinh, 5, 1, 53),
     "erfcx_w": lambda: fit(erfcx_mapped, range(12), -1, mp.mpf(8) / 14, bits=53),
     # erfinv(x) / x over w = -log(1 - x^2), and over sqrt(w) beyond
-    "erfinv_w": lambda: fit(ratio(lambda w: mp.erfinv(mp.sqrt(-mp.expm1(-w))) / mp.sqrt(-mp.expm1(-w))), range(12), 0,
-                            mp.mpf("6.25"), bits=53),
-    "erfinv_tail_w": lambda: fit(lambda s: mp.erfinv(mp.sqrt(-mp.expm1(-s * s))), range(9), 2.5, 4.1, bits=53),
+    "erfinv_w": lambda: fit(
+        ratio(lambda w: mp.erfinv(mp.sqrt(-mp.expm1(-w))) / mp.sqrt(-mp.expm1(-w))),
+        range(12),
+        0,
+        mp.mpf("6.25"),
+        bits=53,
+    ),
+    "erfinv_tail_w": lambda: fit(
+        lambda s: mp.erfinv(mp.sqrt(-mp.expm1(-s * s))), range(9), 2.5, 4.1, bits=53
+    ),
     # float64
     "exp_d": lambda: fit(mp.exp, range(13), -LN2 / 2, LN2 / 2, fixed={0: 1, 1: 1, 2: 0.5}, bits=53),
-    "expm1_d": lambda: fit(ratio(lambda x: (mp.expm1(x) - x) / x**2), range(11), -LN2 / 2, LN2 / 2,
-                           weight=ratio(lambda x: x**2 / mp.expm1(x)), fixed={0: 0.5}, bits=53),
+    "expm1_d": lambda: fit(
+        ratio(lambda x: (mp.expm1(x) - x) / x**2),
+        range(11),
+        -LN2 / 2,
+        LN2 / 2,
+        weight=ratio(lambda x: x**2 / mp.expm1(x)),
+        fixed={0: 0.5},
+        bits=53,
+    ),
     # log(1 + f) = 2 atanh(s) with s = f / (2 + f): (2 atanh(s) / s - 2) / s^2 in z = s^2
-    "log_d": lambda: fit(ratio(lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z), range(8), 0,
-                         ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2, weight=lambda z: z, bits=53),
+    "log_d": lambda: fit(
+        ratio(lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z),
+        range(8),
+        0,
+        ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2,
+        weight=lambda z: z,
+        bits=53,
+    ),
     "sin_d": lambda: odd_fit(mp.sin, 6, (mp.pi / 4) ** 2, 53),
-    "cos_d": lambda: fit(ratio(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2), range(6), 0, (mp.pi / 4) ** 2,
-                         weight=lambda z: z**2, bits=53),
+    "cos_d": lambda: fit(
+        ratio(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2),
+        range(6),
+        0,
+        (mp.pi / 4) ** 2,
+        weight=lambda z: z**2,
+        bits=53,
+    ),
 }
 
 if __name__ == "__main__":

@@ -32,7 +32,10 @@ def remez(f, basis, weight, lo, hi, rounds=12, grid=600):
     """Coefficients c minimising max |weight(x) (f(x) - sum c_i basis_i(x))| on [lo, hi], and that maximum."""
     n = len(basis)
     lo, hi = mp.mpf(lo), mp.mpf(hi)
-    points = [(lo + hi) / 2 - (hi - lo) / 2 * mp.cos(mp.pi * (2 * i + 1) / (2 * n + 2)) for i in range(n + 1)]
+    points = [
+        (lo + hi) / 2 - (hi - lo) / 2 * mp.cos(mp.pi * (2 * i + 1) / (2 * n + 2))
+        for i in range(n + 1)
+    ]
     xs = [(lo + hi) / 2 - (hi - lo) / 2 * mp.cos(mp.pi * i / grid) for i in range(grid + 1)]
     fx = [f(x) for x in xs]
     wx = [weight(x) for x in xs]
@@ -60,7 +63,11 @@ def remez(f, basis, weight, lo, hi, rounds=12, grid=600):
 
 
 def rounder(bits: int) -> Callable:
-    return (lambda v: mp.mpf(float(np.float32(float(v))))) if bits == 24 else (lambda v: mp.mpf(float(v)))
+    return (
+        (lambda v: mp.mpf(float(np.float32(float(v)))))
+        if bits == 24
+        else (lambda v: mp.mpf(float(v)))
+    )
 
 
 def fit(f, powers, lo, hi, *, weight=None, bits=24, fixed=None):
@@ -86,5 +93,9 @@ def show(name, result, bits=24):
     coefficients, error = result
     print(f"{name}: 2^{error:.1f}")
     for p, v in coefficients.items():
-        text = np.format_float_scientific(np.float32(float(v)), unique=True) + "f" if bits == 24 else repr(float(v))
+        text = (
+            np.format_float_scientific(np.float32(float(v)), unique=True) + "f"
+            if bits == 24
+            else repr(float(v))
+        )
         print(f"  x^{p:<3} {text:>24}   {float(v).hex()}")
