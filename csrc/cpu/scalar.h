@@ -3,20 +3,19 @@
 //
 // Rules: explicit fma only (the compiler contracts nothing), no branches where a loop should
 // vectorise, no tables, so that every instruction set, vector width, tail and fused program gives
-// the same bits. At most 2 ulp in float32 (the bounds measured by tests/cpp/accuracy.cpp are beside
-// each function), IEEE results at NaN, infinities, -0 and subnormals. Coefficients come from
-// csrc/cpu/tools/coefficients.py under the set names given here. Functions named *_w ("wide") take
-// and give double but are only as precise as a float32 result needs. In float64 exp, log, expm1,
-// log1p, tanh and what stands on them are ours; the rest is the C library's, called element by
-// element, one copy for all instruction sets.
+// the same bits. At most 2 ulp in float32 (2.5 for silu and the tanh form of GELU), IEEE results at
+// NaN, infinities, -0 and subnormals; tests/cpp/accuracy.cpp and tests/test_accuracy.py hold the
+// bounds. Coefficients come from csrc/cpu/tools/coefficients.py under the names beside them.
+// Functions named *_w ("wide") take and give double but are only as precise as a float32 result
+// needs. In float64 exp, log, expm1, log1p, tanh and what stands on them are ours; the rest is the
+// C library's, called element by element, one copy for all instruction sets.
 //
 // Included inside a namespace per instruction set; everything is static.
 #pragma once
 
 #define FB_SCALAR static inline __attribute__((always_inline))
 
-// ---- the machine's own operations
-// ---------------------------------------------------------------------------------
+// ---- the machine's own operations -------------------------------------------------------------
 FB_SCALAR float from_bits(int i) { return __builtin_bit_cast(float, i); }
 FB_SCALAR double from_bits(long i) { return __builtin_bit_cast(double, i); }
 FB_SCALAR double from_bits(long long i) { return __builtin_bit_cast(double, i); }
@@ -60,8 +59,7 @@ FB_SCALAR T poly(T x, T c0, C... c) {
   return fma(poly(x, T(c)...), x, c0);
 }
 
-// ---- any type
-// -----------------------------------------------------------------------------------------------------
+// ---- any type ---------------------------------------------------------------------------------
 template <class T>
 FB_SCALAR T floor(T x) {
   return x;
@@ -111,8 +109,7 @@ FB_SCALAR T minimum(T x, T y) {
   return (x < y) | (x != x) ? x : y;
 }
 
-// ---- integers: NumPy's results, never a trap
-// ------------------------------------------------------------------------
+// ---- integers: NumPy's results, never a trap --------------------------------------------------
 template <class T>
 struct Unsigned {
   using Type = T;
@@ -177,8 +174,7 @@ FB_SCALAR T bitwise_invert(T x) {
 }
 FB_SCALAR bool bitwise_invert(bool x) { return !x; }
 
-// ---- remainders and neighbours
-// -------------------------------------------------------------------------------------
+// ---- remainders and neighbours ----------------------------------------------------------------
 FB_SCALAR float fmod(float x, float y) { return __builtin_fmodf(x, y); }
 FB_SCALAR double fmod(double x, double y) { return __builtin_fmod(x, y); }
 template <class T>
@@ -208,9 +204,8 @@ FB_SCALAR T nextafter(T x, T y) {
   return x == y ? y : (x != x) | (y != y) ? x + y : moved;
 }
 
-// ---- float32: exponentials
-// ----------------------------------------------------------------------------------------- j =
-// round(x / ln 2) lands in the low bits of t = j + 1.5 * 2^23.
+// ---- float32: exponentials --------------------------------------------------------------------
+// j = round(x / ln 2) lands in the low bits of t = j + 1.5 * 2^23.
 inline constexpr float kMagic = 12582912.0f;
 FB_SCALAR float power_of_two(float t) {
   return from_bits((bits(t) << 23) + (127 << 23));
@@ -230,8 +225,8 @@ struct Scaled {  // r * 2^j, j in the low bits of t
   T r, t;
 };
 FB_SCALAR float exp_reduced(float f) {  // |f| <= ln 2 / 2
-  return poly(f, 1.0e+00f, 1.0e+00f, 5.0e-01f, 1.6666488e-01f, 4.166555e-02f, 8.372286e-03f,
-              1.403587e-03f);
+  return poly(f, /*exp_f*/ 1.0e+00f, 1.0e+00f, 5.0e-01f, 1.6666488e-01f, 4.166555e-02f,
+              8.372286e-03f, 1.403587e-03f);
 }
 FB_SCALAR Scaled<float> exp_core(float c) {
   const float t = fma(c, 1.44269502f, kMagic), j = t - kMagic;
@@ -244,16 +239,17 @@ FB_SCALAR float exp(float x) {
 }
 FB_SCALAR float exp2(float x) {
   const float c = clamp(x, -151.0f, 129.0f), t = c + kMagic, f = c - (t - kMagic);
-  return scale(poly(f, 1.0e+00f, 6.931472e-01f, 2.402265e-01f, 5.5503666e-02f, 9.617931e-03f,
-                    1.3389924e-03f, 1.5561853e-04f),
+  return scale(poly(f, /*exp2_f*/ 1.0e+00f, 6.931472e-01f, 2.402265e-01f, 5.5503666e-02f,
+                    9.617931e-03f, 1.3389924e-03f, 1.5561853e-04f),
                t);
 }
 FB_SCALAR float expm1(float x) {
   const float c = clamp(x, -18.0f, 89.0f), t = fma(c, 1.44269502f, kMagic), j = t - kMagic;
   const float f = fma(j, 1.90465421e-9f, fma(j, -6.93147182e-1f, c));
-  const float p =
-      fma(f * f, poly(f, 5.0e-01f, 1.6666532e-01f, 4.166616e-02f, 8.368054e-03f, 1.3974842e-03f),
-          f);                                                // exp(f) - 1
+  const float p = fma(
+      f * f,
+      poly(f, /*expm1_f*/ 5.0e-01f, 1.6666532e-01f, 4.166616e-02f, 8.368054e-03f, 1.3974842e-03f),
+      f);                                                    // exp(f) - 1
   const float s = from_bits((bits(t) << 23) + (126 << 23));  // 2^(j-1), as 2^128 is too large
   const float r = fma(s, p, s - 0.5f);
   return x == 0.0f ? x : j == 0.0f ? p : r + r;
@@ -263,22 +259,23 @@ FB_SCALAR float expm1(float x) {
 FB_SCALAR float tanh(float x) {
   const float a = abs(x), c = a > 9.5f ? 9.5f : a;
   const float t = fma(c, 2.88539004f, kMagic), j = t - kMagic, f = fma(j, -3.46573591e-1f, c);
-  const float p =
-      fma(f * f, poly(f, 2.0e+00f, 1.3333225e+00f, 6.666586e-01f, 2.6777774e-01f, 8.943899e-02f),
-          f + f);
+  const float p = fma(f * f,
+                      poly(f, /*expm1_2x_f*/ 2.0e+00f, 1.3333225e+00f, 6.666586e-01f,
+                           2.6777774e-01f, 8.943899e-02f),
+                      f + f);
   const float s = power_of_two(t), e = fma(s, p, s - 1.0f), z = a * a;
   const float near =
-      fma(a * z, poly(z, -3.3333322e-01f, 1.3332406e-01f, -5.372962e-02f, 1.9447912e-02f), a);
+      fma(a * z,
+          poly(z, /*tanh_f*/ -3.3333322e-01f, 1.3332406e-01f, -5.372962e-02f, 1.9447912e-02f), a);
   return copysign(a < 0.35f ? near : e / (e + 2.0f), x);
 }
 
-// ---- float32: logarithms
-// ------------------------------------------------------------------------------------------- x =
-// 2^e (1 + f) with f in [-1/3, 1/3): `tail` is (log(1 + f) - f).
+// ---- float32: logarithms ----------------------------------------------------------------------
+// x = 2^e (1 + f) with f in [-1/3, 1/3): `tail` is (log(1 + f) - f).
 FB_SCALAR float log_tail(float f) {
   return f * f *
-         poly(f, -5.0e-01f, 3.3333197e-01f, -2.499992e-01f, 2.0011432e-01f, -1.6674457e-01f,
-              1.3989775e-01f, -1.22729905e-01f, 1.405959e-01f, -1.2492635e-01f);
+         poly(f, /*log_f*/ -5.0e-01f, 3.3333197e-01f, -2.499992e-01f, 2.0011432e-01f,
+              -1.6674457e-01f, 1.3989775e-01f, -1.22729905e-01f, 1.405959e-01f, -1.2492635e-01f);
 }
 struct Split {
   float e, f;
@@ -321,8 +318,7 @@ FB_SCALAR float log1p(float x) {
   return (x > -1.0f) & (x < kInf<float>)&(x != 0.0f) ? r : edge;
 }
 
-// ---- wide: double inside, float32 outside
-// ------------------------------------------------------------------------------
+// ---- wide: double inside, float32 outside -----------------------------------------------------
 inline constexpr double kMagicWide = 6755399441055744.0;
 FB_SCALAR double clamp(double x, double lo, double hi) {
   const double y = x > hi ? hi : x;
@@ -331,9 +327,9 @@ FB_SCALAR double clamp(double x, double lo, double hi) {
 FB_SCALAR double power_of_two(double t) { return from_bits((bits(t) << 52) + (1023L << 52)); }
 FB_SCALAR double exp2_w(double x) {  // beyond +-400 it stays at 2^+-400, infinite or 0 as a float
   const double c = clamp(x, -400.0, 400.0), t = c + kMagicWide, f = c - (t - kMagicWide);
-  return poly(f, 0.9999999999616793, 0.6931471807284383, 0.24022651198167422, 0.055504103534576424,
-              0.009618027252667853, 0.0013333922554173133, 0.00015469291415675016,
-              1.5201924475326841e-05) *
+  return poly(f, /*exp2_w*/ 0.9999999999616793, 0.6931471807284383, 0.24022651198167422,
+              0.055504103534576424, 0.009618027252667853, 0.0013333922554173133,
+              0.00015469291415675016, 1.5201924475326841e-05) *
          power_of_two(t);
 }
 FB_SCALAR double exp_w(double x) { return exp2_w(x * 1.4426950408889634); }
@@ -349,10 +345,10 @@ FB_SCALAR double exponent_w(long i) {
 FB_SCALAR double log1p_f_w(double f) {
   return fma(
       f * f,
-      poly(f, -0.500000000016736, 0.3333333333902213, -0.2499999942100497, 0.1999999876708771,
-           -0.16666723174773426, 0.14285806578874594, -0.12497595541935184, 0.1110781584582643,
-           -0.10051972019246068, 0.09153673373610223, -0.07741590258834942, 0.07043669839226412,
-           -0.1044457430994514, 0.1001212601381823),
+      poly(f, /*log_w*/ -0.500000000016736, 0.3333333333902213, -0.2499999942100497,
+           0.1999999876708771, -0.16666723174773426, 0.14285806578874594, -0.12497595541935184,
+           0.1110781584582643, -0.10051972019246068, 0.09153673373610223, -0.07741590258834942,
+           0.07043669839226412, -0.1044457430994514, 0.1001212601381823),
       f);
 }
 // log(x); at 0 about -745 or less, so call it with care for the edges.
@@ -391,10 +387,11 @@ FB_SCALAR float logaddexp(float x, float y) {
 }
 FB_SCALAR float sinh(float x) {
   const double a = x, z = a * a;
-  const double near = fma(a * z,
-                          poly(z, 0.166666666670473, 0.00833333327847236, 0.00019841295398985106,
-                               2.7552141273221643e-06, 2.552664332402637e-08),
-                          a);
+  const double near =
+      fma(a * z,
+          poly(z, /*sinh_w*/ 0.166666666670473, 0.00833333327847236, 0.00019841295398985106,
+               2.7552141273221643e-06, 2.552664332402637e-08),
+          a);
   const double far = 0.5 * (exp_w(a) - exp_w(-a));
   return abs(x) < 1.0f ? float(near) : float(far);
 }
@@ -419,10 +416,9 @@ FB_SCALAR float atanh(float x) {
   return copysign(a < 1.0 ? r : edge, x);
 }
 
-// ---- float32: trigonometry
-// ----------------------------------------------------------------------------------------- x - n
-// pi/2 in double; right to float32 precision for |x| < kTrigLimit. Loops look at a block's largest
-// |x| first.
+// ---- float32: trigonometry --------------------------------------------------------------------
+// x - n pi/2 in double; right to float32 precision for |x| < kTrigLimit. Loops look at a block's
+// largest |x| first.
 inline constexpr float kTrigLimit = 1e9f;
 struct Quadrant {
   double s, c;  // sine and cosine of the reduced angle
@@ -432,10 +428,10 @@ FB_SCALAR Quadrant quadrant(float x) {
   const double a = x, t = fma(a, 0.6366197723675814, kMagicWide), n = t - kMagicWide;
   const double r = fma(n, -6.123233995736766e-17, fma(n, -1.5707963267948966, a)), z = r * r;
   return {fma(r * z,
-              poly(z, -0.16666666640797076, 0.008333329304851221, -0.00019839312272203755,
+              poly(z, /*sin_w*/ -0.16666666640797076, 0.008333329304851221, -0.00019839312272203755,
                    2.7181216495619296e-06),
               r),
-          poly(z, 0.9999999999999344, -0.49999999999271333, 0.04166666653369775,
+          poly(z, /*cos_w*/ 0.9999999999999344, -0.49999999999271333, 0.04166666653369775,
                -0.0013888879934502013, 2.4798844264985642e-05, -2.716798125721916e-07),
           bits(t)};
 }
@@ -467,9 +463,10 @@ FB_SCALAR float tan(float x) {
 
 // asin(sqrt(z)) for z in [0, 1/4], given r = sqrt(z)
 FB_SCALAR float asin_core(float r, float z) {
-  return fma(
-      r * z,
-      poly(z, 1.6666752e-01f, 7.4953094e-02f, 4.5469154e-02f, 2.4184743e-02f, 4.2158388e-02f), r);
+  return fma(r * z,
+             poly(z, /*asin_f*/ 1.6666752e-01f, 7.4953094e-02f, 4.5469154e-02f, 2.4184743e-02f,
+                  4.2158388e-02f),
+             r);
 }
 FB_SCALAR float asin(float x) {
   const float a = abs(x);
@@ -487,8 +484,8 @@ FB_SCALAR float acos(float x) {
 FB_SCALAR float atan_core(float r) {  // |r| <= 1
   const float z = r * r;
   return fma(r * z,
-             poly(z, -3.33333e-01f, 1.999853e-01f, -1.4264043e-01f, 1.0951187e-01f, -8.400679e-02f,
-                  5.7912596e-02f, -3.1135248e-02f, 1.0892815e-02f, -1.7889651e-03f),
+             poly(z, /*atan_f*/ -3.33333e-01f, 1.999853e-01f, -1.4264043e-01f, 1.0951187e-01f,
+                  -8.400679e-02f, 5.7912596e-02f, -3.1135248e-02f, 1.0892815e-02f, -1.7889651e-03f),
              r);
 }
 FB_SCALAR float atan(float x) {
@@ -506,19 +503,18 @@ FB_SCALAR float atan2(float y, float x) {
   return (x != x) | (y != y) ? x + y : copysign(whole, y);
 }
 
-// ---- float32: error function
-// -----------------------------------------------------------------------------------------
+// ---- float32: error function ------------------------------------------------------------------
 FB_SCALAR float erf(float x) {
   const float a = abs(x), c = a > 4.0f ? 4.0f : a, z = x * x;
   const float near = fma(a,
-                         poly(z, 1.2837917e-01f, -3.7612626e-01f, 1.1283579e-01f, -2.6853347e-02f,
-                              5.187162e-03f, -7.997853e-04f, 7.806904e-05f),
+                         poly(z, /*erf_f*/ 1.2837917e-01f, -3.7612626e-01f, 1.1283579e-01f,
+                              -2.6853347e-02f, 5.187162e-03f, -7.997853e-04f, 7.806904e-05f),
                          a);
-  const float e = poly(c, -5.1031995e-04f, -1.625975e+00f, -9.2076516e-01f, -1.4865132e-01f,
-                       3.1458296e-02f, -4.2409115e-03f, 2.6772037e-04f),
+  const float e = poly(c, /*erf_tail_f*/ -5.1031995e-04f, -1.625975e+00f, -9.2076516e-01f,
+                       -1.4865132e-01f, 3.1458296e-02f, -4.2409115e-03f, 2.6772037e-04f),
               t = e + kMagic, f = e - (t - kMagic);
   const float far = fma(-power_of_two(t),
-                        poly(f, 1.0e+00f, 6.931472e-01f, 2.402265e-01f, 5.5503666e-02f,
+                        poly(f, /*exp2_f*/ 1.0e+00f, 6.931472e-01f, 2.402265e-01f, 5.5503666e-02f,
                              9.617931e-03f, 1.3389924e-03f, 1.5561853e-04f),
                         1.0f);
   return copysign(a < 1.0f ? near : a == a ? far : a, x);
@@ -526,10 +522,10 @@ FB_SCALAR float erf(float x) {
 // erfc(a) exp(a^2) for a >= 0
 FB_SCALAR double erfcx_w(double a) {
   const double q = 1.0 / (a + 3.0), t = fma(-6.0, q, 1.0);  // t = (a - 3) / (a + 3)
-  return poly(t, 1.074006907089972, -0.8833944541900941, 0.5902283574696918, -0.3104672109454745,
-              0.11952775940525107, -0.026827957090906258, -0.0012126727340976639,
-              0.0030383276842240636, -0.0005451324491614737, -0.000287749881354624,
-              9.483269882454421e-05, 3.909572981770059e-05) *
+  return poly(t, /*erfcx_w*/ 1.074006907089972, -0.8833944541900941, 0.5902283574696918,
+              -0.3104672109454745, 0.11952775940525107, -0.026827957090906258,
+              -0.0012126727340976639, 0.0030383276842240636, -0.0005451324491614737,
+              -0.000287749881354624, 9.483269882454421e-05, 3.909572981770059e-05) *
          q;
 }
 FB_SCALAR double erfc_w(double x) {
@@ -551,19 +547,19 @@ FB_SCALAR float gelu_erf_slope(float x) {
 FB_SCALAR float erfinv(float x) {
   const double a = x, w = -log_w((1.0 - a) * (1.0 + a)), s = sqrt(w);
   const double near =
-      a * poly(w, 0.886226928754116, 0.23201349530404644, 0.011550785118291825,
+      a * poly(w, /*erfinv_w*/ 0.886226928754116, 0.23201349530404644, 0.011550785118291825,
                -0.0023397879327721376, -0.00012030655157532054, 3.9216536070647865e-05,
                6.3806372664754614e-06, -2.626670750030471e-06, 3.225954483933321e-07,
                -1.639451136601142e-08, 5.081771446400601e-11, 1.809913088214367e-11);
-  const double far = poly(s, -0.09346380817163778, 1.184352351128606, -0.3961039441351012,
-                          0.29451624176340757, -0.11854316415765605, 0.0287903595743702,
-                          -0.004245020977539623, 0.0003519495835906513, -1.2642709567715494e-05);
+  const double far =
+      poly(s, /*erfinv_tail_w*/ -0.09346380817163778, 1.184352351128606, -0.3961039441351012,
+           0.29451624176340757, -0.11854316415765605, 0.0287903595743702, -0.004245020977539623,
+           0.0003519495835906513, -1.2642709567715494e-05);
   const float r = w < 6.25 ? float(near) : copysign(float(far), x);
   return abs(x) < 1.0f ? r : abs(x) == 1.0f ? copysign(kInf<float>, x) : kNaN<float>;
 }
 
-// ---- float64
-// -------------------------------------------------------------------------------------------------------
+// ---- float64 ----------------------------------------------------------------------------------
 FB_SCALAR double scale(double r, double t) {
   const long j = bits(t) - bits(kMagicWide), half = j >> 1;
   return r * from_bits((half + 1023) << 52) * from_bits((j - half + 1023) << 52);
@@ -572,10 +568,10 @@ FB_SCALAR Scaled<double> exp_parts(double x) {
   const double c = clamp(x, -800.0, 710.0), t = fma(c, 1.4426950408889634, kMagicWide),
                j = t - kMagicWide;
   const double f = fma(j, -2.3190468138462996e-17, fma(j, -0.6931471805599453, c));
-  return {poly(f, 1.0, 1.0, 0.5, 0.16666666666666688, 0.041666666666666824, 0.00833333333331389,
-               0.001388888888877775, 0.0001984126990338713, 2.4801587559990613e-05,
-               2.755722865441829e-06, 2.755706683890395e-07, 2.511394681612076e-08,
-               2.0978105609405662e-09),
+  return {poly(f, /*exp_d*/ 1.0, 1.0, 0.5, 0.16666666666666688, 0.041666666666666824,
+               0.00833333333331389, 0.001388888888877775, 0.0001984126990338713,
+               2.4801587559990613e-05, 2.755722865441829e-06, 2.755706683890395e-07,
+               2.511394681612076e-08, 2.0978105609405662e-09),
           t};
 }
 FB_SCALAR double exp(double x) {
@@ -587,10 +583,10 @@ FB_SCALAR double expm1(double x) {
                j = t - kMagicWide;
   const double f = fma(j, -2.3190468138462996e-17, fma(j, -0.6931471805599453, c));
   const double p = fma(f * f,
-                       poly(f, 0.5, 0.16666666666666677, 0.04166666666666669, 0.008333333333321745,
-                            0.001388888888888318, 0.00019841269885332094, 2.4801587302968792e-05,
-                            2.7557245244084835e-06, 2.755731124955105e-07, 2.510864357182014e-08,
-                            2.0898106748138828e-09),
+                       poly(f, /*expm1_d*/ 0.5, 0.16666666666666677, 0.04166666666666669,
+                            0.008333333333321745, 0.001388888888888318, 0.00019841269885332094,
+                            2.4801587302968792e-05, 2.7557245244084835e-06, 2.755731124955105e-07,
+                            2.510864357182014e-08, 2.0898106748138828e-09),
                        f);
   const double s = from_bits((bits(t) << 52) + (1022L << 52)), r = fma(s, p, s - 0.5);
   return x == 0.0 ? x : j == 0.0 ? p : r + r;
@@ -604,9 +600,9 @@ FB_SCALAR double tanh(double x) {
 FB_SCALAR double log_tail(double f) {
   const double s = f / (f + 2.0), z = s * s, half = 0.5 * f * f;
   return fma(s,
-             half + z * poly(z, 0.6666666666666666, 0.40000000000004926, 0.2857142856940977,
-                             0.2222222260724129, 0.18181778329641018, 0.15386990096036532,
-                             0.13252118176872288, 0.13235060508039895),
+             half + z * poly(z, /*log_d*/ 0.6666666666666666, 0.40000000000004926,
+                             0.2857142856940977, 0.2222222260724129, 0.18181778329641018,
+                             0.15386990096036532, 0.13252118176872288, 0.13235060508039895),
              -half);
 }
 struct SplitD {
@@ -690,10 +686,9 @@ FB_SCALAR double erfinv(double x) {
   return a == 0.0 ? x : copysign(y, x);
 }
 
-// ---- logistic functions
-// --------------------------------------------------------------------------------------------- 1 /
-// (1 + e) as k / (e k + k): far below 0, where e = exp(-x) alone would overflow, k is 2^-64. One
-// division each.
+// ---- logistic functions -----------------------------------------------------------------------
+// 1 / (1 + e) as k / (e k + k): far below 0, where e = exp(-x) alone would overflow, k is 2^-64.
+// One division each.
 struct Logistic {
   float e, k;  // both times k
 };
@@ -706,7 +701,11 @@ FB_SCALAR Logistic logistic(float x) {
 }
 FB_SCALAR float sigmoid(float x) {
   const Logistic l = logistic(x);
-  return l.k / (l.e + l.k);
+  const bool large = l.e > l.k;
+  const float s = l.e + l.k, q = l.k / s;
+  // What rounding left of the sum, and its part in the quotient (where k is not 1 it is nothing).
+  const float rest = (large ? l.k : l.e) - (s - (large ? l.e : l.k));
+  return fma(-q * q, rest, q);
 }
 FB_SCALAR float silu(float x) {
   const Logistic l = logistic(x);

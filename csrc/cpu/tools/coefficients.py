@@ -123,15 +123,6 @@ SETS = {
         weight=lambda z: z,
         bits=53,
     ),
-    "sin_d": lambda: odd_fit(mp.sin, 6, (mp.pi / 4) ** 2, 53),
-    "cos_d": lambda: fit(
-        ratio(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2),
-        range(6),
-        0,
-        (mp.pi / 4) ** 2,
-        weight=lambda z: z**2,
-        bits=53,
-    ),
 }
 
 if __name__ == "__main__":
