@@ -24,7 +24,7 @@ void finish(Schema<Op>& op) {
 }
 void require_key(const Spec& key, const Shape& shape) {
   require_sizes(shape);
-  if (!(key.shape == Shape{2}))
+  if (key.shape.rank != 1 || (key.shape[0].known() && key.shape[0] != Dim(2)))
     shape_error("key is ", key, ". It must be i64[2]: seed and counter.");
 }
 DType floating(const OptionalDType& dtype) {
