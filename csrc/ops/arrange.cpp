@@ -58,7 +58,7 @@ struct Split {
   }
   int outputs(int) const { return int(sizes.size()); }
   std::vector<Spec> infer(const Spec& x) const {
-    const int a = normalize_axis(axis, x);
+    const int a = axis_of(axis, x);
     int64_t total = 0;
     std::vector<Spec> out;
     for (int64_t n : sizes) {
@@ -100,7 +100,7 @@ void Concat::describe(Schema<Concat>& op) {
 }
 Spec Concat::infer(Specs xs) const {
   if (xs.size() == 0) argument_error("there is nothing to join. Give at least one tensor.");
-  const int a = normalize_axis(axis, xs[0]);
+  const int a = axis_of(axis, xs[0]);
   Spec y = like(xs[0], xs[0].shape);
   for (size_t i = 1; i < xs.size(); ++i) {
     Shape other = xs[i].shape;
@@ -114,7 +114,7 @@ Spec Concat::infer(Specs xs) const {
   return y;
 }
 std::vector<Tensor> Concat::vjp(const Saved& saved, const Tensor& dy) const {
-  const int a = normalize_axis(axis, dy.spec());
+  const int a = axis_of(axis, dy.spec());
   std::vector<Tensor> parts(size_t(saved.inputs()));
   Dim at = 0;
   for (int i = 0; i < saved.inputs(); ++i) {
@@ -258,7 +258,7 @@ struct Roll {
     if (shift.size() != n && shift.size() != 1)
       argument_error("`shift` has ", shift.size(), " entries for ", n,
                      " axes. It must have one for each.");
-    axis.mask(x.shape.rank);
+    mask_of(axis, x);
     return like(x, x.shape);
   }
   Tensor expand(const Tensor& x) const {

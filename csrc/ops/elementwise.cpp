@@ -25,9 +25,19 @@ constexpr bool mentions(std::string_view text, char v) {
 }
 static_assert(mentions("dz * x", 'x') && !mentions("dz * exp(x)", 'z') && mentions("(z)", 'z'));
 
+Shape broadcast(const Spec& x, const Spec& y) {
+  if (x.shape == y.shape) return x.shape;
+  try {
+    return flowbook::broadcast(x.shape, y.shape);
+  } catch (Error& e) {  // say the dtypes as well
+    e.text = cat("cannot broadcast x: ", x, " with y: ", y,
+                 e.text.substr(std::min(e.text.find(" ("), e.text.size())));
+    throw;
+  }
+}
 inline Spec merge(const Spec& x, const Spec& y, Result result) {
-  return {broadcast(x.shape, y.shape), result == kBool ? DType::bool_ : x.dtype,
-          x.weak ? y.device : x.device, result == kSame && x.weak && y.weak};
+  return {broadcast(x, y), result == kBool ? DType::bool_ : x.dtype, x.weak ? y.device : x.device,
+          result == kSame && x.weak && y.weak};
 }
 inline Spec map(const Spec& x, Result result) {
   return {x.shape, result == kBool ? DType::bool_ : x.dtype, x.device, result == kSame && x.weak};
@@ -90,7 +100,7 @@ const char* family(ElementwiseRow row) { return row >= kRow_relu ? "nn" : "eleme
     }                                                                                          \
     Spec infer(const Spec& c, const Spec& x, const Spec& y) const {                            \
       Spec z = merge(x, y, RESULT);                                                            \
-      z.shape = broadcast(c.shape, z.shape);                                                   \
+      z.shape = broadcast(c, z);                                                               \
       z.weak = z.weak && c.shape.rank == 0;                                                    \
       return z;                                                                                \
     }                                                                                          \

@@ -163,7 +163,7 @@ Shape taken(const Shape& x, const Shape& indices, int axis) {
 }
 constexpr const char* kIndexDoc = "Positions along the axis; negative ones count from the end.";
 Spec scattered(const Spec& x, const Spec& indices, const Spec& updates, int64_t axis) {
-  const Shape want = taken(x.shape, indices.shape, normalize_axis(axis, x));
+  const Shape want = taken(x.shape, indices.shape, axis_of(axis, x));
   if (!(updates.shape == want))
     shape_error("updates is ", updates, " for x: ", x, " and indices: ", indices,
                 ". It must have shape ", want, ".");
@@ -227,7 +227,7 @@ Spec ScatterSet::infer(const Spec& x, const Spec& indices, const Spec& updates) 
 std::array<Tensor, 3> ScatterSet::vjp(const Saved& saved, const Tensor& dy) const {
   const Tensor at = saved.input(1);
   const Spec &x = saved.input_spec(0), &updates = saved.input_spec(2);
-  const int a = normalize_axis(axis, x);
+  const int a = axis_of(axis, x);
   std::array<Tensor, 3> d;
   if (saved.wants(0)) d[0] = scatter_set(dy, at, full(updates.shape, 0.0, dy.dtype()), a);
   if (saved.wants(2)) {
@@ -264,7 +264,7 @@ void TakeAlongAxis::describe(Schema<TakeAlongAxis>& op) {
                                        "[[2], [3]]");
 }
 Spec TakeAlongAxis::infer(const Spec& x, const Spec& indices) const {
-  require_along(x, indices, normalize_axis(axis, x));
+  require_along(x, indices, axis_of(axis, x));
   return like(x, indices.shape);
 }
 std::array<Tensor, 2> TakeAlongAxis::vjp(const Saved& saved, const Tensor& dy) const {
@@ -285,7 +285,7 @@ void AddAlongAxis::describe(Schema<AddAlongAxis>& op) {
              "[[1, 12], [23, 4]]");
 }
 Spec AddAlongAxis::infer(const Spec& x, const Spec& indices, const Spec& updates) const {
-  require_along(x, indices, normalize_axis(axis, x));
+  require_along(x, indices, axis_of(axis, x));
   if (!(updates.shape == indices.shape))
     shape_error("updates is ", updates, ", indices is ", indices, ". They must have one shape.");
   return like(x, x.shape);

@@ -71,7 +71,7 @@ struct Vecdot {
         .example("vecdot([1., 2.], [3., 4.])", "11.0");
   }
   Spec infer(const Spec& x, const Spec& y) const {
-    const Dim nx = x.shape[normalize_axis(axis, x)], ny = y.shape[normalize_axis(axis, y)];
+    const Dim nx = x.shape[axis_of(axis, x)], ny = y.shape[axis_of(axis, y)];
     if (axis >= 0 && x.shape.rank != y.shape.rank)
       fail(ErrorKind::kAxis, "x is ", x, ", y is ", y,
            ". With different ranks `axis` must be negative.");

@@ -38,12 +38,12 @@ void Softmax::describe(Schema<Softmax>& op) {
   op.output("y", "Probabilities, shaped and typed like `x`.").gradient_reads("y");
   op.example("nn.softmax([1., 2., 3.])", "[0.0900, 0.2447, 0.6652]");
 }
-Spec Softmax::infer(const Spec& x) const { return normalize_axis(axis, x), like(x, x.shape); }
+Spec Softmax::infer(const Spec& x) const { return axis_of(axis, x), like(x, x.shape); }
 Tensor Softmax::vjp(const Saved& saved, const Tensor& dy) const {
   return call(SoftmaxGradient{axis}, saved.output(), dy);
 }
 Tensor Softmax::expand(const Tensor& x) const {
-  if (x.shape()[normalize_axis(axis, x.spec())] == Dim(0)) return zeros_like(x);
+  if (x.shape()[axis_of(axis, x.spec())] == Dim(0)) return zeros_like(x);
   const Tensor e = exp(x - max(x, {axis}, true));
   return e / sum(e, {axis}, true);
 }
@@ -58,7 +58,7 @@ void SoftmaxGradient::describe(Schema<SoftmaxGradient>& op) {
       .output("dx", "Shaped like `y`.");
 }
 Spec SoftmaxGradient::infer(const Spec& y, const Spec& dy) const {
-  return normalize_axis(axis, y), require_alike(y, dy), like(y, y.shape);
+  return axis_of(axis, y), require_alike(y, dy), like(y, y.shape);
 }
 Tensor SoftmaxGradient::expand(const Tensor& y, const Tensor& dy) const {
   return y * (dy - sum(y * dy, {axis}, true));
@@ -72,12 +72,12 @@ void LogSoftmax::describe(Schema<LogSoftmax>& op) {
   op.output("y", "Shaped and typed like `x`.").gradient_reads("y");
   op.example("nn.log_softmax([1., 2., 3.])", "[-2.4076, -1.4076, -0.4076]");
 }
-Spec LogSoftmax::infer(const Spec& x) const { return normalize_axis(axis, x), like(x, x.shape); }
+Spec LogSoftmax::infer(const Spec& x) const { return axis_of(axis, x), like(x, x.shape); }
 Tensor LogSoftmax::vjp(const Saved& saved, const Tensor& dy) const {
   return call(LogSoftmaxGradient{axis}, saved.output(), dy);
 }
 Tensor LogSoftmax::expand(const Tensor& x) const {
-  if (x.shape()[normalize_axis(axis, x.spec())] == Dim(0)) return zeros_like(x);
+  if (x.shape()[axis_of(axis, x.spec())] == Dim(0)) return zeros_like(x);
   const Tensor far = x - max(x, {axis}, true);
   return far - log(sum(exp(far), {axis}, true));
 }
@@ -88,7 +88,7 @@ void LogSoftmaxGradient::describe(Schema<LogSoftmaxGradient>& op) {
   op.attr("axis", &LogSoftmaxGradient::axis, kAxisDoc).output("dx", "Shaped like `y`.");
 }
 Spec LogSoftmaxGradient::infer(const Spec& y, const Spec& dy) const {
-  return normalize_axis(axis, y), require_alike(y, dy), like(y, y.shape);
+  return axis_of(axis, y), require_alike(y, dy), like(y, y.shape);
 }
 Tensor LogSoftmaxGradient::expand(const Tensor& y, const Tensor& dy) const {
   return dy - exp(y) * sum(dy, {axis}, true);
@@ -108,7 +108,7 @@ void SoftmaxCrossEntropy::describe(Schema<SoftmaxCrossEntropy>& op) {
   op.example("nn.softmax_cross_entropy([[0., 0.], [0., 100.]], [0, 1])", "[0.6931, 0.]");
 }
 Spec SoftmaxCrossEntropy::infer(const Spec& logits, const Spec& targets) const {
-  const int a = normalize_axis(axis, logits);
+  const int a = axis_of(axis, logits);
   if (logits.shape[a] == Dim(0))
     shape_error("logits is ", logits, " and has no classes. Axis ", a,
                 " must have size 1 or more.");
@@ -124,7 +124,7 @@ std::array<Tensor, 2> SoftmaxCrossEntropy::vjp(const Saved& saved, const Tensor&
       Tensor()};
 }
 Tensor SoftmaxCrossEntropy::expand(const Tensor& logits, const Tensor& targets) const {
-  const int a = normalize_axis(axis, logits.spec());
+  const int a = axis_of(axis, logits.spec());
   const Tensor at = expand_dims(cast(targets, DType::i64), a);
   return negative(squeeze(take_along_axis(log_softmax(logits, a), at, a), {a}));
 }
@@ -150,7 +150,7 @@ Spec SoftmaxCrossEntropyGradient::infer(const Spec& logits, const Spec& targets,
 }
 Tensor SoftmaxCrossEntropyGradient::expand(const Tensor& logits, const Tensor& targets,
                                            const Tensor&, const Tensor& dloss) const {
-  const int a = normalize_axis(axis, logits.spec());
+  const int a = axis_of(axis, logits.spec());
   const Tensor number = along(iota(logits.shape()[a]), logits.rank(), a);
   const Tensor right =
       cast(equal(expand_dims(cast(targets, DType::i64), a), number), logits.dtype());
@@ -175,7 +175,7 @@ void LayerNorm::describe(Schema<LayerNorm>& op) {
   op.example("nn.layer_norm([1., 3.], [1., 1.], [0., 0.])", "[-1., 1.]");
 }
 Spec LayerNorm::infer(const Spec& x, const Spec& weight, const Spec& bias) const {
-  const Shape want{x.shape[normalize_axis(axis, x)]};
+  const Shape want{x.shape[axis_of(axis, x)]};
   if (!(weight.shape == want && bias.shape == want))
     shape_error("x is ", x, ", weight is ", weight, ", bias is ", bias,
                 ". weight and bias must have shape ", want, ".");
@@ -185,7 +185,7 @@ std::array<Tensor, 3> LayerNorm::vjp(const Saved& saved, const Tensor& dy) const
   return call(LayerNormGradient{axis, epsilon}, saved.input(0), saved.input(1), dy);
 }
 Tensor LayerNorm::expand(const Tensor& x, const Tensor& weight, const Tensor& bias) const {
-  const int a = normalize_axis(axis, x.spec());
+  const int a = axis_of(axis, x.spec());
   const Tensor far = x - mean(x, {a}, true);
   const Tensor y = far * rsqrt(mean(square(far), {a}, true) + epsilon);
   return y * along(weight, x.rank(), a) + along(bias, x.rank(), a);
@@ -211,7 +211,7 @@ std::array<Spec, 3> LayerNormGradient::infer(const Spec& x, const Spec& weight,
 }
 std::array<Tensor, 3> LayerNormGradient::expand(const Tensor& x, const Tensor& weight,
                                                 const Tensor& dy) const {
-  const int a = normalize_axis(axis, x.spec());
+  const int a = axis_of(axis, x.spec());
   const Tensor far = x - mean(x, {a}, true);
   const Tensor scale = rsqrt(mean(square(far), {a}, true) + epsilon), y = far * scale;
   const Tensor d = dy * along(weight, x.rank(), a);

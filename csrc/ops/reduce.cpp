@@ -28,11 +28,11 @@ Schema<Op>& describe_reduction(Schema<Op>& op, const char* name, const char* doc
   return op.output("y", "`x` without the reduced axes.");
 }
 Spec reduce(const Spec& x, const Axes& axis, bool keepdims, DType dtype) {
-  return like(x, reduced(x.shape, axis.mask(x.shape.rank), keepdims), dtype);
+  return like(x, reduced(x.shape, mask_of(axis, x), keepdims), dtype);
 }
 // Extrema have no identity: a reduction over nothing that leaves something is an error.
 void require_entries(const Spec& x, const Axes& axis) {
-  const uint32_t mask = axis.mask(x.shape.rank);
+  const uint32_t mask = mask_of(axis, x);
   bool nothing = false;
   for (int i = 0; i < x.shape.rank; ++i)
     if (x.shape[i] == Dim(0)) {

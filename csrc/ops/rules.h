@@ -19,6 +19,18 @@ inline Shape join(const Shape& a, int a_begin, int a_end, const Shape& b) {  // 
   for (Dim d : b) s.push_back(d);
   return s;
 }
+// As normalize_axis() and Axes::mask(), with messages that show x.
+inline int axis_of(int64_t axis, const Spec& x) {
+  const int rank = x.shape.rank;
+  if (axis < -rank || axis >= rank)
+    fail(ErrorKind::kAxis, "axis ", axis, " is out of range for x: ", x, ". It must be from ",
+         -rank, " to ", rank - 1, ".");
+  return int(axis < 0 ? axis + rank : axis);
+}
+inline uint32_t mask_of(const Axes& axis, const Spec& x) {
+  for (int i = 0; i < axis.count; ++i) axis_of(axis.axis[i], x);
+  return axis.mask(x.shape.rank);
+}
 // The one axis of an op whose axis may be left out where there is no choice.
 inline int one_axis(const Axes& axis, const Shape& x) {
   if (axis.all) {

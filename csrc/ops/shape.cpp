@@ -297,7 +297,7 @@ struct Flip {
         .gradient_reads();
     op.example("flip([1, 2, 3])", "[3, 2, 1]");
   }
-  Spec infer(const Spec& x) const { return axis.mask(x.shape.rank), like(x, x.shape); }
+  Spec infer(const Spec& x) const { return mask_of(axis, x), like(x, x.shape); }
   bool view(const Spec& out, const Tensor& x, View& v) const {
     const uint32_t m = axis.mask(x.rank());
     Strides s = strides_of(x);
@@ -325,7 +325,7 @@ struct Narrow {
     op.gradient_reads().example("narrow([1, 2, 3, 4], 1, 2, 0)", "[2, 3]");
   }
   Spec infer(const Spec& x) const {
-    const int a = normalize_axis(axis, x);
+    const int a = axis_of(axis, x);
     Spec y = like(x, x.shape);
     y.shape[a] = length;
     const Dim n = x.shape[a];
@@ -337,11 +337,11 @@ struct Narrow {
   }
   bool view(const Spec& out, const Tensor& x, View& v) const {
     const Strides s = strides_of(x);
-    return window(out, x, start.value() * s[normalize_axis(axis, x.spec())], s, v);
+    return window(out, x, start.value() * s[axis_of(axis, x.spec())], s, v);
   }
   Tensor vjp(const Saved& saved, const Tensor& dy) const {
     const Spec& x = saved.input_spec(0);
-    const int a = normalize_axis(axis, x);
+    const int a = axis_of(axis, x);
     Spec before = like(x, x.shape, dy.dtype()), after = before;
     before.shape[a] = start, after.shape[a] = x.shape[a] - start - length;
     std::vector<Tensor> parts;
@@ -393,7 +393,7 @@ Tensor expand_dims(const Tensor& x, int64_t axis) { return call(ops::ExpandDims{
 Tensor squeeze(const Tensor& x, const Axes& axis) { return call(ops::Squeeze{axis}, x); }
 Tensor flip(const Tensor& x, const Axes& axis) { return call(ops::Flip{axis}, x); }
 Tensor narrow(const Tensor& x, Dim start, Dim length, int64_t axis) {
-  if (start == Dim(0) && length == x.shape()[normalize_axis(axis, x.spec())]) return x;
+  if (start == Dim(0) && length == x.shape()[ops::axis_of(axis, x.spec())]) return x;
   return call(ops::Narrow{start, length, axis}, x);
 }
 Tensor stop_gradient(const Tensor& x) { return call(ops::StopGradient{}, x); }
