@@ -39,6 +39,23 @@ class _Tracker:
 
     def post_run_cell(self, result: Any) -> None:
         _core.set_current_cell(0)
+        error = getattr(result, "error_in_exec", None)
+        if isinstance(error, flowbook.OutOfMemoryError):
+            _explain_memory(self.shell)
+
+
+def _explain_memory(shell: Any) -> None:
+    """After an OutOfMemoryError: who holds the memory, once the failed frames let go of theirs."""
+    from IPython.display import display
+
+    from . import _holders
+    from .magics.memory import MemoryView
+
+    try:
+        _holders.free_tracebacks(shell)
+        display(MemoryView(_holders.snapshot(shell)))
+    except Exception as error:  # an explanation must not hide the error that it explains
+        print(f"%memory could not look: {error}")
 
 
 def allow_comments_above(lines: list[str]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
+import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -341,6 +343,37 @@ class Graph:
         return record_of(
             self._core, self.name, list(self._named.items()), self.stats, self._seconds
         )
+
+    def draw(self, path: str | os.PathLike[str]) -> None:
+        """Writes the drawing to a file that needs nothing else.
+
+        Args:
+            path: Its ending decides the form: `.svg`, `.html`, `.txt`, or `.json` (the plain data).
+
+        Raises:
+            ArgumentError: If the ending is another one.
+            OSError: If the file cannot be written.
+
+        Example:
+            >>> import os, tempfile
+            >>> with fb.graph() as g:
+            ...     y = fb.asarray([1.0, 2.0]) * 2
+            ...     g.output(y=y)
+            >>> g.draw(os.path.join(tempfile.mkdtemp(), "double.svg"))
+        """
+        from . import _drawing
+
+        forms: dict[str, Callable[[dict[str, Any]], str]] = {
+            ".svg": _drawing.svg, ".html": _drawing.page, ".txt": _drawing.text, ".json": json.dumps,
+        }  # fmt: skip
+        ending = os.path.splitext(os.fspath(path))[1].lower()
+        if ending not in forms:
+            raise ArgumentError(
+                f"draw: {os.fspath(path)!r} ends with {ending!r}. It must be one of "
+                f"{', '.join(forms)}."
+            )
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(forms[ending](self.record()))
 
     def __repr__(self) -> str:
         inputs, outputs = ", ".join(self._inputs), ", ".join(self._named)

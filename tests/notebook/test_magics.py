@@ -343,3 +343,26 @@ def test_layers_are_scopes_of_the_drawing(book: Notebook) -> None:
         "['Sequential/layers[0]',\n 'Sequential/layers[1]',\n"
         " 'Sequential/layers[2]',\n 'Sequential/layers[3]']"
     )
+
+
+def test_out_of_memory_lists_the_holders(book: Notebook) -> None:
+    book.run("held = fb.ones((256, 1024))\nfb.memory.set_limit(fb.memory.stats().live + 1000)")
+    shown = book.run("more = fb.ones((1024, 1024))")
+    book.run("fb.memory.set_limit(None)")
+    assert shown.kind == "OutOfMemoryError"
+    assert "held" in shown.displays[0]["text/plain"]
+
+
+def test_a_drawing_can_be_saved(book: Notebook, tmp_path: Any) -> None:
+    book.run("%%graph net --no-view\ny = x @ w")
+    for ending, start in (
+        (".svg", "<svg"),
+        (".html", "<!DOCTYPE"),
+        (".txt", "net:"),
+        (".json", "{"),
+    ):
+        path = tmp_path / f"net{ending}"
+        shown = book.run(f"net.draw({str(path)!r})")
+        assert not shown.error, shown.error
+        assert path.read_text().startswith(start)
+    assert "must be one of .svg" in book.run("net.draw('net.bmp')").error
