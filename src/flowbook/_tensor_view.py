@@ -178,8 +178,9 @@ def _image(a: np.ndarray, spec: str) -> str:
         if channels == 1:
             return _picture(_heat(small[..., 0].astype(np.float64)), f"first image of {spec}")
         values = small.astype(np.float64)
-        top = 255.0 if a.dtype == np.uint8 else float(np.nanmax(values)) or 1.0
-        low = 0.0 if np.nanmin(values) >= 0 else float(np.nanmin(values))
+        finite = values[np.isfinite(values)]
+        low = min(0.0, float(finite.min())) if finite.size else 0.0
+        top = 255.0 if a.dtype == np.uint8 else float(finite.max()) if finite.size else 1.0
         scaled = np.nan_to_num((values - low) / max(top - low, 1e-30)) * 255
         return _picture(np.clip(scaled, 0, 255).astype(np.uint8), f"first image of {spec}")
     first = a.reshape(-1, *a.shape[-2:])[0]
