@@ -201,6 +201,33 @@ std::string Graph::text() const {
   return s;
 }
 
+std::vector<int32_t> Graph::keep(const std::vector<char>& live) {
+  std::vector<int32_t> number(values.size(), -1);
+  std::deque<Node> old_nodes = std::exchange(nodes, {});
+  std::deque<Value> old_values = std::exchange(values, {});
+  for (size_t n = 0; n < old_nodes.size(); ++n) {
+    if (!live[n]) continue;
+    Node& node = old_nodes[n];
+    for (int o = 0; o < node.outputs; ++o) {
+      number[size_t(node.output + o)] = int32_t(values.size());
+      values.push_back(std::move(old_values[size_t(node.output + o)]));
+      values.back().node = int32_t(nodes.size());
+    }
+    node.output = number[size_t(node.output)];
+    for (int32_t& v : node.inputs) v = number[size_t(v)];
+    nodes.push_back(std::move(node));
+  }
+  auto renumber = [&](std::vector<int32_t>& list) {
+    for (int32_t& v : list) v = number[size_t(v)];
+    std::erase(list, -1);
+  };
+  renumber(inputs), renumber(captures), renumber(variable_reads);
+  for (Assignment& a : assignments) a.value = number[size_t(a.value)];
+  if (key_value >= 0) key_value = number[size_t(key_value)];
+  known_.clear(), seen_.clear(), current_.clear(), reads_.clear();
+  return number;
+}
+
 void Graph::verify() const {
   auto self = const_cast<Graph*>(this);
   for (size_t i = 0; i < nodes.size(); ++i) {

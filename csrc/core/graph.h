@@ -76,6 +76,10 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   const std::string& string(uint32_t i) const { return strings_[i]; }
   std::string describe(int32_t value) const;  // "h (f32[32, 10], In [3], line 4)" for messages
   std::string text() const;                   // one line per node; golden tests
+  // Drops all nodes but those marked in `live`, and numbers the rest anew; returns the new number
+  // of each value (-1: gone). For finished graphs: tensors and symbols of the old numbers are not
+  // found any more.
+  std::vector<int32_t> keep(const std::vector<char>& live);
   // Types and arity re-checked node by node; InternalError on the first that does not hold.
   void verify() const;
 
@@ -96,8 +100,8 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   // Called for each new node: where are we? Set by the tracer; null outside notebooks and
   // functions.
   std::function<Location()> locate;
-  // Called for each op before it is recorded: true if it has given the results by other means. Lowering sets it, so
-  // that the parts of composites are lowered, too.
+  // Called for each op before it is recorded: true if it has given the results by other means.
+  // Lowering sets it, so that the parts of composites are lowered, too.
   std::function<bool(const OpDef&, const void* attrs, Inputs, Tensor* out)> replace;
   std::vector<std::string> scopes;  // stack of the current scope names
   int32_t forward_node = -1;        // while a gradient rule runs: its node

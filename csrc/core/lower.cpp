@@ -62,15 +62,12 @@ class Lowering {
       for (const Assignment& a : from.assignments)
         graph_->assignments.push_back({a.variable, graph_->value_of(to_[size_t(a.value)].impl())});
     mark_origins(-1);
-    out_.constant.resize(graph_->values.size());
-    for (auto& [v, t] : constants_) out_.constant[size_t(v)] = 1;
     recorder.end();
     graph_->replace = nullptr;
-  }
-  Lowered take() {
     to_.clear();  // symbols hold the graph
-    return std::move(out_);
+    sweep();
   }
+  Lowered take() { return std::move(out_); }
 
  private:
   void mark_live(std::span<const int32_t> feeds, std::span<const int32_t> fetches, bool effects) {
@@ -86,6 +83,24 @@ class Lowering {
     for (size_t n = live_.size(); n-- > 0;)
       if (live_[n])
         for (int32_t i : from_.nodes[n].inputs) want(i);
+  }
+  // What rewriting has left without a reader goes; the inputs stay, they are the signature.
+  void sweep() {
+    std::vector<char> live(graph_->nodes.size());
+    auto want = [&](int32_t v) { live[size_t(graph_->values[size_t(v)].node)] = 1; };
+    for (int32_t v : out_.feeds) want(v);
+    for (int32_t v : out_.fetches) want(v);
+    for (const Assignment& a : graph_->assignments) want(a.value);
+    for (size_t n = live.size(); n-- > 0;)
+      if (live[n])
+        for (int32_t v : graph_->nodes[n].inputs) want(v);
+    size_t kept = 0;
+    for (size_t n = 0; n < live.size(); ++n)
+      if (live[n]) out_.origin[kept++] = out_.origin[n];
+    out_.origin.resize(kept);
+    const std::vector<int32_t> number = graph_->keep(live);
+    for (int32_t& v : out_.feeds) v = number[size_t(v)];
+    for (int32_t& v : out_.fetches) v = number[size_t(v)];
   }
   void mark_origins(int32_t n) { out_.origin.resize(graph_->nodes.size(), n); }
 

@@ -15,7 +15,6 @@ struct Lowered {
   std::vector<int32_t> feeds;  // values of `graph`, in the order of the feeds given
   std::vector<int32_t> fetches;
   std::vector<int32_t> origin;  // node of the recorded graph that each node comes from
-  std::vector<char> constant;   // by value: known before the run
 };
 
 // `feeds` are values of `from` replaced from outside, with their specs at run time; every input
