@@ -12,20 +12,24 @@ struct Size {  // a symbolic Dim as a Python object
 };
 PyObject* g_dtypes[kDTypes];  // the objects of _dtypes.py
 
-[[noreturn, gnu::cold]] void wrong_type(const OpDef& op, const AttrDef& a, PyObject* got, const char* right) {
+[[noreturn, gnu::cold]] void wrong_type(const OpDef& op, const AttrDef& a, PyObject* got,
+                                        const char* right) {
   PyErr_Clear();
-  dtype_error(op.name, ": `", a.name, "` is of type ", Py_TYPE(got)->tp_name, ". It must be ", right, ".");
+  dtype_error(op.name, ": `", a.name, "` is of type ", Py_TYPE(got)->tp_name, ". It must be ",
+              right, ".");
 }
 
 // A size or an axis taken from a symbol would be baked into the graph.
 [[gnu::cold]] void refuse_symbol(const OpDef& op, const AttrDef& a, PyObject* v) {
   if ((is_tensor(v) && tensor_of(v).symbolic()))
     fail(ErrorKind::kGraph, op.name, ": `", a.name, "` is ", tensor_of(v).spec(),
-         ", a symbol without a value while the graph is recorded. Make it a plain Python number: name it in `static=` "
+         ", a symbol without a value while the graph is recorded. Make it a plain Python number: "
+         "name it in `static=` "
          "of fb.graph, or take it from a shape.");
 }
 
-// Python integers and all that stands for one (NumPy's, 0-d integer tensors), but no bool and no float.
+// Python integers and all that stands for one (NumPy's, 0-d integer tensors), but no bool and no
+// float.
 bool integer(PyObject* v, int64_t* out) {
   if (PyBool_Check(v)) return false;
   py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(v));
@@ -42,7 +46,8 @@ bool integer(PyObject* v, int64_t* out) {
 }
 
 bool is_sequence(PyObject* v) {
-  return PySequence_Check(v) && !PyUnicode_Check(v) && !PyBytes_Check(v) && !is_tensor(v) && !is_variable(v);
+  return PySequence_Check(v) && !PyUnicode_Check(v) && !PyBytes_Check(v) && !is_tensor(v) &&
+         !is_variable(v);
 }
 
 class Cursor {  // over the text of a size or a spec
@@ -67,22 +72,30 @@ class Cursor {  // over the text of a size or a spec
   Dim sum() {
     Dim d = product();
     for (;;) {
-      if (eat("+")) d = d + product();
-      else if (eat("-")) d = d - product();
-      else return d;
+      if (eat("+"))
+        d = d + product();
+      else if (eat("-"))
+        d = d - product();
+      else
+        return d;
     }
   }
   [[noreturn]] void bad() const {
-    argument_error("`", s_, "` cannot be read as sizes. Write \"f32[batch, 784]\", with sums, products and // of names.");
+    argument_error("`", s_,
+                   "` cannot be read as sizes. Write \"f32[batch, 784]\", with sums, products and "
+                   "// of names.");
   }
 
  private:
   Dim product() {
     Dim d = atom();
     for (;;) {
-      if (eat("//")) d = floor_div(d, atom());
-      else if (eat("*")) d = d * atom();
-      else return d;
+      if (eat("//"))
+        d = floor_div(d, atom());
+      else if (eat("*"))
+        d = d * atom();
+      else
+        return d;
     }
   }
   Dim atom() {
@@ -108,7 +121,7 @@ class Cursor {  // over the text of a size or a spec
 
 }  // namespace
 
-// ---- dtypes ------------------------------------------------------------------------------------------------------
+// ---- dtypes ----
 PyObject* dtype_object(DType t) {
   PyObject* o = g_dtypes[int(t)];
   if (!o) internal_error("the dtype objects are not set up.");
@@ -126,17 +139,20 @@ DType to_dtype(PyObject* o) {
   // np.dtype and NumPy's scalar types carry a name.
   py::object name;
   py::handle h(o);
-  if (PyType_Check(o) && py::hasattr(h, "dtype")) name = h.attr("__name__");
-  else if (!PyType_Check(o) && py::hasattr(h, "name")) name = h.attr("name");
+  if (PyType_Check(o) && py::hasattr(h, "dtype"))
+    name = h.attr("__name__");
+  else if (!PyType_Check(o) && py::hasattr(h, "name"))
+    name = h.attr("name");
   if (name && PyUnicode_Check(name.ptr())) {
     auto s = name.cast<std::string>();
     if (s == "bool_") s = "bool";
     return parse_dtype(s);
   }
-  dtype_error("`", py::repr(h).cast<std::string>(), "` is no dtype. Use one of flowbook's (fb.float32) or its name.");
+  dtype_error("`", py::repr(h).cast<std::string>(),
+              "` is no dtype. Use one of flowbook's (fb.float32) or its name.");
 }
 
-// ---- sizes -------------------------------------------------------------------------------------------------------
+// ---- sizes ----
 Dim parse_dim(std::string_view s) {
   Cursor c(s);
   Dim d = c.sum();
@@ -148,10 +164,12 @@ Dim to_dim(PyObject* o) {
   if (py::isinstance<Size>(o)) return py::handle(o).cast<Size&>().dim;
   if (is_tensor(o) && tensor_of(o).symbolic())
     fail(ErrorKind::kGraph, "a size is ", tensor_of(o).spec(),
-         ", a symbol without a value while the graph is recorded. Make it a plain Python number: name it in `static=` of "
+         ", a symbol without a value while the graph is recorded. Make it a plain Python number: "
+         "name it in `static=` of "
          "fb.graph, or take it from a shape.");
   int64_t n;
-  if (!integer(o, &n)) dtype_error("a size is of type ", Py_TYPE(o)->tp_name, ". It must be an int.");
+  if (!integer(o, &n))
+    dtype_error("a size is of type ", Py_TYPE(o)->tp_name, ". It must be an int.");
   if (n < 0) shape_error("a size is ", n, ". Sizes must not be negative.");
   return n;
 }
@@ -191,13 +209,17 @@ Spec parse_spec(std::string_view s) {
   return spec;
 }
 
-// ---- attributes --------------------------------------------------------------------------------------------------
+// ---- attributes ----
 py::object attr_to_python(const AttrDef& a, const void* p) {
   switch (a.type->kind) {
-    case AttrKind::kBool: return py::bool_(*static_cast<const bool*>(p));
-    case AttrKind::kInt: return py::int_(*static_cast<const int64_t*>(p));
-    case AttrKind::kFloat: return py::float_(*static_cast<const double*>(p));
-    case AttrKind::kString: return text(*static_cast<const std::string*>(p));
+    case AttrKind::kBool:
+      return py::bool_(*static_cast<const bool*>(p));
+    case AttrKind::kInt:
+      return py::int_(*static_cast<const int64_t*>(p));
+    case AttrKind::kFloat:
+      return py::float_(*static_cast<const double*>(p));
+    case AttrKind::kString:
+      return text(*static_cast<const std::string*>(p));
     case AttrKind::kAxes: {
       const Axes& axes = *static_cast<const Axes*>(p);
       if (axes.all) return py::none();
@@ -206,11 +228,14 @@ py::object attr_to_python(const AttrDef& a, const void* p) {
       for (int i = 0; i < axes.count; ++i) t[i] = py::int_(int(axes.axis[i]));
       return t;
     }
-    case AttrKind::kShape: return from_shape(*static_cast<const Shape*>(p));
-    case AttrKind::kDim: return from_dim(*static_cast<const Dim*>(p));
+    case AttrKind::kShape:
+      return from_shape(*static_cast<const Shape*>(p));
+    case AttrKind::kDim:
+      return from_dim(*static_cast<const Dim*>(p));
     case AttrKind::kDType: {
       auto& t = *static_cast<const OptionalDType*>(p);
-      return t.given ? py::reinterpret_borrow<py::object>(dtype_object(t.value)) : py::object(py::none());
+      return t.given ? py::reinterpret_borrow<py::object>(dtype_object(t.value))
+                     : py::object(py::none());
     }
     case AttrKind::kInts: {
       const Ints& v = *static_cast<const Ints*>(p);
@@ -242,11 +267,13 @@ void attr_from_python(const OpDef& op, const AttrDef& a, void* attrs, PyObject* 
         if (v == Py_True || v == Py_False) return void(*static_cast<bool*>(p) = v == Py_True);
         refuse_symbol(op, a, v);
         int64_t n = 0;
-        if (!is_numpy_scalar(v) && !(integer(v, &n) && (n == 0 || n == 1))) wrong_type(op, a, v, "True or False");
+        if (!is_numpy_scalar(v) && !(integer(v, &n) && (n == 0 || n == 1)))
+          wrong_type(op, a, v, "True or False");
         *static_cast<bool*>(p) = PyObject_IsTrue(v) == 1;
         return;
       }
-      case AttrKind::kInt: return void(*static_cast<int64_t*>(p) = number(v));
+      case AttrKind::kInt:
+        return void(*static_cast<int64_t*>(p) = number(v));
       case AttrKind::kFloat: {
         if (PyFloat_CheckExact(v)) return void(*static_cast<double*>(p) = PyFloat_AS_DOUBLE(v));
         refuse_symbol(op, a, v);
@@ -263,9 +290,11 @@ void attr_from_python(const OpDef& op, const AttrDef& a, void* attrs, PyObject* 
         Axes axes;
         if (v != Py_None) {
           axes.all = false;
-          if (!is_sequence(v)) axes.push_back(number(v));
+          if (!is_sequence(v))
+            axes.push_back(number(v));
           else
-            for (py::handle i : py::reinterpret_borrow<py::object>(v)) axes.push_back(number(i.ptr()));
+            for (py::handle i : py::reinterpret_borrow<py::object>(v))
+              axes.push_back(number(i.ptr()));
         }
         *static_cast<Axes*>(p) = axes;
         return;
@@ -273,25 +302,31 @@ void attr_from_python(const OpDef& op, const AttrDef& a, void* attrs, PyObject* 
       case AttrKind::kShape: {
         Shape shape;
         auto push = [&](PyObject* o) {
-          const bool open = PyLong_Check(o) && PyLong_AsLong(o) == -1 && !strcmp(op.name, "reshape");
+          const bool open =
+              PyLong_Check(o) && PyLong_AsLong(o) == -1 && !strcmp(op.name, "reshape");
           PyErr_Clear();  // of an int beyond a long
           shape.push_back(open ? Dim(-1) : to_dim(o));
         };
-        if (!is_sequence(v)) push(v);
+        if (!is_sequence(v))
+          push(v);
         else
           for (py::handle i : py::reinterpret_borrow<py::object>(v)) push(i.ptr());
         *static_cast<Shape*>(p) = shape;
         return;
       }
-      case AttrKind::kDim: return void(*static_cast<Dim*>(p) = to_dim(v));
+      case AttrKind::kDim:
+        return void(*static_cast<Dim*>(p) = to_dim(v));
       case AttrKind::kDType:
-        *static_cast<OptionalDType*>(p) = v == Py_None ? OptionalDType() : OptionalDType(to_dtype(v));
+        *static_cast<OptionalDType*>(p) =
+            v == Py_None ? OptionalDType() : OptionalDType(to_dtype(v));
         return;
       case AttrKind::kInts: {
         Ints ints;
-        if (!is_sequence(v)) ints.push_back(number(v));
+        if (!is_sequence(v))
+          ints.push_back(number(v));
         else
-          for (py::handle i : py::reinterpret_borrow<py::object>(v)) ints.push_back(number(i.ptr()));
+          for (py::handle i : py::reinterpret_borrow<py::object>(v))
+            ints.push_back(number(i.ptr()));
         *static_cast<Ints*>(p) = std::move(ints);
         return;
       }
@@ -325,7 +360,9 @@ void set_attrs(const OpDef& op, AttrFrame& frame, const py::dict& kwargs) {
     const AttrDef* found = nullptr;
     for (const AttrDef& a : op.attrs)
       if (name == a.name) found = &a;
-    if (!found) argument_error(op.name, ": there is no argument `", name, "`. It is ", op.name, op.signature(), ".");
+    if (!found)
+      argument_error(op.name, ": there is no argument `", name, "`. It is ", op.name,
+                     op.signature(), ".");
     attr_from_python(op, *found, frame.data(), value.ptr());
   }
 }
@@ -340,18 +377,22 @@ void bind_dtypes(py::module_& m) {
   });
   m.def("dtype_names", [] {
     py::list all;
-    for (int i = 0; i < kDTypes; ++i) all.append(py::make_tuple(name_of(DType(i)), short_name(DType(i)), size_of(DType(i))));
+    for (int i = 0; i < kDTypes; ++i)
+      all.append(py::make_tuple(name_of(DType(i)), short_name(DType(i)), size_of(DType(i))));
     return all;
   });
   m.def("to_dtype", [](DType t) { return t; });
-  m.def("promote", [](DType a, bool weak_a, DType b, bool weak_b) { return promote(a, weak_a, b, weak_b); },
-        py::arg("a"), py::arg("weak_a"), py::arg("b"), py::arg("weak_b"));
+  m.def(
+      "promote",
+      [](DType a, bool weak_a, DType b, bool weak_b) { return promote(a, weak_a, b, weak_b); },
+      py::arg("a"), py::arg("weak_a"), py::arg("b"), py::arg("weak_b"));
 
   // Operands are ints or Dims; results are Dims, or ints where the symbols cancel.
   using Binary = Dim (*)(Dim, Dim);
   auto with = [](Binary f) {
     return [f](const Size& a, py::handle b) -> py::object {
-      if (!py::isinstance<Size>(b) && !PyIndex_Check(b.ptr())) return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+      if (!py::isinstance<Size>(b) && !PyIndex_Check(b.ptr()))
+        return py::reinterpret_borrow<py::object>(Py_NotImplemented);
       return from_dim(f(a.dim, to_dim(b.ptr())));
     };
   };
@@ -361,11 +402,15 @@ void bind_dtypes(py::module_& m) {
       return from_dim(f(to_dim(b.ptr()), a.dim));
     };
   };
-  const Binary plus = [](Dim a, Dim b) { return a + b; }, minus = [](Dim a, Dim b) { return a - b; },
-               times = [](Dim a, Dim b) { return a * b; }, over = [](Dim a, Dim b) { return floor_div(a, b); };
-  py::class_<Size>(m, "Dim",
-                   "The size of an axis that is known only when the graph runs: `batch`, `2*batch + 1`.\n\n"
-                   "Sums, differences, products and // of Dims and ints give Dims (or ints, where the symbols cancel).")
+  const Binary plus = [](Dim a, Dim b) { return a + b; },
+               minus = [](Dim a, Dim b) { return a - b; },
+               times = [](Dim a, Dim b) { return a * b; },
+               over = [](Dim a, Dim b) { return floor_div(a, b); };
+  py::class_<Size>(
+      m, "Dim",
+      "The size of an axis that is known only when the graph runs: `batch`, `2*batch + 1`.\n\n"
+      "Sums, differences, products and // of Dims and ints give Dims (or ints, where the symbols "
+      "cancel).")
       .def(py::init([](const std::string& name) { return Size{parse_dim(name)}; }), py::arg("text"))
       .def("__add__", with(plus))
       .def("__radd__", reflected(plus))
@@ -378,14 +423,18 @@ void bind_dtypes(py::module_& m) {
       .def("__eq__",
            [](const Size& a, py::handle b) -> py::object {
              if (py::isinstance<Size>(b)) return py::bool_(a.dim == b.cast<Size&>().dim);
-             if (PyLong_Check(b.ptr())) return py::bool_(false);  // a Dim object never holds a known size
+             if (PyLong_Check(b.ptr()))
+               return py::bool_(false);  // a Dim object never holds a known size
              return py::reinterpret_borrow<py::object>(Py_NotImplemented);
            })
       .def("__hash__", [](const Size& a) { return std::hash<int64_t>()(a.dim.raw()); })
       .def("__int__", [](const Size& a) { return a.dim.value(); })
       .def("__index__", [](const Size& a) { return a.dim.value(); })
       .def("__bool__", [](const Size& a) { return a.dim.value() != 0; })
-      .def("__reduce__", [](py::object self) { return py::make_tuple(py::type::of(self), py::make_tuple(py::str(self))); })
+      .def("__reduce__",
+           [](py::object self) {
+             return py::make_tuple(py::type::of(self), py::make_tuple(py::str(self)));
+           })
       .def("__repr__", [](const Size& a) { return a.dim.str(); });
   m.def("substitute", [](py::handle dim, const std::map<std::string, int64_t>& values) {
     std::vector<DimBinding> bindings;

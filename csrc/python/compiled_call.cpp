@@ -1,15 +1,14 @@
-// CompiledCall: one trace of a compiled function as a callable. It takes the tensors of a call as they come, checks
-// that they are what the plan was made for, and runs it: the short way through fb.graph for steps of microseconds.
+// CompiledCall: one trace of a compiled function as a callable. It takes the tensors of a call as
+// they come, checks that they are what the plan was made for, and runs it: the short way through
+// fb.graph for steps of microseconds.
 #include "core/executable.h"
 #include "interrupt.h"
-
-#include <structmember.h>  // after Python.h
 
 namespace flowbook::python {
 namespace {
 
 struct CompiledCall {
-  PyObject_HEAD
+  PyObject ob_base;
   vectorcallfunc call;
   std::shared_ptr<Executable> executable;
   std::vector<Spec> specs;
@@ -40,7 +39,8 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* k
   return guarded([&]() -> PyObject* {
     auto& c = *reinterpret_cast<CompiledCall*>(self);
     std::vector<Tensor> in, out;
-    if (kwnames || !matches(c, args, size_t(PyVectorcall_NARGS(nargsf)), in)) Py_RETURN_NOTIMPLEMENTED;
+    if (kwnames || !matches(c, args, size_t(PyVectorcall_NARGS(nargsf)), in))
+      Py_RETURN_NOTIMPLEMENTED;
     const std::shared_ptr<Executable> keep = c.executable;
     {
       CancelToken token;
@@ -51,7 +51,8 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* k
     flush_interrupt();
     if (c.single) return wrap(std::move(out[0]));
     auto tuple = py::reinterpret_steal<py::object>(checked(PyTuple_New(Py_ssize_t(out.size()))));
-    for (size_t i = 0; i < out.size(); ++i) PyTuple_SET_ITEM(tuple.ptr(), Py_ssize_t(i), checked(wrap(std::move(out[i]))));
+    for (size_t i = 0; i < out.size(); ++i)
+      PyTuple_SET_ITEM(tuple.ptr(), Py_ssize_t(i), checked(wrap(std::move(out[i]))));
     return tuple.release().ptr();
   });
 }
@@ -64,13 +65,15 @@ void dealloc(PyObject* o) {
   type->tp_free(o);
   Py_DECREF(type);
 }
-PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(CompiledCall, call), READONLY, nullptr}, {}};
+PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(CompiledCall, call), READONLY, nullptr}, {}};
 PyType_Slot slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
                        {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
                        {Py_tp_members, members},
                        {0, nullptr}};
-PyType_Spec type_spec = {"flowbook._core.CompiledCall", sizeof(CompiledCall), 0,
-                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+PyType_Spec type_spec = {
+    "flowbook._core.CompiledCall", sizeof(CompiledCall), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 }  // namespace
 
@@ -80,7 +83,8 @@ void bind_compiled_call(py::module_& m) {
   m.def(
       "compiled_call",
       [](std::shared_ptr<Executable> e, const std::vector<Tensor>& examples, bool single) {
-        auto* c = reinterpret_cast<CompiledCall*>(checked(g_compiled_call->tp_alloc(g_compiled_call, 0)));
+        auto* c =
+            reinterpret_cast<CompiledCall*>(checked(g_compiled_call->tp_alloc(g_compiled_call, 0)));
         c->call = call;
         new (&c->executable) std::shared_ptr<Executable>(std::move(e));
         new (&c->specs) std::vector<Spec>();

@@ -1,5 +1,5 @@
-// Python and NumPy data as Tensors and back. NumPy arrays are copied on the way in (tensors never change) unless the
-// caller asks to share; on the way out they are read-only views.
+// Python and NumPy data as Tensors and back. NumPy arrays are copied on the way in (tensors never
+// change) unless the caller asks to share; on the way out they are read-only views.
 #include <pybind11/numpy.h>
 
 #include <cstring>
@@ -14,7 +14,8 @@ constexpr int kMaxNesting = 64;
 constexpr int64_t kLongCopy = 4 << 20;  // bytes; copying more is worth giving other threads the GIL
 
 PyTypeObject* numpy_generic() {
-  static PyTypeObject* type = reinterpret_cast<PyTypeObject*>(py::object(py::module_::import("numpy").attr("generic")).release().ptr());
+  static PyTypeObject* type = reinterpret_cast<PyTypeObject*>(
+      py::object(py::module_::import("numpy").attr("generic")).release().ptr());
   return type;
 }
 
@@ -33,9 +34,18 @@ py::dtype numpy_dtype(DType t) {
 DType from_numpy_dtype(const py::dtype& d) {
   const int bytes = int(d.itemsize());
   switch (d.kind()) {
-    case 'b': return DType::bool_;
-    case 'i': return bytes == 1 ? DType::i8 : bytes == 2 ? DType::i16 : bytes == 4 ? DType::i32 : DType::i64;
-    case 'u': return bytes == 1 ? DType::u8 : bytes == 2 ? DType::u16 : bytes == 4 ? DType::u32 : DType::u64;
+    case 'b':
+      return DType::bool_;
+    case 'i':
+      return bytes == 1   ? DType::i8
+             : bytes == 2 ? DType::i16
+             : bytes == 4 ? DType::i32
+                          : DType::i64;
+    case 'u':
+      return bytes == 1   ? DType::u8
+             : bytes == 2 ? DType::u16
+             : bytes == 4 ? DType::u32
+                          : DType::u64;
     case 'f':
       if (bytes == 2) return DType::f16;
       if (bytes == 4) return DType::f32;
@@ -48,7 +58,8 @@ DType from_numpy_dtype(const py::dtype& d) {
     case 'V':
       if (bytes == 2 && d.attr("name").cast<std::string>() == "bfloat16") return DType::bf16;
       break;
-    default: break;
+    default:
+      break;
   }
   dtype_error("asarray: NumPy's dtype ", py::str(d).cast<std::string>(),
               " has no counterpart. Convert the array with .astype(), for instance to float32.");
@@ -76,12 +87,16 @@ bool element_strides(const py::array& a, int bytes, int64_t* strides) {
 }
 
 Tensor from_ndarray(py::array a, Copy copy) {
-  if (py::type::handle_of(a).ptr() != reinterpret_cast<PyObject*>(py::detail::npy_api::get().PyArray_Type_) && py::hasattr(a, "mask"))
-    fail(ErrorKind::kData, "asarray: the array is masked. Fill the gaps first, with .filled(value).");
+  if (py::type::handle_of(a).ptr() !=
+          reinterpret_cast<PyObject*>(py::detail::npy_api::get().PyArray_Type_) &&
+      py::hasattr(a, "mask"))
+    fail(ErrorKind::kData,
+         "asarray: the array is masked. Fill the gaps first, with .filled(value).");
   Spec spec;
   spec.dtype = from_numpy_dtype(a.dtype());
   if (a.ndim() > kMaxRank)
-    shape_error("asarray: the array has ", int64_t(a.ndim()), " axes. A Tensor has at most ", kMaxRank, ".");
+    shape_error("asarray: the array has ", int64_t(a.ndim()), " axes. A Tensor has at most ",
+                kMaxRank, ".");
   const int bytes = size_of(spec.dtype);
   // '>' here: NumPy writes the machine's own order as '='.
   bool foreign = a.dtype().byteorder() == (PY_BIG_ENDIAN ? '<' : '>');
@@ -89,9 +104,13 @@ Tensor from_ndarray(py::array a, Copy copy) {
   int64_t strides[kMaxRank];
   if (foreign || !aligned || !element_strides(a, bytes, strides)) {
     if (copy == Copy::kNever)
-      argument_error("asarray: the array's memory cannot be shared (byte order or alignment). Leave out copy=False.");
+      argument_error(
+          "asarray: the array's memory cannot be shared (byte order or alignment). Leave out "
+          "copy=False.");
     a = foreign ? a.attr("astype")(a.dtype().attr("newbyteorder")("=")).cast<py::array>()
-                : py::module_::import("numpy").attr("array")(a, py::arg("order") = "C").cast<py::array>();
+                : py::module_::import("numpy")
+                      .attr("array")(a, py::arg("order") = "C")
+                      .cast<py::array>();
     element_strides(a, bytes, strides);
   }
   for (int i = 0; i < a.ndim(); ++i) spec.shape.push_back(int64_t(a.shape(i)));
@@ -119,7 +138,9 @@ struct Leaves {
   bool tensors = false, arrays = false;
 };
 void look(PyObject* o, int depth, Leaves& found) {
-  if (depth > kMaxNesting) shape_error("asarray: the lists are nested more than ", kMaxNesting, " deep, or contain themselves.");
+  if (depth > kMaxNesting)
+    shape_error("asarray: the lists are nested more than ", kMaxNesting,
+                " deep, or contain themselves.");
   if (PyList_Check(o) || PyTuple_Check(o)) {
     Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
     for (Py_ssize_t i = 0; i < n && i < PySequence_Fast_GET_SIZE(o); ++i)
@@ -127,8 +148,10 @@ void look(PyObject* o, int depth, Leaves& found) {
   } else if (is_tensor(o) || is_variable(o)) {
     found.tensors = true;
   } else if (!PyFloat_CheckExact(o) && !PyLong_Check(o)) {
-    if (PyUnicode_Check(o)) dtype_error("asarray: there is a string in the list. Elements must be numbers.");
-    if (o == Py_None) dtype_error("asarray: there is a None in the list. Elements must be numbers.");
+    if (PyUnicode_Check(o))
+      dtype_error("asarray: there is a string in the list. Elements must be numbers.");
+    if (o == Py_None)
+      dtype_error("asarray: there is a None in the list. Elements must be numbers.");
     found.arrays = found.arrays || !PyComplex_CheckExact(o);
   }
 }
@@ -140,7 +163,8 @@ Tensor from_list(PyObject* o) {
     static const OpDef& stack = registry().find("stack");
     std::vector<Tensor> parts;
     std::vector<TensorImpl*> in;
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i) parts.push_back(as_tensor(PySequence_Fast_GET_ITEM(o, i)));
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i)
+      parts.push_back(as_tensor(PySequence_Fast_GET_ITEM(o, i)));
     for (Tensor& t : parts) in.push_back(t.impl());
     Tensor out;
     run(stack, stack.defaults.get(), in, &out);
@@ -151,13 +175,18 @@ Tensor from_list(PyObject* o) {
     made = py::module_::import("numpy").attr("array")(py::handle(o));
   } catch (py::error_already_set& e) {
     if (!e.matches(PyExc_ValueError)) throw;
-    shape_error("asarray: the nested lists have unequal lengths. Every list of one level must be equally long.");
+    shape_error(
+        "asarray: the nested lists have unequal lengths. Every list of one level must be equally "
+        "long.");
   }
   auto a = made.cast<py::array>();
   if (!leaves.arrays) {  // Python numbers have no dtype of their own
-    if (a.dtype().kind() == 'f') a = a.attr("astype")("float32").cast<py::array>();
-    else if (a.dtype().kind() == 'c') a = a.attr("astype")("complex64").cast<py::array>();
-    else if (a.dtype().kind() == 'O') argument_error("asarray: an integer in the list does not fit 64 bits.");
+    if (a.dtype().kind() == 'f')
+      a = a.attr("astype")("float32").cast<py::array>();
+    else if (a.dtype().kind() == 'c')
+      a = a.attr("astype")("complex64").cast<py::array>();
+    else if (a.dtype().kind() == 'O')
+      argument_error("asarray: an integer in the list does not fit 64 bits.");
   }
   return from_ndarray(std::move(a), Copy::kMaybe);
 }
@@ -172,7 +201,8 @@ Tensor from_number(PyObject* o, OptionalDType dtype) {
     unsigned long long u = overflow > 0 ? PyLong_AsUnsignedLongLong(o) : 0;
     if (overflow < 0 || PyErr_Occurred()) {
       PyErr_Clear();
-      if (!dtype.given || !in(dtype.value, kFloating)) argument_error("asarray: the integer does not fit 64 bits.");
+      if (!dtype.given || !in(dtype.value, kFloating))
+        argument_error("asarray: the integer does not fit 64 bits.");
       double d = PyLong_AsDouble(o);
       if (d == -1 && PyErr_Occurred()) propagate();
       return scalar(d, dtype.value);
@@ -183,7 +213,9 @@ Tensor from_number(PyObject* o, OptionalDType dtype) {
   }
   if (PyFloat_Check(o)) {
     double d = PyFloat_AsDouble(o);
-    return scalar(d, !dtype.given ? kDefaultFloat : in(dtype.value, kFloating | kComplex) ? dtype.value : DType::f64);
+    return scalar(d, !dtype.given                            ? kDefaultFloat
+                     : in(dtype.value, kFloating | kComplex) ? dtype.value
+                                                             : DType::f64);
   }
   Tensor hold;
   operand(o, hold);  // complex
@@ -199,9 +231,13 @@ Tensor from_number(PyObject* o, OptionalDType dtype) {
 Tensor from_object(PyObject* o, OptionalDType dtype, Copy copy) {
   py::handle h(o);
   if (is_ndarray(o)) return from_ndarray(py::reinterpret_borrow<py::array>(o), copy);
-  if (is_numpy_scalar(o)) return from_ndarray(py::module_::import("numpy").attr("asarray")(h).cast<py::array>(), Copy::kMaybe);
-  if (copy == Copy::kNever && (PyList_Check(o) || PyTuple_Check(o) || PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o)))
-    argument_error("asarray: a ", Py_TYPE(o)->tp_name, " has no memory to share. Leave out copy=False.");
+  if (is_numpy_scalar(o))
+    return from_ndarray(py::module_::import("numpy").attr("asarray")(h).cast<py::array>(),
+                        Copy::kMaybe);
+  if (copy == Copy::kNever && (PyList_Check(o) || PyTuple_Check(o) || PyFloat_Check(o) ||
+                               PyLong_Check(o) || PyComplex_Check(o)))
+    argument_error("asarray: a ", Py_TYPE(o)->tp_name,
+                   " has no memory to share. Leave out copy=False.");
   if (PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o)) return from_number(o, dtype);
   if (PyList_Check(o) || PyTuple_Check(o)) return from_list(o);
   if (!PyType_Check(o) && PyObject_HasAttrString(o, "__dlpack__")) {
@@ -212,13 +248,15 @@ Tensor from_object(PyObject* o, OptionalDType dtype, Copy copy) {
     }
   }
   if (!PyType_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) &&
-      (PyObject_CheckBuffer(o) || PyObject_HasAttrString(o, "__array__") || PyObject_HasAttrString(o, "__array_interface__")))
+      (PyObject_CheckBuffer(o) || PyObject_HasAttrString(o, "__array__") ||
+       PyObject_HasAttrString(o, "__array_interface__")))
     return from_ndarray(py::module_::import("numpy").attr("asarray")(h).cast<py::array>(), copy);
   if (PyIter_Check(o) || PyRange_Check(o) || PyAnySet_Check(o)) {
     auto list = py::reinterpret_steal<py::object>(checked(PySequence_List(o)));
     return from_list(list.ptr());
   }
-  dtype_error("asarray: a ", Py_TYPE(o)->tp_name, " cannot become a Tensor. Give numbers, nested lists of numbers, or an array.");
+  dtype_error("asarray: a ", Py_TYPE(o)->tp_name,
+              " cannot become a Tensor. Give numbers, nested lists of numbers, or an array.");
 }
 
 }  // namespace
@@ -234,7 +272,8 @@ Tensor as_tensor(PyObject* o, OptionalDType dtype, Copy copy) {
     Tensor t = is_tensor(o) ? tensor_of(o) : variable_of(o)->read();
     if (dtype.given && dtype.value != t.dtype()) {
       if (copy == Copy::kNever)
-        argument_error("asarray: ", t.spec(), " as ", name_of(dtype.value), " needs a copy. Leave out copy=False.");
+        argument_error("asarray: ", t.spec(), " as ", name_of(dtype.value),
+                       " needs a copy. Leave out copy=False.");
       return g_core_ops.cast(t, dtype.value);
     }
     return copy == Copy::kAlways && !t.symbolic() ? deep_copy(t) : t;
@@ -242,7 +281,8 @@ Tensor as_tensor(PyObject* o, OptionalDType dtype, Copy copy) {
   Tensor t = from_object(o, dtype, copy);
   if (!dtype.given || dtype.value == t.dtype()) return t;
   if (copy == Copy::kNever)
-    argument_error("asarray: ", t.spec(), " as ", name_of(dtype.value), " needs a copy. Leave out copy=False.");
+    argument_error("asarray: ", t.spec(), " as ", name_of(dtype.value),
+                   " needs a copy. Leave out copy=False.");
   if (t.symbolic()) return g_core_ops.cast(t, dtype.value);
   Recorder outside(nullptr);  // host data enters a graph as it is wanted, not with a cast behind it
   return g_core_ops.cast(t, dtype.value);
@@ -273,13 +313,14 @@ py::object to_numpy(const Tensor& t) {
   return a;
 }
 
-// ---- buffer protocol ---------------------------------------------------------------------------------------------
+// ---- buffer protocol ----
 namespace {
 struct BufferShape {
   Py_ssize_t shape[kMaxRank], strides[kMaxRank];
 };
 const char* buffer_format(DType t) {
-  constexpr const char* formats[kDTypes] = {"?", "b", "h", "i", "q", "B", "H", "I", "Q", "e", nullptr, "f", "d", "Zf", "Zd"};
+  constexpr const char* formats[kDTypes] = {"?", "b", "h",     "i", "q", "B",  "H", "I",
+                                            "Q", "e", nullptr, "f", "d", "Zf", "Zd"};
   return formats[int(t)];
 }
 int buffer_error(const char* what) { return PyErr_SetString(PyExc_BufferError, what), -1; }
@@ -289,8 +330,10 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   view->obj = nullptr;
   return guarded_int([&]() -> int {
     const Tensor& t = tensor_of(self);
-    if (t.symbolic()) return buffer_error("the Tensor is symbolic: it has a value only when its graph runs");
-    if (t.spec().device) return buffer_error("the Tensor is not in host memory; move it with .to(\"cpu\")");
+    if (t.symbolic())
+      return buffer_error("the Tensor is symbolic: it has a value only when its graph runs");
+    if (t.spec().device)
+      return buffer_error("the Tensor is not in host memory; move it with .to(\"cpu\")");
     if ((flags & PyBUF_WRITABLE) == PyBUF_WRITABLE) return buffer_error("Tensors are read-only");
     const char* format = buffer_format(t.dtype());
     if (!format) return buffer_error("buffers have no bfloat16; cast with astype(fb.float32)");
@@ -319,33 +362,49 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
     return 0;
   });
 }
-void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<BufferShape*>(view->internal); }
+void release_buffer(PyObject*, Py_buffer* view) {
+  delete static_cast<BufferShape*>(view->internal);
+}
 
-// ---- the module's part -------------------------------------------------------------------------------------------
+// ---- the module's part ----
 namespace {
 
 // The value of a tensor with one element, as a Python number.
 py::object item_of(const Tensor& given) {
   if (!(given.shape().elements() == Dim(1)))
-    shape_error("item: x is ", given.spec(), ". Only a tensor with one element is a number; index it, or use tolist().");
+    shape_error("item: x is ", given.spec(),
+                ". Only a tensor with one element is a number; index it, or use tolist().");
   view_of(given);
   if (given.spec().device) return to_numpy(given).attr("item")();
   const Tensor& t = given;
   const void* p = view_of(t).data();
   switch (t.dtype()) {
-    case DType::bool_: return py::bool_(*static_cast<const bool*>(p));
-    case DType::i8: return py::int_(*static_cast<const int8_t*>(p));
-    case DType::i16: return py::int_(*static_cast<const int16_t*>(p));
-    case DType::i32: return py::int_(*static_cast<const int32_t*>(p));
-    case DType::i64: return py::int_(*static_cast<const int64_t*>(p));
-    case DType::u8: return py::int_(*static_cast<const uint8_t*>(p));
-    case DType::u16: return py::int_(*static_cast<const uint16_t*>(p));
-    case DType::u32: return py::int_(*static_cast<const uint32_t*>(p));
-    case DType::u64: return py::int_(*static_cast<const uint64_t*>(p));
-    case DType::f16: return py::float_(half_to_float(*static_cast<const uint16_t*>(p)));
-    case DType::bf16: return py::float_(bfloat_to_float(*static_cast<const uint16_t*>(p)));
-    case DType::f32: return py::float_(*static_cast<const float*>(p));
-    case DType::f64: return py::float_(*static_cast<const double*>(p));
+    case DType::bool_:
+      return py::bool_(*static_cast<const bool*>(p));
+    case DType::i8:
+      return py::int_(*static_cast<const int8_t*>(p));
+    case DType::i16:
+      return py::int_(*static_cast<const int16_t*>(p));
+    case DType::i32:
+      return py::int_(*static_cast<const int32_t*>(p));
+    case DType::i64:
+      return py::int_(*static_cast<const int64_t*>(p));
+    case DType::u8:
+      return py::int_(*static_cast<const uint8_t*>(p));
+    case DType::u16:
+      return py::int_(*static_cast<const uint16_t*>(p));
+    case DType::u32:
+      return py::int_(*static_cast<const uint32_t*>(p));
+    case DType::u64:
+      return py::int_(*static_cast<const uint64_t*>(p));
+    case DType::f16:
+      return py::float_(half_to_float(*static_cast<const uint16_t*>(p)));
+    case DType::bf16:
+      return py::float_(bfloat_to_float(*static_cast<const uint16_t*>(p)));
+    case DType::f32:
+      return py::float_(*static_cast<const float*>(p));
+    case DType::f64:
+      return py::float_(*static_cast<const double*>(p));
     case DType::c64: {
       auto* c = static_cast<const float*>(p);
       return py::reinterpret_steal<py::object>(PyComplex_FromDoubles(c[0], c[1]));
@@ -368,7 +427,9 @@ void bind_convert(py::module_& m) {
   m.def(
       "asarray",
       [](py::handle x, py::handle dtype, const py::object& copy) {
-        return as_tensor(x.ptr(), dtype.is_none() ? OptionalDType() : OptionalDType(to_dtype(dtype.ptr())), copy_mode(copy));
+        return as_tensor(x.ptr(),
+                         dtype.is_none() ? OptionalDType() : OptionalDType(to_dtype(dtype.ptr())),
+                         copy_mode(copy));
       },
       py::arg("x"), py::arg("dtype") = py::none(), py::arg("copy") = py::none());
   m.def(
@@ -376,7 +437,8 @@ void bind_convert(py::module_& m) {
       [](py::handle number) {
         Tensor hold;
         TensorImpl* t = operand(number.ptr(), hold);
-        if (!t || !t->spec.weak) dtype_error("weak_scalar: a ", Py_TYPE(number.ptr())->tp_name, " is no Python number.");
+        if (!t || !t->spec.weak)
+          dtype_error("weak_scalar: a ", Py_TYPE(number.ptr())->tp_name, " is no Python number.");
         return Tensor(t);
       },
       "A Python number as the 0-d tensor that gives way in promotion.");
@@ -385,8 +447,8 @@ void bind_convert(py::module_& m) {
   m.def("deep_copy", [](const Tensor& t) { return t.symbolic() ? t : deep_copy(t); });
   m.def("is_operand", [](py::handle x) {
     PyObject* o = x.ptr();
-    return is_tensor(o) || is_variable(o) || PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o) || is_ndarray(o) ||
-           is_numpy_scalar(o);
+    return is_tensor(o) || is_variable(o) || PyFloat_Check(o) || PyLong_Check(o) ||
+           PyComplex_Check(o) || is_ndarray(o) || is_numpy_scalar(o);
   });
 }
 

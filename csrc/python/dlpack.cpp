@@ -1,5 +1,5 @@
-// DLPack, both ways. Structures as in dlpack.h 1.0. Tensors never change, so what leaves is marked read-only; the
-// unversioned form has no such mark, and gets a copy.
+// DLPack, both ways. Structures as in dlpack.h 1.0. Tensors never change, so what leaves is marked
+// read-only; the unversioned form has no such mark, and gets a copy.
 #include <cstring>
 
 #include "binding.h"
@@ -56,8 +56,8 @@ DType from_dl(DLDataType d) {
       DLDataType t = to_dl(DType(i));
       if (t.code == d.code && t.bits == d.bits) return DType(i);
     }
-  dtype_error("from_dlpack: the producer's dtype (code ", int64_t(d.code), ", ", int64_t(d.bits), " bits, ",
-              int64_t(d.lanes), " lanes) has no counterpart. Convert it there.");
+  dtype_error("from_dlpack: the producer's dtype (code ", int64_t(d.code), ", ", int64_t(d.bits),
+              " bits, ", int64_t(d.lanes), " lanes) has no counterpart. Convert it there.");
 }
 
 template <class Managed>
@@ -76,8 +76,10 @@ Managed* export_tensor(Tensor t) {
   d.device = {kCpu, 0};
   d.ndim = t.rank();
   d.dtype = to_dl(t.dtype());
-  if (v.dense) dense_strides(t.shape(), e->strides);
-  else std::copy_n(v.strides, t.rank(), e->strides);
+  if (v.dense)
+    dense_strides(t.shape(), e->strides);
+  else
+    std::copy_n(v.strides, t.rank(), e->strides);
   for (int i = 0; i < t.rank(); ++i) e->shape[i] = t.shape()[i].value();
   d.shape = e->shape;
   d.strides = e->strides;
@@ -97,11 +99,14 @@ void drop_capsule(PyObject* capsule, const char* name) {  // nobody took it
 
 py::object to_capsule(const Tensor& given, bool versioned, const py::object& copy) {
   if (given.symbolic()) view_of(given);  // says so
-  if (given.spec().device) fail(ErrorKind::kDevice, "__dlpack__: the tensor is not in host memory. Move it with .to(\"cpu\").");
+  if (given.spec().device)
+    fail(ErrorKind::kDevice,
+         "__dlpack__: the tensor is not in host memory. Move it with .to(\"cpu\").");
   const bool asked = !copy.is_none() && copy.cast<bool>();
   if (!versioned && !copy.is_none() && !asked) {
     PyErr_SetString(PyExc_BufferError,
-                    "the Tensor is read-only, which unversioned DLPack cannot say; ask for max_version=(1, 0) or a copy");
+                    "the Tensor is read-only, which unversioned DLPack cannot say; ask for "
+                    "max_version=(1, 0) or a copy");
     propagate();
   }
   const bool copied = asked || !versioned;
@@ -111,7 +116,8 @@ py::object to_capsule(const Tensor& given, bool versioned, const py::object& cop
     auto* m = export_tensor<DLManagedTensorVersioned>(std::move(t));
     m->major = 1, m->minor = 0;
     m->flags = copied ? kCopied : kReadOnly;
-    capsule = PyCapsule_New(m, kNew, [](PyObject* c) { drop_capsule<DLManagedTensorVersioned>(c, kNew); });
+    capsule = PyCapsule_New(m, kNew,
+                            [](PyObject* c) { drop_capsule<DLManagedTensorVersioned>(c, kNew); });
     if (!capsule) m->deleter(m);
   } else {
     auto* m = export_tensor<DLManagedTensor>(std::move(t));
@@ -129,14 +135,16 @@ Tensor take(Managed* m, Copy copy) {
   });
   const DLTensor& d = m->tensor;
   if (d.device.type != kCpu && d.device.type != kCudaHost)
-    fail(ErrorKind::kDevice, "from_dlpack: the producer's memory is on a device of DLPack type ", int64_t(d.device.type),
-         ". Copy it to the host there.");
+    fail(ErrorKind::kDevice, "from_dlpack: the producer's memory is on a device of DLPack type ",
+         int64_t(d.device.type), ". Copy it to the host there.");
   if (d.ndim < 0 || d.ndim > kMaxRank)
-    shape_error("from_dlpack: the array has ", int64_t(d.ndim), " axes. A Tensor has at most ", kMaxRank, ".");
+    shape_error("from_dlpack: the array has ", int64_t(d.ndim), " axes. A Tensor has at most ",
+                kMaxRank, ".");
   Spec spec;
   spec.dtype = from_dl(d.dtype);
   for (int i = 0; i < d.ndim; ++i) {
-    if (d.shape[i] < 0) shape_error("from_dlpack: the producer's size of axis ", int64_t(i), " is negative.");
+    if (d.shape[i] < 0)
+      shape_error("from_dlpack: the producer's size of axis ", int64_t(i), " is negative.");
     spec.shape.push_back(d.shape[i]);
   }
   View v;
@@ -151,25 +159,33 @@ Tensor take(Managed* m, Copy copy) {
     if (size == 0) v.dense = true;
   }
   void* data = static_cast<char*>(d.data) + d.byte_offset;
-  const bool aligned = reinterpret_cast<uintptr_t>(data) % size_t(std::min(size_of(spec.dtype), 8)) == 0;
+  const bool aligned =
+      reinterpret_cast<uintptr_t>(data) % size_t(std::min(size_of(spec.dtype), 8)) == 0;
   if (!aligned && size) {
-    if (copy == Copy::kNever) argument_error("from_dlpack: the memory is not aligned to its elements. Leave out copy=False.");
-    if (!v.dense) argument_error("from_dlpack: the memory is strided and not aligned to its elements. Copy it there.");
+    if (copy == Copy::kNever)
+      argument_error(
+          "from_dlpack: the memory is not aligned to its elements. Leave out copy=False.");
+    if (!v.dense)
+      argument_error(
+          "from_dlpack: the memory is strided and not aligned to its elements. Copy it there.");
     Tensor t = empty(spec);
     std::memcpy(view_of(t).data(), data, size_t(bytes_of(spec)));
     return t;
   }
-  v.buffer = adopt(data, bytes_of(spec), [](void* p) {
-    auto* owner = static_cast<Managed*>(p);
-    if (!owner->deleter) return;
+  v.buffer = adopt(
+      data, bytes_of(spec),
+      [](void* p) {
+        auto* owner = static_cast<Managed*>(p);
+        if (!owner->deleter) return;
 #if PY_VERSION_HEX >= 0x030D0000
-    if (Py_IsFinalizing()) return;
+        if (Py_IsFinalizing()) return;
 #endif
-    if (!Py_IsInitialized()) return;
-    PyGILState_STATE state = PyGILState_Ensure();  // a producer written in Python needs it
-    owner->deleter(owner);
-    PyGILState_Release(state);
-  }, m);
+        if (!Py_IsInitialized()) return;
+        PyGILState_STATE state = PyGILState_Ensure();  // a producer written in Python needs it
+        owner->deleter(owner);
+        PyGILState_Release(state);
+      },
+      m);
   guard.release();
   Tensor shared = make_view(spec, std::move(v));
   return copy == Copy::kAlways ? deep_copy(shared) : shared;
@@ -178,7 +194,8 @@ Tensor take(Managed* m, Copy copy) {
 py::object ask(py::handle producer, Copy copy) {
   py::object method = producer.attr("__dlpack__");
   try {  // old producers know no max_version, older ones no copy
-    if (copy == Copy::kNever) return method(py::arg("max_version") = py::make_tuple(1, 0), py::arg("copy") = false);
+    if (copy == Copy::kNever)
+      return method(py::arg("max_version") = py::make_tuple(1, 0), py::arg("copy") = false);
     return method(py::arg("max_version") = py::make_tuple(1, 0));
   } catch (py::error_already_set& e) {
     if (!e.matches(PyExc_TypeError)) throw;
@@ -189,8 +206,10 @@ py::object ask(py::handle producer, Copy copy) {
 }  // namespace
 
 Tensor from_dlpack(py::handle producer, Copy copy) {
-  if (is_tensor(producer.ptr()) || is_variable(producer.ptr())) return as_tensor(producer.ptr(), {}, copy);
-  py::object capsule = PyCapsule_CheckExact(producer.ptr()) ? py::reinterpret_borrow<py::object>(producer)
+  if (is_tensor(producer.ptr()) || is_variable(producer.ptr()))
+    return as_tensor(producer.ptr(), {}, copy);
+  py::object capsule = PyCapsule_CheckExact(producer.ptr())
+                           ? py::reinterpret_borrow<py::object>(producer)
                        : py::hasattr(producer, "__dlpack__")
                            ? ask(producer, copy)
                            : (dtype_error("from_dlpack: a ", Py_TYPE(producer.ptr())->tp_name,
@@ -199,7 +218,8 @@ Tensor from_dlpack(py::handle producer, Copy copy) {
   if (PyCapsule_IsValid(capsule.ptr(), kNew)) {
     auto* m = static_cast<DLManagedTensorVersioned*>(PyCapsule_GetPointer(capsule.ptr(), kNew));
     if (m->major != 1) {
-      PyErr_SetString(PyExc_BufferError, "from_dlpack: the producer speaks an unknown major version of DLPack");
+      PyErr_SetString(PyExc_BufferError,
+                      "from_dlpack: the producer speaks an unknown major version of DLPack");
       propagate();
     }
     if (PyCapsule_SetName(capsule.ptr(), kNewUsed)) propagate();
@@ -210,7 +230,8 @@ Tensor from_dlpack(py::handle producer, Copy copy) {
     if (PyCapsule_SetName(capsule.ptr(), kOldUsed)) propagate();
     return take(m, copy);
   }
-  argument_error("from_dlpack: the capsule is no unused DLPack capsule. A capsule can be taken once.");
+  argument_error(
+      "from_dlpack: the capsule is no unused DLPack capsule. A capsule can be taken once.");
 }
 
 void bind_dlpack(py::module_& m) {
@@ -218,7 +239,9 @@ void bind_dlpack(py::module_& m) {
   m.def(
       "from_dlpack",
       [](py::handle x, const py::object& copy) {
-        return from_dlpack(x, copy.is_none() ? Copy::kMaybe : copy.cast<bool>() ? Copy::kAlways : Copy::kNever);
+        return from_dlpack(x, copy.is_none()      ? Copy::kMaybe
+                              : copy.cast<bool>() ? Copy::kAlways
+                                                  : Copy::kNever);
       },
       py::arg("x"), py::arg("copy") = py::none());
 }

@@ -1,4 +1,5 @@
-// Error kinds as Python classes (flowbook.errors), and the way from a C++ exception to a raised one.
+// Error kinds as Python classes (flowbook.errors), and the way from a C++ exception to a raised
+// one.
 #include "interrupt.h"
 
 namespace flowbook::python {
@@ -7,8 +8,8 @@ namespace {
 struct ErrorClass {
   const char* name;
   ErrorKind kind;
-  const char* base;         // another class of this table, or null: FlowbookError
-  const char* builtin;      // what plain Python code catches
+  const char* base;     // another class of this table, or null: FlowbookError
+  const char* builtin;  // what plain Python code catches
   const char* doc;
 };
 // Bases stand before what derives from them.
@@ -26,7 +27,8 @@ constexpr ErrorClass kClasses[] = {
      "Wrong:  fb.asarray([1.5]) & 1\n"
      "Right:  fb.asarray([1]) & 1"},
     {"MissingKernelError", ErrorKind::kMissingKernel, "DTypeError", nullptr,
-     "The op is defined for this dtype, but the device has no kernel for it; the text lists those it has."},
+     "The op is defined for this dtype, but the device has no kernel for it; the text lists those "
+     "it has."},
     {"IndexOutOfRange", ErrorKind::kIndex, nullptr, "IndexError",
      "An index outside its axis. Nothing was written."},
     {"ArgumentError", ErrorKind::kArgument, nullptr, "ValueError",
@@ -40,13 +42,17 @@ constexpr ErrorClass kClasses[] = {
     {"FeedError", ErrorKind::kFeed, "GraphError", nullptr,
      "A graph was called with an input missing, unknown or of the wrong dtype or shape."},
     {"GradientError", ErrorKind::kGradient, nullptr, "RuntimeError",
-     "A gradient was asked for where there is none: nothing recorded it, or the dtype is not floating.\n\n"
+     "A gradient was asked for where there is none: nothing recorded it, or the dtype is not "
+     "floating.\n\n"
      "Right:  with fb.tape() as t:\n"
      "            y = fb.sum(x * x)\n"
      "        t.gradients(y, x)"},
-    {"InternalError", ErrorKind::kInternal, nullptr, "RuntimeError", "A bug in flowbook; please report it."},
-    {"LoadError", ErrorKind::kLoad, nullptr, "ValueError", "A file that cannot be read as what it should be."},
-    {"DataError", ErrorKind::kData, nullptr, "ValueError", "Data that does not fit what it is used for."},
+    {"InternalError", ErrorKind::kInternal, nullptr, "RuntimeError",
+     "A bug in flowbook; please report it."},
+    {"LoadError", ErrorKind::kLoad, nullptr, "ValueError",
+     "A file that cannot be read as what it should be."},
+    {"DataError", ErrorKind::kData, nullptr, "ValueError",
+     "Data that does not fit what it is used for."},
     {"OutOfMemoryError", ErrorKind::kOutOfMemory, nullptr, "MemoryError",
      "The device has not enough memory left, also after caches were freed."},
     {"CancelledError", ErrorKind::kCancelled, nullptr, "RuntimeError",
@@ -59,7 +65,8 @@ PyObject* g_hook;  // (op name, text, input names, values) -> text
 
 void set_error(const Error& e, const std::string& message) noexcept {
   if (e.kind == ErrorKind::kCancelled) {
-    // The poll that cancelled the run has left its exception (KeyboardInterrupt, or whatever a handler raised).
+    // The poll that cancelled the run has left its exception (KeyboardInterrupt, or whatever a
+    // handler raised).
     if (PyErr_Occurred() || take_interrupt()) return;
   }
   PyObject* type = g_classes[int(e.kind)] ? g_classes[int(e.kind)] : PyExc_RuntimeError;
@@ -78,7 +85,8 @@ PyObject* raise(const Error& e) noexcept {
   return nullptr;
 }
 
-PyObject* raise_in_op(const Error& e, const OpDef& op, PyObject* const* values, size_t count) noexcept {
+PyObject* raise_in_op(const Error& e, const OpDef& op, PyObject* const* values,
+                      size_t count) noexcept {
   try {
     const bool named = e.located || e.text.rfind(cat(op.name, ": "), 0) == 0;
     std::string message = named ? e.text : cat(op.name, ": ", e.text);
@@ -129,7 +137,8 @@ void bind_errors(py::module_& m) {
     m.attr(name) = made;
     return made;
   };
-  g_base = make("FlowbookError", py::make_tuple(builtins.attr("Exception")), "The base of every error of flowbook.")
+  g_base = make("FlowbookError", py::make_tuple(builtins.attr("Exception")),
+                "The base of every error of flowbook.")
                .release()
                .ptr();
   py::handle root(g_base);

@@ -1,4 +1,5 @@
-// Graphs and recordings for the Python layer: what _trace.py, _graph.py and the views need, as plain data.
+// Graphs and recordings for the Python layer: what _trace.py, _graph.py and the views need, as
+// plain data.
 #include "core/gradient.h"
 
 #include <map>
@@ -59,7 +60,8 @@ class Locator {
     File& f = it->second;
     const char* name = PyUnicode_AsUTF8(code->co_filename);
     if (!name) return PyErr_Clear(), f;
-    for (auto& prefix : skip_) f.skip = f.skip || std::string_view(name).substr(0, prefix.size()) == prefix;
+    for (auto& prefix : skip_)
+      f.skip = f.skip || std::string_view(name).substr(0, prefix.size()) == prefix;
     auto cell = cells_.find(name);
     f.cell = g.intern(cell == cells_.end() ? name : cell->second.first);
     f.execution = cell == cells_.end() ? 0 : cell->second.second;
@@ -142,13 +144,16 @@ int32_t value_id(Graph& g, py::handle x) {
   if (PyLong_Check(x.ptr())) return checked_value(g, x.cast<int64_t>());
   Tensor hold;
   TensorImpl* t = operand(x.ptr(), hold);
-  if (!t) dtype_error("Graph: a ", Py_TYPE(x.ptr())->tp_name, " stands for no value of a graph. Give a Tensor or a value's number.");
+  if (!t)
+    dtype_error("Graph: a ", Py_TYPE(x.ptr())->tp_name,
+                " stands for no value of a graph. Give a Tensor or a value's number.");
   return g.value_of(t);
 }
 
 std::pair<std::vector<Tensor>, std::vector<bool>> python_gradients(const std::shared_ptr<Graph>& g,
-                                                                     const std::vector<Tensor>& ys, const py::sequence& xs,
-                                                                     const py::object& seeds) {
+                                                                   const std::vector<Tensor>& ys,
+                                                                   const py::sequence& xs,
+                                                                   const py::object& seeds) {
   std::vector<std::vector<int32_t>> ids;
   std::vector<Spec> specs;
   for (py::handle x : xs) {
@@ -159,14 +164,16 @@ std::pair<std::vector<Tensor>, std::vector<bool>> python_gradients(const std::sh
       continue;
     }
     if (!is_tensor(x.ptr()))
-      dtype_error("gradients: an x is of type ", Py_TYPE(x.ptr())->tp_name, ". It must be a Tensor or a Variable.");
+      dtype_error("gradients: an x is of type ", Py_TYPE(x.ptr())->tp_name,
+                  ". It must be a Tensor or a Variable.");
     const Tensor& t = tensor_of(x.ptr());
     ids.push_back({g->find(t.impl())});
     specs.push_back(t.spec());
   }
   for (const Spec& s : specs)
     if (!in(s.dtype, kFloating | kComplex))
-      fail(ErrorKind::kGradient, "gradients: an x is ", s, ". Only floating tensors have gradients; cast it with astype().");
+      fail(ErrorKind::kGradient, "gradients: an x is ", s,
+           ". Only floating tensors have gradients; cast it with astype().");
   std::vector<Tensor> seed;
   if (!seeds.is_none()) seed = seeds.cast<std::vector<Tensor>>();
   Gradients r = gradients(*g, ys, ids, seed);
@@ -176,7 +183,8 @@ std::pair<std::vector<Tensor>, std::vector<bool>> python_gradients(const std::sh
   return {std::move(r.values), std::move(r.connected)};
 }
 
-// A Recorder that Python may lose: it ends when it must, never twice, and never throws from a destructor.
+// A Recorder that Python may lose: it ends when it must, never twice, and never throws from a
+// destructor.
 class Recording {
  public:
   explicit Recording(std::shared_ptr<Graph> graph) : graph_(std::move(graph)) {}
@@ -188,12 +196,14 @@ class Recording {
   }
   void end() {
     if (!recorder_) return;
-    if (thread_ != PyThread_get_thread_ident()) fail(ErrorKind::kGraph, "a recording must end on the thread that began it.");
+    if (thread_ != PyThread_get_thread_ident())
+      fail(ErrorKind::kGraph, "a recording must end on the thread that began it.");
     recorder_->end();
     recorder_.reset();
   }
   ~Recording() {
-    // On another thread the stack that it is part of cannot be touched: it is left to that thread's end.
+    // On another thread the stack that it is part of cannot be touched: it is left to that thread's
+    // end.
     if (recorder_ && thread_ != PyThread_get_thread_ident()) static_cast<void>(recorder_.release());
   }
   const std::shared_ptr<Graph>& graph() const { return graph_; }
@@ -210,25 +220,34 @@ std::shared_ptr<Graph> shared(Graph* g) { return g ? g->shared_from_this() : nul
 }  // namespace
 
 void bind_graph(py::module_& m) {
-  py::class_<Graph, std::shared_ptr<Graph>>(m, "Graph", py::dynamic_attr(), "A recorded program, or a gradient tape.")
-      .def(py::init([](bool symbolic, const std::string& name) { return std::make_shared<Graph>(symbolic, name); }),
+  py::class_<Graph, std::shared_ptr<Graph>>(m, "Graph", py::dynamic_attr(),
+                                            "A recorded program, or a gradient tape.")
+      .def(py::init([](bool symbolic, const std::string& name) {
+             return std::make_shared<Graph>(symbolic, name);
+           }),
            py::arg("symbolic") = true, py::arg("name") = "")
       .def_readonly("symbolic", &Graph::symbolic)
       .def_readwrite("name", &Graph::name)
       .def_readwrite("sealed", &Graph::sealed)
       .def_readwrite("merge_equal", &Graph::merge_equal)
-      .def_property_readonly("recording", [](Graph& g) {
-        for (Recorder* r = Recorder::top(); r; r = r->outer)
-          if (r->graph.get() == &g) return true;
-        return false;
-      })
-      .def("input",
-           [](Graph& g, const Shape& shape, DType dtype, const std::string& name, bool weak) {
-             return g.input({shape, dtype, 0, weak}, name);
-           },
-           py::arg("shape"), py::arg("dtype"), py::arg("name") = "", py::arg("weak") = false)
-      .def("input_spec", [](Graph& g, const std::string& spec, const std::string& name) { return g.input(parse_spec(spec), name); },
-           py::arg("spec"), py::arg("name") = "")
+      .def_property_readonly("recording",
+                             [](Graph& g) {
+                               for (Recorder* r = Recorder::top(); r; r = r->outer)
+                                 if (r->graph.get() == &g) return true;
+                               return false;
+                             })
+      .def(
+          "input",
+          [](Graph& g, const Shape& shape, DType dtype, const std::string& name, bool weak) {
+            return g.input({shape, dtype, 0, weak}, name);
+          },
+          py::arg("shape"), py::arg("dtype"), py::arg("name") = "", py::arg("weak") = false)
+      .def(
+          "input_spec",
+          [](Graph& g, const std::string& spec, const std::string& name) {
+            return g.input(parse_spec(spec), name);
+          },
+          py::arg("spec"), py::arg("name") = "")
       .def("text", &Graph::text)
       .def("verify", &Graph::verify)
       .def("describe", [](const Graph& g, int64_t v) { return g.describe(checked_value(g, v)); })
@@ -236,48 +255,62 @@ void bind_graph(py::module_& m) {
       .def("value_count", [](const Graph& g) { return g.values.size(); })
       .def("node", node_record)
       .def("value", value_record)
-      .def("nodes", [](const Graph& g) {
-        py::list all;
-        for (size_t i = 0; i < g.nodes.size(); ++i) all.append(node_record(g, int64_t(i)));
-        return all;
-      })
-      .def("values", [](const Graph& g) {
-        py::list all;
-        for (size_t i = 0; i < g.values.size(); ++i) all.append(value_record(g, int64_t(i)));
-        return all;
-      })
-      .def("value_of", value_id, "Number of a tensor's value; a concrete stranger becomes a capture.")
-      .def("find",
-           [](const Graph& g, py::handle x) {
-             if (is_tensor(x.ptr())) return int(g.find(tensor_of(x.ptr()).impl()));
-             if (!is_variable(x.ptr())) return -1;
-             auto ids = g.values_of(variable_of(x.ptr()).get());
-             return ids.empty() ? -1 : int(ids.back());
-           },
-           "The same, or -1 for a stranger.")
+      .def("nodes",
+           [](const Graph& g) {
+             py::list all;
+             for (size_t i = 0; i < g.nodes.size(); ++i) all.append(node_record(g, int64_t(i)));
+             return all;
+           })
+      .def("values",
+           [](const Graph& g) {
+             py::list all;
+             for (size_t i = 0; i < g.values.size(); ++i) all.append(value_record(g, int64_t(i)));
+             return all;
+           })
+      .def("value_of", value_id,
+           "Number of a tensor's value; a concrete stranger becomes a capture.")
+      .def(
+          "find",
+          [](const Graph& g, py::handle x) {
+            if (is_tensor(x.ptr())) return int(g.find(tensor_of(x.ptr()).impl()));
+            if (!is_variable(x.ptr())) return -1;
+            auto ids = g.values_of(variable_of(x.ptr()).get());
+            return ids.empty() ? -1 : int(ids.back());
+          },
+          "The same, or -1 for a stranger.")
       .def("tensor", [](Graph& g, int64_t v) { return g.tensor(checked_value(g, v)); })
-      .def("concrete",
-           [](const Graph& g, int64_t v) -> std::optional<Tensor> {
-             const Tensor& t = g.values[size_t(checked_value(g, v))].concrete;
-             return t ? std::optional(t) : std::nullopt;
-           },
-           "The tensor of a capture (or one that the tape keeps), else None.")
-      .def("set_name", [](Graph& g, py::handle v, const std::string& name) { g.values[size_t(value_id(g, v))].name = g.intern(name); },
-           py::arg("value"), py::arg("name"))
-      .def("value_name", [](const Graph& g, int64_t v) { return g.string(g.values[size_t(checked_value(g, v))].name); })
+      .def(
+          "concrete",
+          [](const Graph& g, int64_t v) -> std::optional<Tensor> {
+            const Tensor& t = g.values[size_t(checked_value(g, v))].concrete;
+            return t ? std::optional(t) : std::nullopt;
+          },
+          "The tensor of a capture (or one that the tape keeps), else None.")
+      .def(
+          "set_name",
+          [](Graph& g, py::handle v, const std::string& name) {
+            g.values[size_t(value_id(g, v))].name = g.intern(name);
+          },
+          py::arg("value"), py::arg("name"))
+      .def("value_name",
+           [](const Graph& g, int64_t v) {
+             return g.string(g.values[size_t(checked_value(g, v))].name);
+           })
       .def_property_readonly("inputs", [](const Graph& g) { return g.inputs; })
       .def_property_readonly("captures", [](const Graph& g) { return g.captures; })
       .def_property_readonly("variable_reads", [](const Graph& g) { return g.variable_reads; })
       .def_property_readonly("assignments",
                              [](const Graph& g) {
                                py::list all;
-                               for (const Assignment& a : g.assignments) all.append(py::make_tuple(a.variable, a.value));
+                               for (const Assignment& a : g.assignments)
+                                 all.append(py::make_tuple(a.variable, a.value));
                                return all;
                              })
       .def_property_readonly("key_value", [](const Graph& g) { return g.key_value; })
       .def("key", &Graph::key)
       .def("read", [](Graph& g, const Ref<Variable>& v) { return g.read(v.get()); })
-      .def("assign", [](Graph& g, const Ref<Variable>& v, const Tensor& t) { g.assign(v.get(), t); })
+      .def("assign",
+           [](Graph& g, const Ref<Variable>& v, const Tensor& t) { g.assign(v.get(), t); })
       .def("values_of", [](const Graph& g, const Ref<Variable>& v) { return g.values_of(v.get()); })
       .def("push_scope", [](Graph& g, const std::string& name) { g.scopes.push_back(name); })
       .def("pop_scope",
@@ -291,46 +324,58 @@ void bind_graph(py::module_& m) {
                                for (auto& s : g.scopes) path += (path.empty() ? "" : "/") + s;
                                return path;
                              })
-      .def("locate_frames",
-           [](Graph& g, std::vector<std::string> skip, std::map<std::string, std::pair<std::string, int>> cells) {
-             auto locator = std::make_shared<Locator>(std::move(skip), std::move(cells));
-             g.locate = [locator, &g] { return locator->find(g); };
-           },
-           py::arg("skip"), py::arg("cells"),
-           "From now on each node notes the line of the innermost Python frame whose file starts with none of `skip`. "
-           "`cells` maps file names to (cell id, execution count).")
-      .def("locate_with",
-           [](Graph& g, py::object callback) {
-             if (callback.is_none()) return void(g.locate = nullptr);
-             std::shared_ptr<PyObject> held(callback.release().ptr(), [](PyObject* o) {
-               if (!Py_IsInitialized()) return;
-               py::gil_scoped_acquire gil;
-               Py_DECREF(o);
-             });
-             g.locate = [held, &g] { return ask_python(g, held.get()); };
-           },
-           "A callback () -> (cell, execution, line) or None; None ends locating.");
+      .def(
+          "locate_frames",
+          [](Graph& g, std::vector<std::string> skip,
+             std::map<std::string, std::pair<std::string, int>> cells) {
+            auto locator = std::make_shared<Locator>(std::move(skip), std::move(cells));
+            g.locate = [locator, &g] { return locator->find(g); };
+          },
+          py::arg("skip"), py::arg("cells"),
+          "From now on each node notes the line of the innermost Python frame whose file starts "
+          "with none of `skip`. "
+          "`cells` maps file names to (cell id, execution count).")
+      .def(
+          "locate_with",
+          [](Graph& g, py::object callback) {
+            if (callback.is_none()) return void(g.locate = nullptr);
+            std::shared_ptr<PyObject> held(callback.release().ptr(), [](PyObject* o) {
+              if (!Py_IsInitialized()) return;
+              py::gil_scoped_acquire gil;
+              Py_DECREF(o);
+            });
+            g.locate = [held, &g] { return ask_python(g, held.get()); };
+          },
+          "A callback () -> (cell, execution, line) or None; None ends locating.");
 
-  py::class_<Recording>(m, "Recorder", "While entered, this thread's ops are recorded; with None, recording is suspended.")
+  py::class_<Recording>(
+      m, "Recorder",
+      "While entered, this thread's ops are recorded; with None, recording is suspended.")
       .def(py::init<std::shared_ptr<Graph>>(), py::arg("graph").none(true))
       .def("begin", &Recording::begin)
       .def("end", &Recording::end)
       .def_property_readonly("graph", &Recording::graph)
       .def_property_readonly("active", &Recording::active)
-      .def("__enter__", [](py::object self) {
-        self.cast<Recording&>().begin();
-        return self;
-      })
+      .def("__enter__",
+           [](py::object self) {
+             self.cast<Recording&>().begin();
+             return self;
+           })
       .def("__exit__", [](Recording& r, const py::args&) { r.end(); });
 
-  m.def("current_program", [] { return shared(Recorder::program()); }, "The innermost graph that records here, or None.");
-  m.def("current_graph", [] { return shared(Recorder::current()); }, "The innermost graph or tape, or None.");
+  m.def(
+      "current_program", [] { return shared(Recorder::program()); },
+      "The innermost graph that records here, or None.");
+  m.def(
+      "current_graph", [] { return shared(Recorder::current()); },
+      "The innermost graph or tape, or None.");
   m.def("recording_depth", [] {
     int n = 0;
     for (Recorder* r = Recorder::top(); r; r = r->outer) ++n;
     return n;
   });
-  m.def("gradients", python_gradients, py::arg("graph"), py::arg("ys"), py::arg("xs"), py::arg("seeds") = py::none());
+  m.def("gradients", python_gradients, py::arg("graph"), py::arg("ys"), py::arg("xs"),
+        py::arg("seeds") = py::none());
   m.def("graph_of", [](const Tensor& t) -> std::shared_ptr<Graph> {
     auto* s = std::get_if<Symbol>(&t.impl()->is);
     return s ? s->graph : nullptr;

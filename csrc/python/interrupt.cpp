@@ -31,7 +31,9 @@ void end_long_run(void* token) { delete static_cast<LongRun*>(token); }
 
 }  // namespace
 
-bool (*signal_poll())() { return PyThread_get_thread_ident() == g_main_thread ? poll_signals : nullptr; }
+bool (*signal_poll())() {
+  return PyThread_get_thread_ident() == g_main_thread ? poll_signals : nullptr;
+}
 
 LongRun::LongRun(CancelToken* stop) : token_(stop ? stop : current_cancel_token()) {
   if (!token_) {
@@ -47,7 +49,9 @@ LongRun::~LongRun() {
 }
 
 bool take_interrupt() noexcept {
-  if (!g_has_pending.load(std::memory_order_relaxed) || PyThread_get_thread_ident() != g_main_thread) return false;
+  if (!g_has_pending.load(std::memory_order_relaxed) ||
+      PyThread_get_thread_ident() != g_main_thread)
+    return false;
   Pending p = std::exchange(g_pending, {});
   g_has_pending.store(false, std::memory_order_relaxed);
   PyErr_Restore(p.type, p.value, p.trace);
@@ -64,13 +68,18 @@ void run(const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
 }
 
 void bind_interrupts(py::module_& m) {
-  g_main_thread = py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
+  g_main_thread =
+      py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
   g_long_run = {begin_long_run, end_long_run};
   py::class_<CancelToken, std::shared_ptr<CancelToken>>(
-      m, "CancelToken", "A flag that stops the run it was given to, from any thread, within milliseconds.")
+      m, "CancelToken",
+      "A flag that stops the run it was given to, from any thread, within milliseconds.")
       .def(py::init([] { return std::make_shared<CancelToken>(); }))
-      .def("cancel", [](CancelToken& t) { t.cancelled.store(true); }, "Stops the run.")
-      .def("clear", [](CancelToken& t) { t.cancelled.store(false); }, "Makes the token usable again.")
+      .def(
+          "cancel", [](CancelToken& t) { t.cancelled.store(true); }, "Stops the run.")
+      .def(
+          "clear", [](CancelToken& t) { t.cancelled.store(false); },
+          "Makes the token usable again.")
       .def_property_readonly("cancelled", [](const CancelToken& t) { return t.cancelled.load(); });
 }
 

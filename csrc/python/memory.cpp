@@ -1,13 +1,16 @@
-// Memory accounting: statistics, limits, the list of large buffers, the cell that allocations are charged to.
+// Memory accounting: statistics, limits, the list of large buffers, the cell that allocations are
+// charged to.
 #include "binding.h"
 #include "core/backend.h"
 
 namespace flowbook::python {
 namespace {
-constexpr const char* kKinds[kBufferKinds] = {"tensor", "parameter", "gradient", "optimizer", "activation", "workspace", "external"};
+constexpr const char* kKinds[kBufferKinds] = {"tensor",     "parameter", "gradient", "optimizer",
+                                              "activation", "workspace", "external"};
 
 int checked_device(int d) {
-  if (d < 0 || size_t(d) >= devices().size()) fail(ErrorKind::kDevice, "memory: there is no device ", d, ".");
+  if (d < 0 || size_t(d) >= devices().size())
+    fail(ErrorKind::kDevice, "memory: there is no device ", d, ".");
   return d;
 }
 }  // namespace
@@ -27,10 +30,16 @@ void bind_memory(py::module_& m) {
         return d;
       },
       py::arg("device") = 0);
-  m.def("reset_peak_memory", [](int device) { reset_peak_memory(checked_device(device)); }, py::arg("device") = 0);
-  m.def("free_cached_memory", [](int device) { return free_cached_memory(checked_device(device)); }, py::arg("device") = 0);
+  m.def(
+      "reset_peak_memory", [](int device) { reset_peak_memory(checked_device(device)); },
+      py::arg("device") = 0);
+  m.def(
+      "free_cached_memory", [](int device) { return free_cached_memory(checked_device(device)); },
+      py::arg("device") = 0);
   m.def("set_memory_limit", [](int64_t bytes) {
-    if (bytes < 0) argument_error("memory.set_limit: ", bytes, " bytes. Give a positive number, or None for no limit.");
+    if (bytes < 0)
+      argument_error("memory.set_limit: ", bytes,
+                     " bytes. Give a positive number, or None for no limit.");
     set_memory_limit(bytes);
   });
   m.def("memory_limit", memory_limit);
@@ -45,11 +54,15 @@ void bind_memory(py::module_& m) {
         return all;
       },
       py::arg("device") = 0, "(id, bytes, cell, kind) of each large live buffer.");
-  m.def("buffer_of", [](const Tensor& t) -> py::object {
-    if (t.symbolic()) return py::none();
-    const Buffer& b = *view_of(t).buffer;
-    return py::make_tuple(b.id ? b.id : reinterpret_cast<uintptr_t>(&b), b.bytes, b.cell, kKinds[int(b.kind)]);
-  }, "(id, bytes, cell, kind) of the memory behind a tensor; views share it. None for a symbol.");
+  m.def(
+      "buffer_of",
+      [](const Tensor& t) -> py::object {
+        if (t.symbolic()) return py::none();
+        const Buffer& b = *view_of(t).buffer;
+        return py::make_tuple(b.id ? b.id : reinterpret_cast<uintptr_t>(&b), b.bytes, b.cell,
+                              kKinds[int(b.kind)]);
+      },
+      "(id, bytes, cell, kind) of the memory behind a tensor; views share it. None for a symbol.");
 }
 
 }  // namespace flowbook::python

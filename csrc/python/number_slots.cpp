@@ -5,16 +5,59 @@ namespace flowbook::python {
 namespace {
 
 enum Slot {
-  kAdd, kSubtract, kMultiply, kDivide, kFloorDivide, kRemainder, kPow, kMatmul, kLeft, kRight, kAnd, kOr, kXor,
-  kNegative, kPositive, kAbs, kInvert, kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kSlots
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kFloorDivide,
+  kRemainder,
+  kPow,
+  kMatmul,
+  kLeft,
+  kRight,
+  kAnd,
+  kOr,
+  kXor,
+  kNegative,
+  kPositive,
+  kAbs,
+  kInvert,
+  kEqual,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kGreater,
+  kGreaterEqual,
+  kSlots
 };
-constexpr const char* kSlotOps[kSlots] = {
-    "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "pow", "matmul", "bitwise_left_shift",
-    "bitwise_right_shift", "bitwise_and", "bitwise_or", "bitwise_xor", "negative", "positive", "abs",
-    "bitwise_invert", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal"};
+constexpr const char* kSlotOps[kSlots] = {"add",
+                                          "subtract",
+                                          "multiply",
+                                          "divide",
+                                          "floor_divide",
+                                          "remainder",
+                                          "pow",
+                                          "matmul",
+                                          "bitwise_left_shift",
+                                          "bitwise_right_shift",
+                                          "bitwise_and",
+                                          "bitwise_or",
+                                          "bitwise_xor",
+                                          "negative",
+                                          "positive",
+                                          "abs",
+                                          "bitwise_invert",
+                                          "equal",
+                                          "not_equal",
+                                          "less",
+                                          "less_equal",
+                                          "greater",
+                                          "greater_equal"};
 const OpDef* g_ops[kSlots];
 
-[[gnu::cold, gnu::noinline]] const OpDef& find_op(int slot) { return *(g_ops[slot] = &registry().find(kSlotOps[slot])); }
+[[gnu::cold, gnu::noinline]] const OpDef& find_op(int slot) {
+  return *(g_ops[slot] = &registry().find(kSlotOps[slot]));
+}
 inline const OpDef& slot_op(int slot) { return g_ops[slot] ? *g_ops[slot] : find_op(slot); }
 
 PyObject* binary(const OpDef& op, PyObject* a, PyObject* b) noexcept {
@@ -49,7 +92,8 @@ PyObject* unary(const OpDef& op, PyObject* a) noexcept {
 template <int kSlot>
 PyObject* binary_slot(PyObject* a, PyObject* b) noexcept {
   const OpDef* op = g_ops[kSlot];
-  if (!op) [[unlikely]] return guarded([&] { return binary(find_op(kSlot), a, b); });
+  if (!op) [[unlikely]]
+    return guarded([&] { return binary(find_op(kSlot), a, b); });
   return binary(*op, a, b);
 }
 template <int kSlot>
@@ -70,10 +114,9 @@ PyObject* divmod_slot(PyObject* a, PyObject* b) noexcept {
   return both;
 }
 
-
 }  // namespace
 
-// ---- what operators take -----------------------------------------------------------------------------------------
+// ---- what operators take ----
 namespace {
 
 Tensor weak_int(PyObject* o) {
@@ -130,8 +173,9 @@ TensorImpl* operand(PyObject* o, Tensor& hold) {
 TensorImpl* argument(PyObject* o, Tensor& hold) {
   if (TensorImpl* t = operand(o, hold)) return t;
   if (o == Py_None || PyUnicode_Check(o) || PyBytes_Check(o) || PyCallable_Check(o)) return nullptr;
-  if (PyList_Check(o) || PyTuple_Check(o) || PyObject_CheckBuffer(o) || PyObject_HasAttrString(o, "__array__") ||
-      PyObject_HasAttrString(o, "__dlpack__") || PyObject_HasAttrString(o, "__array_interface__"))
+  if (PyList_Check(o) || PyTuple_Check(o) || PyObject_CheckBuffer(o) ||
+      PyObject_HasAttrString(o, "__array__") || PyObject_HasAttrString(o, "__dlpack__") ||
+      PyObject_HasAttrString(o, "__array_interface__"))
     return (hold = as_tensor(o)).impl();
   return nullptr;
 }
@@ -146,26 +190,25 @@ template <class F>
 void* pointer(F* f) {
   return reinterpret_cast<void*>(f);
 }
-PyType_Slot g_number_slots[] = {
-    {Py_nb_add, pointer(binary_slot<kAdd>)},
-    {Py_nb_subtract, pointer(binary_slot<kSubtract>)},
-    {Py_nb_multiply, pointer(binary_slot<kMultiply>)},
-    {Py_nb_true_divide, pointer(binary_slot<kDivide>)},
-    {Py_nb_floor_divide, pointer(binary_slot<kFloorDivide>)},
-    {Py_nb_remainder, pointer(binary_slot<kRemainder>)},
-    {Py_nb_divmod, pointer(divmod_slot)},
-    {Py_nb_power, pointer(power_slot)},
-    {Py_nb_matrix_multiply, pointer(binary_slot<kMatmul>)},
-    {Py_nb_lshift, pointer(binary_slot<kLeft>)},
-    {Py_nb_rshift, pointer(binary_slot<kRight>)},
-    {Py_nb_and, pointer(binary_slot<kAnd>)},
-    {Py_nb_or, pointer(binary_slot<kOr>)},
-    {Py_nb_xor, pointer(binary_slot<kXor>)},
-    {Py_nb_negative, pointer(unary_slot<kNegative>)},
-    {Py_nb_positive, pointer(unary_slot<kPositive>)},
-    {Py_nb_absolute, pointer(unary_slot<kAbs>)},
-    {Py_nb_invert, pointer(unary_slot<kInvert>)},
-    {0, nullptr}};
+PyType_Slot g_number_slots[] = {{Py_nb_add, pointer(binary_slot<kAdd>)},
+                                {Py_nb_subtract, pointer(binary_slot<kSubtract>)},
+                                {Py_nb_multiply, pointer(binary_slot<kMultiply>)},
+                                {Py_nb_true_divide, pointer(binary_slot<kDivide>)},
+                                {Py_nb_floor_divide, pointer(binary_slot<kFloorDivide>)},
+                                {Py_nb_remainder, pointer(binary_slot<kRemainder>)},
+                                {Py_nb_divmod, pointer(divmod_slot)},
+                                {Py_nb_power, pointer(power_slot)},
+                                {Py_nb_matrix_multiply, pointer(binary_slot<kMatmul>)},
+                                {Py_nb_lshift, pointer(binary_slot<kLeft>)},
+                                {Py_nb_rshift, pointer(binary_slot<kRight>)},
+                                {Py_nb_and, pointer(binary_slot<kAnd>)},
+                                {Py_nb_or, pointer(binary_slot<kOr>)},
+                                {Py_nb_xor, pointer(binary_slot<kXor>)},
+                                {Py_nb_negative, pointer(unary_slot<kNegative>)},
+                                {Py_nb_positive, pointer(unary_slot<kPositive>)},
+                                {Py_nb_absolute, pointer(unary_slot<kAbs>)},
+                                {Py_nb_invert, pointer(unary_slot<kInvert>)},
+                                {0, nullptr}};
 }  // namespace
 PyType_Slot* const kNumberSlots = g_number_slots;
 

@@ -1,8 +1,7 @@
-// One vectorcall type for every op: arguments are matched by what the record says, docs and signature come from it.
-// OpMethod is the same as a descriptor, for `Tensor.sum`; a plain op stored in a class stays a function of its own.
+// One vectorcall type for every op: arguments are matched by what the record says, docs and
+// signature come from it. OpMethod is the same as a descriptor, for `Tensor.sum`; a plain op stored
+// in a class stays a function of its own.
 #include "binding.h"
-
-#include <structmember.h>  // after Python.h
 
 #include "core/random.h"
 
@@ -10,7 +9,7 @@ namespace flowbook::python {
 namespace {
 
 struct OpObject {
-  PyObject_HEAD
+  PyObject ob_base;
   vectorcallfunc call;
   const OpDef* def;
   PyObject** names;  // interned: inputs, then attributes
@@ -42,7 +41,8 @@ struct Arguments {
 [[noreturn, gnu::cold]] void not_a_tensor(const OpDef& op, size_t i, PyObject* got) {
   const InputDef& input = op.inputs[op.variadic ? 0 : i];
   std::string which = op.variadic ? cat("`", input.name, "[", i, "]`") : cat("`", input.name, "`");
-  if (got == Py_None) dtype_error(op.name, ": ", which, " is None. It must be a Tensor, an array or a number.");
+  if (got == Py_None)
+    dtype_error(op.name, ": ", which, " is None. It must be a Tensor, an array or a number.");
   dtype_error(op.name, ": ", which, " is of type ", Py_TYPE(got)->tp_name,
               ". It must be a Tensor, an array or a number.");
 }
@@ -59,7 +59,8 @@ size_t find_name(const OpObject* f, size_t total, PyObject* key) {
 PyObject* results(Tensor* out, size_t n, bool one) {
   if (one) return wrap(std::move(out[0]));
   py::object list = py::reinterpret_steal<py::object>(checked(PyTuple_New(Py_ssize_t(n))));
-  for (size_t i = 0; i < n; ++i) PyTuple_SET_ITEM(list.ptr(), Py_ssize_t(i), checked(wrap(std::move(out[i]))));
+  for (size_t i = 0; i < n; ++i)
+    PyTuple_SET_ITEM(list.ptr(), Py_ssize_t(i), checked(wrap(std::move(out[i]))));
   return list.release().ptr();
 }
 
@@ -78,7 +79,8 @@ PyObject* finish(const OpDef& op, const void* attrs, Inputs in) {
 
 PyObject* call_variadic(OpObject* f, PyObject* list, AttrFrame& attrs) {
   const OpDef& op = *f->def;
-  if (is_tensor(list) || is_variable(list) || PyUnicode_Check(list) || !(PySequence_Check(list) || PyIter_Check(list)))
+  if (is_tensor(list) || is_variable(list) || PyUnicode_Check(list) ||
+      !(PySequence_Check(list) || PyIter_Check(list)))
     dtype_error(op.name, ": `", op.inputs[0].name, "` is of type ", Py_TYPE(list)->tp_name,
                 ". It must be a list or tuple of Tensors.");
   auto items = py::reinterpret_steal<py::object>(checked(PySequence_Tuple(list)));
@@ -102,12 +104,13 @@ PyObject* call_body(OpObject* f, PyObject* const* args, size_t positional, PyObj
   const size_t keywords = kwnames ? size_t(PyTuple_GET_SIZE(kwnames)) : 0;
   const size_t inputs = op.inputs.size(), total = inputs + op.attrs.size();
   if (positional > total)
-    dtype_error(op.name, ": ", positional, " arguments were given. It takes at most ", total, ": ", op.name,
-                op.signature(), ".");
+    dtype_error(op.name, ": ", positional, " arguments were given. It takes at most ", total, ": ",
+                op.name, op.signature(), ".");
   AttrFrame attrs(op);
   PyObject* values[kInlineInputs] = {};
   PyObject* list = nullptr;
-  if (!op.variadic && inputs > kInlineInputs) internal_error(op.name, ": has too many inputs for a call.");
+  if (!op.variadic && inputs > kInlineInputs)
+    internal_error(op.name, ": has too many inputs for a call.");
   Arguments tensors(op.variadic ? 0 : inputs);
   uint64_t given = 0;
   for (size_t i = 0; i < positional + keywords; ++i) {
@@ -118,45 +121,56 @@ PyObject* call_body(OpObject* f, PyObject* const* args, size_t positional, PyObj
       if (at == total || given >> at & 1) {
         const char* name = PyUnicode_AsUTF8(key);
         if (!name) propagate();
-        dtype_error(op.name, at == total ? ": there is no argument `" : ": got two values for `", name, "`. It is ",
-                    op.name, op.signature(), ".");
+        dtype_error(op.name, at == total ? ": there is no argument `" : ": got two values for `",
+                    name, "`. It is ", op.name, op.signature(), ".");
       }
     }
     given |= 1ull << at;
-    if (at >= inputs) attr_from_python(op, op.attrs[at - inputs], attrs.data(), args[i]);
-    else if (op.variadic) list = args[i];
-    else if ((tensors.in[at] = argument(args[i], tensors.hold[at]))) values[at] = args[i];
-    else if (!(op.random && at == 0 && args[i] == Py_None)) not_a_tensor(op, at, args[i]);
+    if (at >= inputs)
+      attr_from_python(op, op.attrs[at - inputs], attrs.data(), args[i]);
+    else if (op.variadic)
+      list = args[i];
+    else if ((tensors.in[at] = argument(args[i], tensors.hold[at])))
+      values[at] = args[i];
+    else if (!(op.random && at == 0 && args[i] == Py_None))
+      not_a_tensor(op, at, args[i]);
   }
   if (op.variadic) {
-    if (!list) dtype_error(op.name, ": `", op.inputs[0].name, "` is missing. It is ", op.name, op.signature(), ".");
+    if (!list)
+      dtype_error(op.name, ": `", op.inputs[0].name, "` is missing. It is ", op.name,
+                  op.signature(), ".");
     return call_variadic(f, list, attrs);
   }
   GeneratorState before;
   bool drawn = false;
   for (size_t i = 0; i < inputs; ++i) {
     if (tensors.in[i]) continue;
-    if (i == 0 && op.random) {  // the generator's next key, and the number of this node in its graph
+    if (i == 0 &&
+        op.random) {  // the generator's next key, and the number of this node in its graph
       before = generator_state();
       int64_t stream = 0;
       tensors.in[0] = (tensors.hold[0] = next_key(&stream)).impl();
       values[0] = Py_None;
       drawn = true;
       for (const AttrDef& a : op.attrs)
-        if (!strcmp(a.name, "stream")) *reinterpret_cast<int64_t*>(static_cast<char*>(attrs.data()) + a.offset) = stream;
+        if (!strcmp(a.name, "stream"))
+          *reinterpret_cast<int64_t*>(static_cast<char*>(attrs.data()) + a.offset) = stream;
       continue;
     }
-    dtype_error(op.name, ": `", op.inputs[i].name, "` is missing. It is ", op.name, op.signature(), ".");
+    dtype_error(op.name, ": `", op.inputs[i].name, "` is missing. It is ", op.name, op.signature(),
+                ".");
   }
   try {
     return finish(op, attrs.get(), Inputs(tensors.in, inputs));
   } catch (const Error& e) {
-    if (drawn) set_generator_state(before);  // what fails or is cancelled consumes no random numbers
+    if (drawn)
+      set_generator_state(before);  // what fails or is cancelled consumes no random numbers
     return raise_in_op(e, op, values, inputs);
   }
 }
 
-PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) noexcept {
+PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf,
+                  PyObject* kwnames) noexcept {
   auto* f = reinterpret_cast<OpObject*>(self);
   auto positional = size_t(PyVectorcall_NARGS(nargsf));
   try {
@@ -178,36 +192,48 @@ PyObject* op_name(PyObject* o, void*) {
   return op_property(o, [](const OpDef& d) { return new_text(d.name); });
 }
 PyGetSetDef op_getset[] = {
-    {"__doc__", [](PyObject* o, void*) { return op_property(o, [](const OpDef& d) { return new_text(d.docstring()); }); },
+    {"__doc__",
+     [](PyObject* o, void*) {
+       return op_property(o, [](const OpDef& d) { return new_text(d.docstring()); });
+     },
      nullptr, nullptr, nullptr},
     {"__name__", op_name, nullptr, nullptr, nullptr},
     {"__qualname__", op_name, nullptr, nullptr, nullptr},
-    {"__module__", [](PyObject*, void*) { return PyUnicode_FromString("flowbook"); }, nullptr, nullptr, nullptr},
-    {"__text_signature__",
-     [](PyObject* o, void*) { return op_property(o, [](const OpDef& d) { return new_text(d.signature()); }); }, nullptr,
+    {"__module__", [](PyObject*, void*) { return PyUnicode_FromString("flowbook"); }, nullptr,
      nullptr, nullptr},
+    {"__text_signature__",
+     [](PyObject* o, void*) {
+       return op_property(o, [](const OpDef& d) { return new_text(d.signature()); });
+     },
+     nullptr, nullptr, nullptr},
     {"__signature__",
      [](PyObject* o, void*) {
        return guarded([&] {
-         return py::module_::import("flowbook._signatures").attr("of_op")(py::handle(o)).release().ptr();
+         return py::module_::import("flowbook._signatures")
+             .attr("of_op")(py::handle(o))
+             .release()
+             .ptr();
        });
      },
      nullptr, nullptr, nullptr},
     {}};
-PyMemberDef op_members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(OpObject, call), READONLY, nullptr}, {}};
+PyMemberDef op_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(OpObject, call), READONLY, nullptr}, {}};
 
 void op_dealloc(PyObject* o) {
   PyTypeObject* type = Py_TYPE(o);
   auto* f = reinterpret_cast<OpObject*>(o);
   if (f->names) {
-    for (size_t i = 0; i < f->def->inputs.size() + f->def->attrs.size(); ++i) Py_XDECREF(f->names[i]);
+    for (size_t i = 0; i < f->def->inputs.size() + f->def->attrs.size(); ++i)
+      Py_XDECREF(f->names[i]);
     delete[] f->names;
   }
   type->tp_free(o);
   Py_DECREF(type);
 }
 PyObject* op_repr(PyObject* o) {
-  return op_property(o, [](const OpDef& d) { return new_text(cat("<op ", d.name, d.signature(), ">")); });
+  return op_property(
+      o, [](const OpDef& d) { return new_text(cat("<op ", d.name, d.signature(), ">")); });
 }
 PyObject* op_bind(PyObject* self, PyObject* object, PyObject*) {
   return object && object != Py_None ? PyMethod_New(self, object) : Py_NewRef(self);
@@ -215,7 +241,10 @@ PyObject* op_bind(PyObject* self, PyObject* object, PyObject*) {
 // Pickled, copied and deep-copied by name.
 PyObject* op_reduce(PyObject* o, PyObject*) {
   return guarded([&] {
-    return py::make_tuple(py::module_::import("flowbook._core").attr("op"), py::make_tuple(def_of(o).name)).release().ptr();
+    return py::make_tuple(py::module_::import("flowbook._core").attr("op"),
+                          py::make_tuple(def_of(o).name))
+        .release()
+        .ptr();
   });
 }
 PyMethodDef op_methods[] = {{"__reduce__", op_reduce, METH_NOARGS, nullptr}, {}};
@@ -268,7 +297,8 @@ void bind_ops(py::module_& m) {
   }
   m.def("op", [](const std::string& name) {
     const OpDef& def = registry().find(name);
-    return py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(g_functions.at(size_t(def.id))));
+    return py::reinterpret_borrow<py::object>(
+        reinterpret_cast<PyObject*>(g_functions.at(size_t(def.id))));
   });
   m.def("method", [](py::handle op) {
     const OpDef* def = op_of(op.ptr());

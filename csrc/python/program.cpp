@@ -9,15 +9,18 @@ namespace {
 std::vector<int32_t> ids(const std::vector<int64_t>& v, const Graph& g) {
   std::vector<int32_t> out;
   for (int64_t i : v) {
-    if (i < 0 || size_t(i) >= g.values.size()) fail(ErrorKind::kIndex, "Program: there is no value ", i, ".");
+    if (i < 0 || size_t(i) >= g.values.size())
+      fail(ErrorKind::kIndex, "Program: there is no value ", i, ".");
     out.push_back(int32_t(i));
   }
   return out;
 }
 
-// The values that are fed, as borrowed tensors: a list or tuple of Tensors, Variables, arrays and numbers.
+// The values that are fed, as borrowed tensors: a list or tuple of Tensors, Variables, arrays and
+// numbers.
 std::vector<Tensor> fed(py::handle list) {
-  auto items = py::reinterpret_steal<py::object>(checked(PySequence_Fast(list.ptr(), "the feeds must be a list or tuple")));
+  auto items = py::reinterpret_steal<py::object>(
+      checked(PySequence_Fast(list.ptr(), "the feeds must be a list or tuple")));
   std::vector<Tensor> out;
   Py_ssize_t n = PySequence_Fast_GET_SIZE(items.ptr());
   out.reserve(size_t(n));
@@ -25,7 +28,8 @@ std::vector<Tensor> fed(py::handle list) {
     Tensor hold;
     TensorImpl* t = argument(PySequence_Fast_GET_ITEM(items.ptr(), i), hold);
     if (!t)
-      fail(ErrorKind::kFeed, "feed ", int64_t(i), " is of type ", Py_TYPE(PySequence_Fast_GET_ITEM(items.ptr(), i))->tp_name,
+      fail(ErrorKind::kFeed, "feed ", int64_t(i), " is of type ",
+           Py_TYPE(PySequence_Fast_GET_ITEM(items.ptr(), i))->tp_name,
            ". It must be a Tensor, an array or a number.");
     if (std::holds_alternative<Symbol>(t->is)) view_of(t);  // says what the symbol is
     out.emplace_back(t);
@@ -48,7 +52,8 @@ py::list run_executable(Executable& e, py::handle feeds, const std::shared_ptr<C
   }
   flush_interrupt();
   py::list results(out.size());
-  for (size_t i = 0; i < out.size(); ++i) PyList_SET_ITEM(results.ptr(), Py_ssize_t(i), checked(wrap(std::move(out[i]))));
+  for (size_t i = 0; i < out.size(); ++i)
+    PyList_SET_ITEM(results.ptr(), Py_ssize_t(i), checked(wrap(std::move(out[i]))));
   return results;
 }
 
@@ -62,7 +67,8 @@ py::list step_records(const Executable& e) {
     d["workspace"] = s.workspace;
     py::list origins;
     for (int32_t n : s.nodes)
-      if (n >= 0 && size_t(n) < e.lowered().origin.size()) origins.append(e.lowered().origin[size_t(n)]);
+      if (n >= 0 && size_t(n) < e.lowered().origin.size())
+        origins.append(e.lowered().origin[size_t(n)]);
     d["nodes"] = origins;
     py::list ops;
     for (int32_t n : s.nodes) {
@@ -78,15 +84,22 @@ py::list step_records(const Executable& e) {
 }  // namespace
 
 void bind_program(py::module_& m) {
-  py::class_<Executable, std::shared_ptr<Executable>>(m, "Executable", "A graph planned for given shapes.")
-      .def("run", [](Executable& e, py::handle feeds, const std::shared_ptr<CancelToken>& cancel) {
-        return run_executable(e, feeds, cancel, nullptr);
-      }, py::arg("feeds"), py::arg("cancel") = nullptr)
-      .def("profile", [](Executable& e, py::handle feeds) {
-        std::vector<double> seconds;
-        py::list out = run_executable(e, feeds, nullptr, &seconds);
-        return py::make_tuple(out, seconds);
-      }, "(results, seconds of each step).")
+  py::class_<Executable, std::shared_ptr<Executable>>(m, "Executable",
+                                                      "A graph planned for given shapes.")
+      .def(
+          "run",
+          [](Executable& e, py::handle feeds, const std::shared_ptr<CancelToken>& cancel) {
+            return run_executable(e, feeds, cancel, nullptr);
+          },
+          py::arg("feeds"), py::arg("cancel") = nullptr)
+      .def(
+          "profile",
+          [](Executable& e, py::handle feeds) {
+            std::vector<double> seconds;
+            py::list out = run_executable(e, feeds, nullptr, &seconds);
+            return py::make_tuple(out, seconds);
+          },
+          "(results, seconds of each step).")
       .def("text", &Executable::text)
       .def("lowered_text", [](const Executable& e) { return e.lowered().graph->text(); })
       .def("steps", step_records)
@@ -97,23 +110,28 @@ void bind_program(py::module_& m) {
       .def_readonly("compile_seconds", &Executable::compile_seconds);
 
   py::class_<Program, std::shared_ptr<Program>>(m, "Program", "A recorded graph with its plans.")
-      .def(py::init([](std::shared_ptr<Graph> g) { return std::make_shared<Program>(std::move(g)); }), py::arg("graph"))
+      .def(py::init(
+               [](std::shared_ptr<Graph> g) { return std::make_shared<Program>(std::move(g)); }),
+           py::arg("graph"))
       .def_property_readonly("graph", &Program::graph)
       .def("plans", &Program::plans)
       .def(
           "plan",
-          [](Program& p, const std::vector<int64_t>& feeds, py::handle values, const std::vector<int64_t>& fetches, bool effects,
-             bool optimize, bool fuse, bool reuse) {
+          [](Program& p, const std::vector<int64_t>& feeds, py::handle values,
+             const std::vector<int64_t>& fetches, bool effects, bool optimize, bool fuse,
+             bool reuse) {
             CompileOptions options{optimize, fuse, reuse};
-            Recorder outside(nullptr);  // planning replays ops; none of that belongs to what records here
-            Program::Found found =
-                p.plan(ids(feeds, *p.graph()), fed(values), ids(fetches, *p.graph()), effects, options);
+            Recorder outside(
+                nullptr);  // planning replays ops; none of that belongs to what records here
+            Program::Found found = p.plan(ids(feeds, *p.graph()), fed(values),
+                                          ids(fetches, *p.graph()), effects, options);
             flush_interrupt();
             return py::make_tuple(found.executable, found.why);
           },
-          py::arg("feeds"), py::arg("values"), py::arg("fetches"), py::arg("effects") = true, py::arg("optimize") = true,
-          py::arg("fuse") = true, py::arg("reuse") = true,
-          "(executable, why): the plan for these feeds and fetches; `why` is empty if it was there already.");
+          py::arg("feeds"), py::arg("values"), py::arg("fetches"), py::arg("effects") = true,
+          py::arg("optimize") = true, py::arg("fuse") = true, py::arg("reuse") = true,
+          "(executable, why): the plan for these feeds and fetches; `why` is empty if it was there "
+          "already.");
 }
 
 }  // namespace flowbook::python

@@ -1,6 +1,6 @@
 // The process-wide random generator's state.
-#include "binding.h"
 #include "core/random.h"
+#include "binding.h"
 
 namespace flowbook::python {
 
@@ -9,10 +9,13 @@ void bind_random(py::module_& m) {
     GeneratorState s = generator_state();
     return py::make_tuple(s.seed, s.counter);
   });
-  m.def("set_generator_state", [](uint64_t seed, uint64_t counter) { set_generator_state({seed, counter}); },
-        py::arg("seed"), py::arg("counter"));
-  m.def("make_key", [](uint64_t seed, uint64_t counter) { return make_key({seed, counter}); }, py::arg("seed"),
-        py::arg("counter"));
+  m.def(
+      "set_generator_state",
+      [](uint64_t seed, uint64_t counter) { set_generator_state({seed, counter}); },
+      py::arg("seed"), py::arg("counter"));
+  m.def(
+      "make_key", [](uint64_t seed, uint64_t counter) { return make_key({seed, counter}); },
+      py::arg("seed"), py::arg("counter"));
   m.def("next_key", [] {
     int64_t stream = 0;
     Tensor key = next_key(&stream);

@@ -1,11 +1,13 @@
-// The records of the ops as plain data (for docs, stubs and the test harness), and each way to run an op by itself.
+// The records of the ops as plain data (for docs, stubs and the test harness), and each way to run
+// an op by itself.
 #include "interrupt.h"
 
 namespace flowbook::python {
 namespace {
 
 const char* role_name(Role r) { return r == Role::kValue ? "value" : "own"; }
-constexpr const char* kAttrKinds[] = {"bool", "int", "float", "string", "axes", "shape", "dim", "dtype", "ints", "scalar"};
+constexpr const char* kAttrKinds[] = {"bool",  "int", "float", "string", "axes",
+                                      "shape", "dim", "dtype", "ints",   "scalar"};
 
 py::list dtypes_in(DTypeSet s) {
   py::list names;
@@ -85,36 +87,45 @@ py::dict record(const OpDef& d) {
 
 py::list tensors_out(std::vector<Tensor>& out, int n) {
   py::list list;
-  for (int i = 0; i < n; ++i) list.append(py::reinterpret_steal<py::object>(checked(wrap(std::move(out[size_t(i)])))));
+  for (int i = 0; i < n; ++i)
+    list.append(py::reinterpret_steal<py::object>(checked(wrap(std::move(out[size_t(i)])))));
   return list;
 }
 
 }  // namespace
 
 void bind_testing(py::module_& m) {
-  m.def("op_records", [] {
-    py::list all;
-    for (auto& d : registry().all()) all.append(record(*d));
-    return all;
-  }, "The records of all ops.");
-  m.def("op_families", [] {
-    py::dict all;
-    for (auto& d : registry().all()) all[d->name] = d->family;
-    return all;
-  }, "Family of each op, by name.");
+  m.def(
+      "op_records",
+      [] {
+        py::list all;
+        for (auto& d : registry().all()) all.append(record(*d));
+        return all;
+      },
+      "The records of all ops.");
+  m.def(
+      "op_families",
+      [] {
+        py::dict all;
+        for (auto& d : registry().all()) all[d->name] = d->family;
+        return all;
+      },
+      "Family of each op, by name.");
   m.def("op_record", [](py::handle op) {
     if (const OpDef* d = op_of(op.ptr())) return record(*d);
     return record(registry().find(op.cast<std::string>()));
   });
 
-  auto infer = [](const std::string& name, const std::vector<std::string>& specs, const py::kwargs& kwargs) {
+  auto infer = [](const std::string& name, const std::vector<std::string>& specs,
+                  const py::kwargs& kwargs) {
     const OpDef& op = registry().find(name);
     AttrFrame attrs(op);
     set_attrs(op, attrs, kwargs);
     std::vector<Tensor> held;
     std::vector<TensorImpl*> in;
     if (!op.variadic && specs.size() != op.inputs.size())
-      argument_error("infer: ", name, " has ", op.inputs.size(), " inputs, ", specs.size(), " specs were given.");
+      argument_error("infer: ", name, " has ", op.inputs.size(), " inputs, ", specs.size(),
+                     " specs were given.");
     auto scratch = std::make_shared<Graph>(true);
     for (const std::string& s : specs) {
       held.push_back(scratch->input(parse_spec(s)));
@@ -156,14 +167,16 @@ void bind_testing(py::module_& m) {
     const OpDef& op = registry().find(name);
     AttrFrame a(op), b(op);
     set_attrs(op, a, kwargs);
-    for (const AttrDef& d : op.attrs) attr_from_python(op, d, b.data(), attr_to_python(d, op.at(a.get(), d)).ptr());
+    for (const AttrDef& d : op.attrs)
+      attr_from_python(op, d, b.data(), attr_to_python(d, op.at(a.get(), d)).ptr());
     return op.equal(a.get(), b.get()) && op.hash(a.get()) == op.hash(b.get());
   };
 
   m.def("infer", infer);
   m.def("run_expanded", expand);
   m.def("attrs_json", attrs_json);
-  py::module_ t = m.def_submodule("testing", "Each way to run an op by itself; for the test harness.");
+  py::module_ t =
+      m.def_submodule("testing", "Each way to run an op by itself; for the test harness.");
   t.def("function", [m](const std::string& name) { return m.attr("op")(name); });
   t.def("infer", infer);
   t.def("expand", expand);

@@ -11,8 +11,8 @@ namespace {
 const char* instruction_set() {
 #if FLOWBOOK_ISA_X86
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     return "x86-64-v4 (AVX-512)";
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "x86-64-v3 (AVX2)";
   return "x86-64-v2";
@@ -32,7 +32,8 @@ Tensor to_device(const Tensor& t, int index) {
   if (!from.dense) fail(ErrorKind::kDevice, "to: the tensor is a strided view. Copy it first.");
   spec.device = 0;
   Tensor host = spec.device == whole.spec().device ? whole : empty(spec);
-  if (host.impl() != whole.impl()) device(whole.spec().device).copy_to_host(view_of(host).data(), from.data(), bytes);
+  if (host.impl() != whole.impl())
+    device(whole.spec().device).copy_to_host(view_of(host).data(), from.data(), bytes);
   if (index == 0) return host;
   spec.device = uint8_t(index);
   Tensor out = empty(spec);
@@ -57,8 +58,10 @@ void bind_system(py::module_& m) {
   m.def("parse_device", [](const std::string& name) { return parse_device(name); });
   m.def("load_plugin", [](const std::string& path) { load_plugin(path); });
   m.def("to_device", [](const Tensor& t, int index) {
-    if (index < 0 || size_t(index) >= devices().size()) fail(ErrorKind::kDevice, "to: there is no device ", index, ".");
-    return to_device(t.symbolic() || int(t.spec().device) == index || t.spec().device ? t : dense(t), index);
+    if (index < 0 || size_t(index) >= devices().size())
+      fail(ErrorKind::kDevice, "to: there is no device ", index, ".");
+    return to_device(
+        t.symbolic() || int(t.spec().device) == index || t.spec().device ? t : dense(t), index);
   });
   m.def("instruction_set", instruction_set);
   m.def("onednn_enabled", cpu::onednn_enabled);

@@ -1,9 +1,7 @@
-// Tensor as a hand-written heap type: a pybind11 class costs 150 ns an instance, this one 13. Here are
-// construction, the cheap properties and the object's life; operators are in number_slots.cpp, cold methods in
-// _tensor.py, which attaches them to this type.
+// Tensor as a hand-written heap type: a pybind11 class costs 150 ns an instance, this one 13. Here
+// are construction, the cheap properties and the object's life; operators are in number_slots.cpp,
+// cold methods in _tensor.py, which attaches them to this type.
 #include "binding.h"
-
-#include <structmember.h>  // after Python.h
 
 namespace flowbook::python {
 
@@ -19,10 +17,13 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return guarded([&]() -> PyObject* {
     static const char* names[] = {"value", "dtype", "copy", nullptr};
     PyObject *value, *dtype = Py_None, *copy = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:Tensor", const_cast<char**>(names), &value, &dtype, &copy))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:Tensor", const_cast<char**>(names), &value,
+                                     &dtype, &copy))
       propagate();
     Tensor t = as_tensor(value, dtype == Py_None ? OptionalDType() : OptionalDType(to_dtype(dtype)),
-                         copy == Py_None ? Copy::kMaybe : PyObject_IsTrue(copy) ? Copy::kAlways : Copy::kNever);
+                         copy == Py_None         ? Copy::kMaybe
+                         : PyObject_IsTrue(copy) ? Copy::kAlways
+                                                 : Copy::kNever);
     if (type == g_tensor) return wrap(std::move(t));
     PyObject* o = checked(type->tp_alloc(type, 0));
     new (&tensor_of(o)) Tensor(std::move(t));
@@ -36,8 +37,10 @@ void tensor_dealloc(PyObject* self) {
   if (o->weak) PyObject_ClearWeakRefs(self);
   o->tensor.~Tensor();
   // Only exact Tensors are kept: a subclass has another size, a GC header and its own tp_free.
-  if (type == g_tensor && g_free_count < kKept) g_free[g_free_count++] = o;
-  else type->tp_free(self);
+  if (type == g_tensor && g_free_count < kKept)
+    g_free[g_free_count++] = o;
+  else
+    type->tp_free(self);
   Py_DECREF(type);  // of a heap type: the base's dealloc does this for subclasses as well
 }
 
@@ -48,12 +51,20 @@ PyObject* property(PyObject* self, F body) {
 
 PyGetSetDef tensor_getset[] = {
     {"shape",
-     [](PyObject* o, void*) { return property(o, [](Tensor& t) { return from_shape(t.shape()).release().ptr(); }); },
-     nullptr, "Sizes of the axes: ints, or `Dim`s where a graph was traced with symbolic sizes.", nullptr},
+     [](PyObject* o, void*) {
+       return property(o, [](Tensor& t) { return from_shape(t.shape()).release().ptr(); });
+     },
+     nullptr, "Sizes of the axes: ints, or `Dim`s where a graph was traced with symbolic sizes.",
+     nullptr},
     {"dtype",
-     [](PyObject* o, void*) { return property(o, [](Tensor& t) { return Py_NewRef(dtype_object(t.dtype())); }); },
+     [](PyObject* o, void*) {
+       return property(o, [](Tensor& t) { return Py_NewRef(dtype_object(t.dtype())); });
+     },
      nullptr, "Type of the elements.", nullptr},
-    {"ndim", [](PyObject* o, void*) { return property(o, [](Tensor& t) { return PyLong_FromLong(t.rank()); }); },
+    {"ndim",
+     [](PyObject* o, void*) {
+       return property(o, [](Tensor& t) { return PyLong_FromLong(t.rank()); });
+     },
      nullptr, "Number of axes.", nullptr},
     {"size",
      [](PyObject* o, void*) {
@@ -61,20 +72,36 @@ PyGetSetDef tensor_getset[] = {
      },
      nullptr, "Number of elements.", nullptr},
     {"itemsize",
-     [](PyObject* o, void*) { return property(o, [](Tensor& t) { return PyLong_FromLong(size_of(t.dtype())); }); },
+     [](PyObject* o, void*) {
+       return property(o, [](Tensor& t) { return PyLong_FromLong(size_of(t.dtype())); });
+     },
      nullptr, "Bytes of one element.", nullptr},
     {"nbytes",
      [](PyObject* o, void*) {
-       return property(o, [](Tensor& t) { return from_dim(t.shape().elements() * size_of(t.dtype())).release().ptr(); });
+       return property(o, [](Tensor& t) {
+         return from_dim(t.shape().elements() * size_of(t.dtype())).release().ptr();
+       });
      },
      nullptr, "Bytes of all elements.", nullptr},
-    {"symbolic", [](PyObject* o, void*) { return property(o, [](Tensor& t) { return PyBool_FromLong(t.symbolic()); }); },
+    {"symbolic",
+     [](PyObject* o, void*) {
+       return property(o, [](Tensor& t) { return PyBool_FromLong(t.symbolic()); });
+     },
      nullptr, "Whether this stands for a value of a graph and has no value of its own.", nullptr},
-    {"spec", [](PyObject* o, void*) { return property(o, [](Tensor& t) { return new_text(cat(t.spec())); }); }, nullptr,
-     "Dtype and shape in short: \"f32[32, 784]\".", nullptr},
-    {"_weak", [](PyObject* o, void*) { return property(o, [](Tensor& t) { return PyBool_FromLong(t.spec().weak); }); },
+    {"spec",
+     [](PyObject* o, void*) {
+       return property(o, [](Tensor& t) { return new_text(cat(t.spec())); });
+     },
+     nullptr, "Dtype and shape in short: \"f32[32, 784]\".", nullptr},
+    {"_weak",
+     [](PyObject* o, void*) {
+       return property(o, [](Tensor& t) { return PyBool_FromLong(t.spec().weak); });
+     },
      nullptr, "Whether it gives way in promotion, as a Python number does.", nullptr},
-    {"_device", [](PyObject* o, void*) { return property(o, [](Tensor& t) { return PyLong_FromLong(t.spec().device); }); },
+    {"_device",
+     [](PyObject* o, void*) {
+       return property(o, [](Tensor& t) { return PyLong_FromLong(t.spec().device); });
+     },
      nullptr, "Index of the device.", nullptr},
     {}};
 
@@ -117,14 +144,15 @@ void bind_tensor(py::module_& m) {
   slots.push_back({Py_mp_subscript, kSubscript});
   add(Py_bf_getbuffer, get_buffer);
   add(Py_bf_releasebuffer, release_buffer);
-  add(Py_tp_doc, const_cast<char*>(
-                     "An n-dimensional array whose elements never change.\n\n"
-                     "`fb.asarray(x)` makes one from numbers, nested lists, NumPy arrays and whatever speaks DLPack; every\n"
-                     "op returns new ones. While a graph is recorded a Tensor may be symbolic: it has a dtype and a shape,\n"
-                     "and a value only when the graph runs."));
+  add(Py_tp_doc, const_cast<char*>("An n-dimensional array whose elements never change.\n\n"
+                                   "`fb.asarray(x)` makes one from numbers, nested lists, NumPy "
+                                   "arrays and whatever speaks DLPack; every\n"
+                                   "op returns new ones. While a graph is recorded a Tensor may be "
+                                   "symbolic: it has a dtype and a shape,\n"
+                                   "and a value only when the graph runs."));
   slots.push_back({0, nullptr});
-  PyType_Spec spec = {"flowbook.Tensor", sizeof(TensorObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-                      slots.data()};
+  PyType_Spec spec = {"flowbook.Tensor", sizeof(TensorObject), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots.data()};
   g_tensor = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)));
   m.attr("Tensor") = py::handle(reinterpret_cast<PyObject*>(g_tensor));
 }

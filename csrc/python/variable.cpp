@@ -1,8 +1,6 @@
 // Variable in Python: the mutable cell, usable wherever a Tensor is. `v += 1` assigns.
 #include "binding.h"
 
-#include <structmember.h>  // after Python.h
-
 #include <unordered_map>
 
 namespace flowbook::python {
@@ -19,7 +17,8 @@ auto& objects() {
 
 std::string name_from(PyObject* o) {
   if (o == Py_None) return {};
-  if (!PyUnicode_Check(o)) dtype_error("Variable: the name is of type ", Py_TYPE(o)->tp_name, ". It must be a string.");
+  if (!PyUnicode_Check(o))
+    dtype_error("Variable: the name is of type ", Py_TYPE(o)->tp_name, ". It must be a string.");
   return py::handle(o).cast<std::string>();
 }
 
@@ -28,10 +27,11 @@ PyObject* variable_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     static const char* names[] = {"value", "name", "trainable", "dtype", nullptr};
     PyObject *value, *name = Py_None, *dtype = Py_None;
     int trainable = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OpO:Variable", const_cast<char**>(names), &value, &name, &trainable,
-                                     &dtype))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OpO:Variable", const_cast<char**>(names),
+                                     &value, &name, &trainable, &dtype))
       propagate();
-    Tensor t = as_tensor(value, dtype == Py_None ? OptionalDType() : OptionalDType(to_dtype(dtype)));
+    Tensor t =
+        as_tensor(value, dtype == Py_None ? OptionalDType() : OptionalDType(to_dtype(dtype)));
     Ref<Variable> v = Variable::make(t, name_from(name), trainable != 0);
     PyObject* o = checked(type->tp_alloc(type, 0));
     new (&reinterpret_cast<VariableObject*>(o)->variable) Ref<Variable>(v);
@@ -73,15 +73,20 @@ int deleted(const char* name) {
 }
 
 PyGetSetDef variable_getset[] = {
-    {"value", [](PyObject* o, void*) { return property(o, [](Variable& v) { return wrap(v.read()); }); },
+    {"value",
+     [](PyObject* o, void*) { return property(o, [](Variable& v) { return wrap(v.read()); }); },
      [](PyObject* o, PyObject* x, void*) {
        if (!x) return deleted("value");
        return guarded_int([&] { return assign(variable(o), x), 0; });
      },
-     "The value now; in a graph that records, the graph's value of this Variable. Setting it assigns.", nullptr},
+     "The value now; in a graph that records, the graph's value of this Variable. Setting it "
+     "assigns.",
+     nullptr},
     {"name",
      [](PyObject* o, void*) {
-       return property(o, [](Variable& v) { return v.name().empty() ? Py_NewRef(Py_None) : new_text(v.name()); });
+       return property(o, [](Variable& v) {
+         return v.name().empty() ? Py_NewRef(Py_None) : new_text(v.name());
+       });
      },
      [](PyObject* o, PyObject* x, void*) {
        if (!x) return deleted("name");
@@ -89,7 +94,9 @@ PyGetSetDef variable_getset[] = {
      },
      "Its name in messages, drawings and files, or None.", nullptr},
     {"trainable",
-     [](PyObject* o, void*) { return property(o, [](Variable& v) { return PyBool_FromLong(v.trainable.load()); }); },
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return PyBool_FromLong(v.trainable.load()); });
+     },
      [](PyObject* o, PyObject* x, void*) {
        if (!x) return deleted("trainable");
        return guarded_int([&] {
@@ -110,42 +117,75 @@ PyGetSetDef variable_getset[] = {
        return guarded_int([&] {
          auto kind = py::handle(x).cast<std::string>();
          if (kind != "optimizer" && kind != "parameter")
-           argument_error("Variable.kind: `", kind, "` is none. Use \"parameter\" or \"optimizer\".");
-         return variable(o).kind = kind == "optimizer" ? BufferKind::kOptimizer : BufferKind::kParameter, 0;
+           argument_error("Variable.kind: `", kind,
+                          "` is none. Use \"parameter\" or \"optimizer\".");
+         return variable(o).kind =
+                    kind == "optimizer" ? BufferKind::kOptimizer : BufferKind::kParameter,
+                0;
        });
      },
      "What its memory counts as: \"parameter\" or \"optimizer\".", nullptr},
     {"owner",
      [](PyObject* o, void*) {
-       return property(o, [](Variable& v) { return v.owner.empty() ? Py_NewRef(Py_None) : new_text(v.owner); });
+       return property(
+           o, [](Variable& v) { return v.owner.empty() ? Py_NewRef(Py_None) : new_text(v.owner); });
      },
      [](PyObject* o, PyObject* x, void*) {
        if (!x) return deleted("owner");
        return guarded_int([&] { return variable(o).owner = name_from(x), 0; });
      },
      "Name of the background run that owns it now, or None.", nullptr},
-    {"shape", [](PyObject* o, void*) { return property(o, [](Variable& v) { return from_shape(v.spec().shape).release().ptr(); }); },
+    {"shape",
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return from_shape(v.spec().shape).release().ptr(); });
+     },
      nullptr, "Sizes of the axes.", nullptr},
-    {"dtype", [](PyObject* o, void*) { return property(o, [](Variable& v) { return Py_NewRef(dtype_object(v.spec().dtype)); }); },
+    {"dtype",
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return Py_NewRef(dtype_object(v.spec().dtype)); });
+     },
      nullptr, "Type of the elements.", nullptr},
-    {"ndim", [](PyObject* o, void*) { return property(o, [](Variable& v) { return PyLong_FromLong(v.spec().shape.rank); }); },
+    {"ndim",
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return PyLong_FromLong(v.spec().shape.rank); });
+     },
      nullptr, "Number of axes.", nullptr},
     {"size",
-     [](PyObject* o, void*) { return property(o, [](Variable& v) { return from_dim(v.spec().shape.elements()).release().ptr(); }); },
+     [](PyObject* o, void*) {
+       return property(
+           o, [](Variable& v) { return from_dim(v.spec().shape.elements()).release().ptr(); });
+     },
      nullptr, "Number of elements.", nullptr},
-    {"nbytes", [](PyObject* o, void*) { return property(o, [](Variable& v) { return PyLong_FromLongLong(bytes_of(v.spec())); }); },
+    {"nbytes",
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return PyLong_FromLongLong(bytes_of(v.spec())); });
+     },
      nullptr, "Bytes of all elements.", nullptr},
-    {"itemsize", [](PyObject* o, void*) { return property(o, [](Variable& v) { return PyLong_FromLong(size_of(v.spec().dtype)); }); },
+    {"itemsize",
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return PyLong_FromLong(size_of(v.spec().dtype)); });
+     },
      nullptr, "Bytes of one element.", nullptr},
-    {"spec", [](PyObject* o, void*) { return property(o, [](Variable& v) { return new_text(cat(v.spec())); }); }, nullptr,
-     "Dtype and shape in short: \"f32[784, 10]\".", nullptr},
-    {"version", [](PyObject* o, void*) { return property(o, [](Variable& v) { return PyLong_FromUnsignedLongLong(v.version()); }); },
+    {"spec",
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return new_text(cat(v.spec())); });
+     },
+     nullptr, "Dtype and shape in short: \"f32[784, 10]\".", nullptr},
+    {"version",
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return PyLong_FromUnsignedLongLong(v.version()); });
+     },
      nullptr, "How often it was assigned.", nullptr},
-    {"_device", [](PyObject* o, void*) { return property(o, [](Variable& v) { return PyLong_FromLong(v.spec().device); }); },
+    {"_device",
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return PyLong_FromLong(v.spec().device); });
+     },
      nullptr, "Index of the device.", nullptr},
     {"_id",
-     [](PyObject* o, void*) { return property(o, [](Variable& v) { return PyLong_FromVoidPtr(&v); }); }, nullptr,
-     "Identity of the cell.", nullptr},
+     [](PyObject* o, void*) {
+       return property(o, [](Variable& v) { return PyLong_FromVoidPtr(&v); });
+     },
+     nullptr, "Identity of the cell.", nullptr},
     {}};
 
 PyObject* variable_assign(PyObject* self, PyObject* value) {
@@ -153,11 +193,18 @@ PyObject* variable_assign(PyObject* self, PyObject* value) {
 }
 PyMethodDef variable_methods[] = {
     {"assign", variable_assign, METH_O,
-     "Replaces the value; returns the Variable. Shape and dtype must be the Variable's own. In a graph it is recorded, "
+     "Replaces the value; returns the Variable. Shape and dtype must be the Variable's own. In a "
+     "graph it is recorded, "
      "and takes effect when the graph has run."},
-    {"read", [](PyObject* self, PyObject*) { return property(self, [](Variable& v) { return wrap(v.read()); }); }, METH_NOARGS,
-     "The value now; in a graph that records, the graph's value of this Variable."},
-    {"stored", [](PyObject* self, PyObject*) { return property(self, [](Variable& v) { return wrap(v.value()); }); },
+    {"read",
+     [](PyObject* self, PyObject*) {
+       return property(self, [](Variable& v) { return wrap(v.read()); });
+     },
+     METH_NOARGS, "The value now; in a graph that records, the graph's value of this Variable."},
+    {"stored",
+     [](PyObject* self, PyObject*) {
+       return property(self, [](Variable& v) { return wrap(v.value()); });
+     },
      METH_NOARGS, "The stored value, whatever records."},
     {}};
 PyMemberDef variable_members[] = {
@@ -192,8 +239,8 @@ void bind_variable(py::module_& m) {
       if (s->slot == slot) return reinterpret_cast<binaryfunc>(s->pfunc);
     return binaryfunc(nullptr);
   };
-  static const binaryfunc plus = number(Py_nb_add), minus = number(Py_nb_subtract), times = number(Py_nb_multiply),
-                          over = number(Py_nb_true_divide);
+  static const binaryfunc plus = number(Py_nb_add), minus = number(Py_nb_subtract),
+                          times = number(Py_nb_multiply), over = number(Py_nb_true_divide);
   add(Py_nb_inplace_add, +[](PyObject* a, PyObject* b) { return in_place(a, b, plus); });
   add(Py_nb_inplace_subtract, +[](PyObject* a, PyObject* b) { return in_place(a, b, minus); });
   add(Py_nb_inplace_multiply, +[](PyObject* a, PyObject* b) { return in_place(a, b, times); });
@@ -206,18 +253,20 @@ void bind_variable(py::module_& m) {
   add(Py_tp_richcompare, rich_compare);
   add(Py_tp_hash, hash_identity);
   slots.push_back({Py_mp_subscript, kSubscript});
-  add(Py_tp_doc, const_cast<char*>(
-                     "A cell whose value can change: parameters, optimizer slots, running statistics.\n\n"
-                     "Args:\n"
-                     "    value: The initial value; its dtype and shape stay for life.\n"
-                     "    name: For messages, drawings and files.\n"
-                     "    trainable: Whether optimizers may change it.\n"
-                     "    dtype: Converts the initial value.\n\n"
-                     "Ops take it like a Tensor. `v.assign(x)` and `v += x` change it; while a graph records, they become\n"
-                     "effects of the graph."));
+  add(Py_tp_doc,
+      const_cast<char*>(
+          "A cell whose value can change: parameters, optimizer slots, running statistics.\n\n"
+          "Args:\n"
+          "    value: The initial value; its dtype and shape stay for life.\n"
+          "    name: For messages, drawings and files.\n"
+          "    trainable: Whether optimizers may change it.\n"
+          "    dtype: Converts the initial value.\n\n"
+          "Ops take it like a Tensor. `v.assign(x)` and `v += x` change it; while a graph records, "
+          "they become\n"
+          "effects of the graph."));
   slots.push_back({0, nullptr});
-  PyType_Spec spec = {"flowbook.Variable", sizeof(VariableObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-                      slots.data()};
+  PyType_Spec spec = {"flowbook.Variable", sizeof(VariableObject), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots.data()};
   g_variable = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)));
   m.attr("Variable") = py::handle(reinterpret_cast<PyObject*>(g_variable));
 }

@@ -262,7 +262,11 @@ def _array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any
     flowbook = sys.modules["flowbook"]
     name = _NUMPY_NAMES.get(function.__name__, function.__name__)
     module = getattr(function, "__module__", "") or ""
-    ours = getattr(flowbook, name, None) if module == "numpy" and name in _SHARED else None
+    ours = (
+        getattr(flowbook, name, None)
+        if module == "numpy" and function.__name__ in _SHARED
+        else None
+    )
     if ours is not None:
         clean = {k: v for k, v in kwargs.items() if v is not None and v is not np._NoValue}
         try:
