@@ -1,6 +1,9 @@
 // Signals during long native work.
 #include "interrupt.h"
 
+#include <chrono>
+#include <thread>
+
 namespace flowbook::python {
 namespace {
 
@@ -10,6 +13,17 @@ struct Pending {
   PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
 } g_pending;
 std::atomic<bool> g_has_pending{false};
+
+// Threads that are taking the GIL back, and whether the interpreter is about to end.
+std::atomic<int> g_restoring{0};
+std::atomic<bool> g_exiting{false};
+
+void begin_exit() {
+  g_exiting.store(true);
+  py::gil_scoped_release unlocked;  // those that are at it may finish
+  for (int i = 0; i < 1000 && g_restoring.load(); ++i)
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+}
 
 bool poll_signals() {
   if (g_has_pending.load(std::memory_order_relaxed)) return true;
@@ -44,7 +58,15 @@ LongRun::LongRun(CancelToken* stop) : token_(stop ? stop : current_cancel_token(
   state_ = PyEval_SaveThread();
 }
 LongRun::~LongRun() {
+  // Where the interpreter ends, taking the GIL would end this thread by unwinding it, which no
+  // destructor survives. Daemon threads stay here until the process is gone.
+  g_restoring.fetch_add(1);
+  if (g_exiting.load() && PyThread_get_thread_ident() != g_main_thread) {
+    g_restoring.fetch_sub(1);
+    for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+  }
   PyEval_RestoreThread(state_);
+  g_restoring.fetch_sub(1);
   scope_.reset();
 }
 
@@ -71,6 +93,7 @@ void bind_interrupts(py::module_& m) {
   g_main_thread =
       py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
   g_long_run = {begin_long_run, end_long_run};
+  py::module_::import("atexit").attr("register")(py::cpp_function(begin_exit));
   py::class_<CancelToken, std::shared_ptr<CancelToken>>(
       m, "CancelToken",
       "A flag that stops the run it was given to, from any thread, within milliseconds.")
