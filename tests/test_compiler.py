@@ -75,7 +75,7 @@ def test_random_ops_are_never_merged():
         lambda x: x / 1.0,
         lambda x: x - 0.0,
         lambda x: +x,
-        lambda x: -(-x),
+        lambda x: fb.negative(-x),
         lambda x: fb.stop_gradient(x),
         lambda x: fb.reshape(fb.reshape(x, (12,)), (3, 4)),
         lambda x: fb.astype(x, fb.float32),
@@ -94,7 +94,8 @@ def test_adding_zero_stays_because_of_minus_zero():
 def test_elementwise_neighbours_are_one_step():
     executable, _ = compiled(lambda x, b: fb.nn.relu(fb.tanh(x) * 2.0 + b), x32, x32[0])
     steps = executable.steps()
-    assert len(steps) == 1 and steps[0]["fused"]
+    assert len(steps) == 1
+    assert steps[0]["fused"]
     assert steps[0]["ops"] == ["tanh", "multiply", "add", "relu"]
 
 

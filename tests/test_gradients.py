@@ -43,9 +43,7 @@ def mixed(xp, x, y):
 
 
 def indexed(xp, x, y):
-    return xp.sum(x[1:, ::2] * y[0]) + xp.sum(
-        x[::-1, -1] * xp.cumulative_sum(y, axis=0)[:3]
-    )
+    return xp.sum(x[1:, ::2] * y[0]) + xp.sum(x[::-1, -1] * xp.cumulative_sum(y, axis=0)[:3])
 
 
 def broadcasts(xp, x, y):

@@ -609,3 +609,12 @@ def test_metric_errors() -> None:
         fb.metrics.accuracy(fb.asarray(arr(4, 3)), fb.asarray(np.zeros(4, np.float32)))
     with pytest.raises(fb.ArgumentError, match="no function"):
         fb.metrics.Mean().update(fb.asarray(1.0), fb.asarray(1.0))
+
+
+def test_activations_may_be_named():
+    x = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+    named, given = (fb.nn.Dense(4, inputs=3, activation=a) for a in ("relu", fb.nn.relu))
+    named.weight.assign(given.weight.value)
+    assert np.array_equal(named(x).numpy(), given(x).numpy())
+    with pytest.raises(fb.ArgumentError, match=r'activation is .rleu.*"relu"'):
+        fb.nn.Dense(4, activation="rleu")

@@ -10,7 +10,7 @@ import flowbook as fb
 from .._policy import cast_floating, dtype_policy
 from .._state import spec_text
 from . import init as initializers
-from ._layers import Activation, _last_axis, _name_of, _require_size
+from ._layers import Activation, _activation, _last_axis, _name_of, _require_size
 from ._module import Module
 
 
@@ -48,7 +48,7 @@ class Conv2D(Module):
             the size.
         dilation: Distance of the window's rows and columns in the image; one number or two.
         groups: Channels are cut into so many groups, each with its own weights.
-        activation: Function (or module) applied to the result, None for none.
+        activation: Function or module applied to the result, or a function's name; None for none.
         bias: Whether there is a bias.
         weight_init: Initialiser of `weight`; `GlorotUniform()` by default.
         bias_init: Initialiser of `bias`; `Zeros()` by default.
@@ -82,7 +82,7 @@ class Conv2D(Module):
         padding: str = "valid",
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
-        activation: Activation | None = None,
+        activation: Activation | str | None = None,
         bias: bool = True,
         weight_init: initializers.Initializer | None = None,
         bias_init: initializers.Initializer | None = None,
@@ -96,7 +96,7 @@ class Conv2D(Module):
         self.dilation = _pair("Conv2D", "dilation", dilation)
         self.padding = _require_padding("Conv2D", padding)
         self.groups = int(groups)
-        self.activation = activation
+        self.activation = _activation(type(self).__name__, activation)
         self.use_bias = bool(bias)
         self.weight_init = weight_init or initializers.GlorotUniform()
         self.bias_init = bias_init or initializers.Zeros()

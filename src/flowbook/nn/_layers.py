@@ -38,13 +38,28 @@ def _name_of(function: Any) -> str:
     return str(getattr(function, "__name__", None) or getattr(function, "name", function))
 
 
+def _activation(layer: str, activation: Activation | str | None) -> Activation | None:
+    """The function that a layer's `activation` argument names."""
+    if activation is None or callable(activation):
+        return activation
+    from . import _functions
+
+    found = getattr(_functions, activation, None) if isinstance(activation, str) else None
+    if found is None:
+        raise fb.ArgumentError(
+            f"{layer}: activation is {activation!r}. Give a function such as fb.nn.relu, or its "
+            'name: "relu", "gelu", "silu", "tanh", "sigmoid", ...'
+        )
+    return found  # type: ignore[no-any-return]
+
+
 class Dense(Module):
     """Affine layer: `activation(x @ weight + bias)` over the last axis.
 
     Args:
         units: Size of the last axis of the output.
         inputs: Size of the last axis of the input; None takes it from the first call.
-        activation: Function (or module) applied to the result, None for none.
+        activation: Function or module applied to the result, or a function's name; None for none.
         bias: Whether there is a bias.
         weight_init: Initialiser of `weight`; `GlorotUniform()` by default.
         bias_init: Initialiser of `bias`; `Zeros()` by default.
@@ -76,7 +91,7 @@ class Dense(Module):
         units: int,
         inputs: int | None = None,
         *,
-        activation: Activation | None = None,
+        activation: Activation | str | None = None,
         bias: bool = True,
         weight_init: initializers.Initializer | None = None,
         bias_init: initializers.Initializer | None = None,
@@ -85,7 +100,7 @@ class Dense(Module):
         _require_size("Dense", units=units, inputs=inputs)
         self.units = int(units)
         self.inputs = None if inputs is None else int(inputs)
-        self.activation = activation
+        self.activation = _activation("Dense", activation)
         self.use_bias = bool(bias)
         self.weight_init = weight_init or initializers.GlorotUniform()
         self.bias_init = bias_init or initializers.Zeros()
