@@ -1,6 +1,7 @@
 // Eager ops, a recorded graph and its gradient, through the installed headers. Prints three lines.
 #include <core/gradient.h>
 #include <core/version.h>
+#include <cpu/cpu.h>
 #include <ops/ops.h>
 
 #include <cstdio>
@@ -8,6 +9,8 @@
 using namespace flowbook;
 
 int main() {
+  register_ops(registry());
+  cpu::register_cpu();
   std::printf("flowbook %s\n", FLOWBOOK_VERSION);
 
   Tensor x = scalar(3.0, DType::f32);
