@@ -86,23 +86,22 @@ template <class Row>
 inline constexpr bool kHeavy = false;
 #define FB_HEAVY(NAME) \
   template <>          \
-  inline constexpr bool kHeavy<NAME##_row> = true;
-FB_HEAVY(exp)
-FB_HEAVY(exp2)
-FB_HEAVY(expm1) FB_HEAVY(log) FB_HEAVY(log1p) FB_HEAVY(log2) FB_HEAVY(log10) FB_HEAVY(sin)
-    FB_HEAVY(cos) FB_HEAVY(tan) FB_HEAVY(asin) FB_HEAVY(acos) FB_HEAVY(atan) FB_HEAVY(sinh)
-        FB_HEAVY(cosh) FB_HEAVY(tanh) FB_HEAVY(asinh) FB_HEAVY(acosh) FB_HEAVY(atanh) FB_HEAVY(erf)
-            FB_HEAVY(erfc) FB_HEAVY(erfinv) FB_HEAVY(normal_cdf) FB_HEAVY(sigmoid)
-                FB_HEAVY(softplus) FB_HEAVY(silu) FB_HEAVY(silu_slope) FB_HEAVY(gelu_erf)
-                    FB_HEAVY(gelu_erf_slope) FB_HEAVY(gelu_tanh) FB_HEAVY(gelu_tanh_gate)
-                        FB_HEAVY(gelu_tanh_slope) FB_HEAVY(pow) FB_HEAVY(atan2) FB_HEAVY(logaddexp)
-                            FB_HEAVY(logaddexp_share)
+  inline constexpr bool kHeavy<NAME##_row> = true
+// clang-format off
+FB_HEAVY(exp); FB_HEAVY(exp2); FB_HEAVY(expm1); FB_HEAVY(log); FB_HEAVY(log1p); FB_HEAVY(log2);
+FB_HEAVY(log10); FB_HEAVY(sin); FB_HEAVY(cos); FB_HEAVY(tan); FB_HEAVY(asin); FB_HEAVY(acos);
+FB_HEAVY(atan); FB_HEAVY(sinh); FB_HEAVY(cosh); FB_HEAVY(tanh); FB_HEAVY(asinh); FB_HEAVY(acosh);
+FB_HEAVY(atanh); FB_HEAVY(erf); FB_HEAVY(erfc); FB_HEAVY(erfinv); FB_HEAVY(normal_cdf);
+FB_HEAVY(sigmoid); FB_HEAVY(softplus); FB_HEAVY(silu); FB_HEAVY(silu_slope); FB_HEAVY(gelu_erf);
+FB_HEAVY(gelu_erf_slope); FB_HEAVY(gelu_tanh); FB_HEAVY(gelu_tanh_gate); FB_HEAVY(gelu_tanh_slope);
+FB_HEAVY(pow); FB_HEAVY(atan2); FB_HEAVY(logaddexp); FB_HEAVY(logaddexp_share);
+// clang-format on
 #undef FB_HEAVY
 
-    // Rows with a branch for rare inputs: `near` alone vectorises, and a block without such inputs
-    // needs no more.
-    template <class Row, class T>
-    struct Near {
+// Rows with a branch for rare inputs: `near` alone vectorises, and a block without such inputs
+// needs no more.
+template <class Row, class T>
+struct Near {
   static constexpr bool kExists = false;
 };
 #define FB_NEAR(NAME)                                                                            \
@@ -119,8 +118,8 @@ FB_NEAR(cos)
 FB_NEAR(tan)
 #undef FB_NEAR
 
-    inline constexpr int64_t kBlock =
-        256;  // elements of the stack buffers that strided operands are gathered into
+// Elements of the stack buffers that strided operands are gathered into.
+inline constexpr int64_t kBlock = 256;
 
 template <class T>
 void gather(const Operand& from, T* __restrict to, int64_t at, int64_t n) {
