@@ -85,6 +85,7 @@ class Fuzzer:
         import flowbook as fb
 
         self.fb, self.np, self.native = fb, np, native
+        fb.memory.set_limit(256 << 20)  # what asks for gigabytes is refused, not computed
         self.records = native.records()
         self.names = sorted(self.records)
         self.seed = seed

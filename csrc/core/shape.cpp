@@ -27,9 +27,10 @@ void append(std::string& s, const Spec& spec) {
 }
 
 int64_t bytes_of(const Spec& spec) {
+  for (Dim d : spec.shape)
+    if (d.value() == 0) return 0;
   int64_t n = size_of(spec.dtype);
   for (Dim d : spec.shape) {
-    if (d.value() == 0) return 0;
     if (__builtin_mul_overflow(n, d.value(), &n) || n > (int64_t(1) << 62))
       fail(ErrorKind::kOutOfMemory, "a tensor of ", spec,
            " needs more than 2^62 bytes. Check its shape.");

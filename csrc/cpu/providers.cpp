@@ -8,6 +8,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "core/fork.h"
 #include "cpu/loops.h"
 #include "cpu/own_gemm.h"
 
@@ -102,14 +103,27 @@ Module open_module(const std::string& file, bool needs_dnnl) {
   return m;
 }
 
+// Opened at the first use, under a mutex instead of a static's guard: a fork in the middle of it
+// would leave the guard closed in the child for ever.
+std::mutex g_load_mutex;
+[[maybe_unused]] const bool kHeld = (hold_over_fork(g_load_mutex, 0), true);
+std::atomic<const Module*> g_onednn{nullptr}, g_eigen{nullptr};
+
+const Module& opened(std::atomic<const Module*>& slot, const std::string& file, bool needs_dnnl) {
+  std::lock_guard lock(g_load_mutex);
+  if (!slot.load())
+    slot.store(new Module(open_module(file, needs_dnnl)));  // lives as long as the process
+  return *slot.load();
+}
+
 const Module& onednn() {
-  static const Module m = open_module("libflowbook_onednn", true);
-  return m;
+  if (const Module* m = g_onednn.load(std::memory_order_acquire)) return *m;
+  return opened(g_onednn, "libflowbook_onednn", true);
 }
 
 const Module& eigen() {
-  static const Module m = open_module(std::string("libflowbook_eigen_") + isa_name(), false);
-  return m;
+  if (const Module* m = g_eigen.load(std::memory_order_acquire)) return *m;
+  return opened(g_eigen, std::string("libflowbook_eigen_") + isa_name(), false);
 }
 
 bool disabled_by_environment() {
