@@ -45,7 +45,12 @@ struct DimTable {
     return it->second;
   }
   Poly poly(Dim d) {
-    if (!d.known()) return polys[size_t(-1 - d.raw_)];
+    if (!d.known()) {
+      const auto i = uint64_t(-(d.raw_ + 1));
+      if (i >= polys.size())  // no symbol: a negative number made into a Dim
+        shape_error("a size came out as ", d.raw_, ". Sizes must not be negative.");
+      return polys[size_t(i)];
+    }
     Poly p;
     if (d.raw_) p[{}] = d.raw_;
     return p;

@@ -133,6 +133,7 @@ Spec Conv2dInputGradient::infer(const Spec& dy, const Spec& weights) const {
   require_rank_of(dy, "dy", 4, "[n, rows, columns, outputs]");
   require_rank_of(weights, "weights", 4, "[height, width, channels / groups, outputs]");
   require_size(size);
+  if (groups < 1) argument_error("`groups` is ", groups, ". It must be at least 1.");
   const Dim c = weights.shape[2] * Dim(groups);
   require_groups(groups, c, weights.shape[2], weights.shape[3], dy, weights);
   if (dy.shape[3] != weights.shape[3])

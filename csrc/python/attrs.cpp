@@ -302,8 +302,8 @@ void attr_from_python(const OpDef& op, const AttrDef& a, void* attrs, PyObject* 
       case AttrKind::kShape: {
         Shape shape;
         auto push = [&](PyObject* o) {
-          const bool open =
-              PyLong_Check(o) && PyLong_AsLong(o) == -1 && !strcmp(op.name, "reshape");
+          const bool open = PyLong_Check(o) && PyLong_AsLong(o) == -1 && !PyErr_Occurred() &&
+                            !strcmp(op.name, "reshape");
           PyErr_Clear();  // of an int beyond a long
           shape.push_back(open ? Dim(-1) : to_dim(o));
         };
