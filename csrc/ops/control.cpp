@@ -45,7 +45,8 @@ std::vector<Tensor> Custom::expand(std::span<const Tensor> in) const {
 std::vector<Tensor> Custom::vjp(const Saved& saved, const Tensor* dy) const {
   auto it = saved.graph.rules.find(saved.node);
   if (it == saved.graph.rules.end())
-    fail(ErrorKind::kGradient, "the op was called without a gradient rule. Use fb.custom_gradient().");
+    fail(ErrorKind::kGradient,
+         "the op was called without a gradient rule. Use fb.custom_gradient().");
   std::vector<Tensor> dx = it->second({dy, size_t(saved.inputs() - inputs)});
   if (int64_t(dx.size()) != inputs)
     fail(ErrorKind::kGradient, "the rule returned ", dx.size(), " gradients for ", inputs,
