@@ -102,29 +102,38 @@ def movement(x, k, n):
 
 def run(program, *inputs):
     values = list(inputs)
-    for kind, i, j, k in program:
-        x, y = values[i % len(values)], values[j % len(values)]
-        if kind == 0:
-            out = unary(x, k)
-        elif kind == 1:
-            try:
-                out = binary(x, y, k)
-            except fb.ShapeError:
-                out = binary(x, fb.sum(y), k)
-        elif kind == 2:
-            out = with_number(x, NUMBERS[j % len(NUMBERS)], k)
-        elif kind == 3:
-            out = reduction(x, k, j)
-        elif kind == 4:
-            out = movement(x, k, j)
-        else:
-            a = x if x.ndim == 2 else fb.reshape(x, (1, -1))
-            b = a if k % 2 else fb.tanh(a)
-            out = fb.matmul(a, fb.permute_dims(b, (1, 0))) if a.size < 2000 else a
+    for step in program:
+        try:
+            out = result_of(step, values)
+        except fb.DTypeError:  # a step that its dtypes do not allow becomes a cast
+            out = fb.astype(values[step[1] % len(values)], fb.float32)
         if out.size > 4000:
             out = fb.mean(out, axis=0) if out.ndim else out
         values.append(out)
     return tuple(values[len(inputs) :])
+
+
+def result_of(step, values):
+    kind, i, j, k = step
+    x, y = values[i % len(values)], values[j % len(values)]
+    if kind == 0:
+        out = unary(x, k)
+    elif kind == 1:
+        try:
+            out = binary(x, y, k)
+        except fb.ShapeError:
+            out = binary(x, fb.sum(y), k)
+    elif kind == 2:
+        out = with_number(x, NUMBERS[j % len(NUMBERS)], k)
+    elif kind == 3:
+        out = reduction(x, k, j)
+    elif kind == 4:
+        out = movement(x, k, j)
+    else:
+        a = x if x.ndim == 2 else fb.reshape(x, (1, -1))
+        b = a if k % 2 else fb.tanh(a)
+        out = fb.matmul(a, fb.permute_dims(b, (1, 0))) if a.size < 2000 else a
+    return out
 
 
 step = st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 9), st.integers(0, 31))
@@ -165,6 +174,35 @@ def test_a_graph_gives_the_bits_of_eager(program, shape, other, special):
     graph = fb.graph(lambda *xs: run(program, *xs))
     assert_same(numbers(graph(*inputs)), eager, program)
     assert_same(numbers(graph(*inputs)), eager, program)  # the kept plan
+
+
+DTYPES = ["bool", "u1", "i4", "i8", "f4", "f8"]
+
+
+@given(programs, shapes, st.sampled_from(DTYPES), st.sampled_from(DTYPES))
+def test_programs_over_mixed_dtypes(program, shape, first, second):
+    """Promotion, weak numbers and casts come out alike, and so do the integers' corners."""
+    with np.errstate(all="ignore"):
+        inputs = [
+            fb.asarray((draw(shape, n) * 100).astype(d)) for n, d in ((1, first), (2, second))
+        ]
+    eager = numbers(run(program, *inputs))
+    assert_same(numbers(fb.graph(lambda *xs: run(program, *xs))(*inputs)), eager, program)
+
+
+@given(programs, st.sampled_from([(40_003,), (300, 257), (7, 33, 190)]))
+@settings(max_examples=15)
+def test_large_values_shared_among_threads(program, shape):
+    """Above the grain of the thread pool, with ragged ends."""
+    x = fb.asarray(draw(shape, 1, True))
+    y = fb.asarray(draw(shape, 2))
+
+    def f(x, y):
+        a = unary(binary(x, y, program[0][3]), program[0][1])
+        b = binary(a, unary(y, program[-1][2]), program[-1][3])
+        return a, b, fb.sum(b, axis=-1), fb.mean(b), fb.nn.softmax(a, axis=-1)
+
+    assert_same(numbers(fb.graph(f)(x, y)), numbers(f(x, y)), program)
 
 
 @given(programs, shapes, st.integers(0, 40))
