@@ -803,3 +803,44 @@ def test_views_of_more_elements_than_64_bits_count():
         ):
             with pytest.raises((fb.ShapeError, fb.OutOfMemoryError, MemoryError, ValueError)):
                 use(y)
+
+
+def test_buffers_are_as_contiguous_as_the_reader_asks():
+    import ctypes
+
+    ask = ctypes.pythonapi.PyObject_GetBuffer
+    ask.restype = ctypes.c_int
+    strides, c, f, anyhow = 0x18, 0x38, 0x58, 0x98
+
+    def granted(t, flags):
+        view = (ctypes.c_byte * 256)()
+        try:
+            ask(ctypes.py_object(t), view, flags)
+        except BufferError:
+            return False
+        ctypes.pythonapi.PyBuffer_Release(view)
+        return True
+
+    t = fb.asarray(np.arange(12.0).reshape(3, 4))
+    assert [granted(t, flags) for flags in (strides, c, f, anyhow)] == [True, True, False, True]
+    view = t[:, ::2]
+    assert [granted(view, flags) for flags in (strides, c, f, anyhow)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert memoryview(view).tolist() == view.numpy().tolist()
+
+
+def test_texts_of_sizes_cannot_exhaust_the_stack():
+    from flowbook import _core
+
+    for text in (
+        "(" * 300_000,
+        "f32[" + "(" * 300_000 + "a" + ")" * 300_000 + "]",
+        "f32[a",
+        "f32[-1]",
+    ):
+        with pytest.raises(fb.FlowbookError):
+            _core.testing.infer("exp", [text])

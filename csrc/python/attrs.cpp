@@ -100,8 +100,10 @@ class Cursor {  // over the text of a size or a spec
   }
   Dim atom() {
     if (eat("(")) {
+      if (++depth_ > 64) bad();  // no text may exhaust the stack
       Dim d = sum();
       if (!eat(")")) bad();
+      --depth_;
       return d;
     }
     std::string_view w = word();
@@ -117,6 +119,7 @@ class Cursor {  // over the text of a size or a spec
   }
   std::string_view s_;
   size_t i_ = 0;
+  int depth_ = 0;
 };
 
 }  // namespace

@@ -338,6 +338,12 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
     const char* format = buffer_format(t.dtype());
     if (!format) return buffer_error("buffers have no bfloat16; cast with astype(fb.float32)");
     const View& v = view_of(t);
+    constexpr int kContiguous =
+        (PyBUF_C_CONTIGUOUS | PyBUF_F_CONTIGUOUS | PyBUF_ANY_CONTIGUOUS) & ~PyBUF_STRIDES;
+    if (!v.dense && flags & kContiguous)
+      return buffer_error("the Tensor is a strided view; the reader asks for contiguous memory");
+    if (t.rank() > 1 && (flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS)
+      return buffer_error("the Tensor is row-major; the reader asks for column-major memory");
     if (!v.dense && (flags & PyBUF_STRIDES) != PyBUF_STRIDES)
       return buffer_error("the Tensor is a strided view; the reader must understand strides");
     auto* s = new BufferShape;
