@@ -134,30 +134,34 @@ void Executable::run_step(State& s, size_t i) const {
   }
 }
 
-// The last segment. Nothing here can fail or be cancelled: all memory is there, all checks are
-// done.
+// Whether this run and the variable are the only holders of the old value: then it may be written
+// over.
+bool Executable::alone(const State& s, const Update& u) const {
+  const Tensor& slot = u.variable->slot();
+  return s.variables[size_t(u.source)].impl() == slot.impl() &&
+         slot.impl()->refs.load(std::memory_order_acquire) == 2 &&
+         view_of(slot).buffer->refs.load(std::memory_order_acquire) == 1 &&
+         !view_of(slot).buffer->release;  // never into an array's memory
+}
+
+// The last segment: all checks are done, and nothing in it is cancelled.
 void Executable::commit(State& s, const RunOptions& options) {
   CancelScope shield(nullptr);
-  std::vector<Variable*> order;
-  for (Update& u : updates_) order.push_back(u.variable.get());
-  std::sort(order.begin(), order.end());
-  order.erase(std::unique(order.begin(), order.end()), order.end());
-  for (Variable* v : order)
-    v->mutex().lock();  // in one order everywhere; readers wait for whole values
-  // In place where this run and the variable are the only holders; else into the fresh buffer,
-  // which is swapped in.
-  for (Update& u : updates_) {
+  std::vector<std::unique_lock<std::mutex>>
+      held;  // in one order everywhere; readers wait for whole values
+  held.reserve(updated_.size());
+  for (Variable* v : updated_) held.emplace_back(v->mutex());
+  // In place where nobody else holds the old value; else into a buffer that is swapped in. Memory
+  // for the latter is the last thing that can fail, before anything is written.
+  for (const Update& u : updates_) {
     if (u.step < 0) continue;
-    const Place& place = places_[size_t(u.value)];
-    char* target = s.address[size_t(u.value)];
-    Tensor& slot = u.variable->slot();
-    const bool same = s.variables[size_t(u.source)].impl() == slot.impl();
-    const bool alone = same && slot.impl()->refs.load(std::memory_order_acquire) == 2 &&
-                       view_of(slot).buffer->refs.load(std::memory_order_acquire) == 1 &&
-                       !view_of(slot).buffer->release;  // never into an array's memory
-    if (alone) {
-      target = static_cast<char*>(view_of(slot).data());
-      s.fresh[size_t(place.at)] = Tensor();
+    const int64_t at = places_[size_t(u.value)].at;
+    char* target;
+    if (alone(s, u)) {
+      target = static_cast<char*>(view_of(u.variable->slot()).data());
+    } else {
+      s.fresh[size_t(at)] = empty(fresh_[size_t(at)]);
+      target = static_cast<char*>(view_of(s.fresh[size_t(at)]).data());
     }
     s.arguments[size_t(u.step)].out[size_t(u.output)].data = target;
   }
@@ -176,7 +180,6 @@ void Executable::commit(State& s, const RunOptions& options) {
     }
     u.variable->touch();
   }
-  for (Variable* v : order) v->mutex().unlock();
 }
 
 Tensor Executable::result(const State& s, int32_t value) const {
@@ -230,6 +233,7 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOpti
     s.address[size_t(variable_values_[i])] = static_cast<char*>(view_of(s.variables[i]).data());
   }
   for (size_t i = 0; i < fresh_.size(); ++i) {
+    if (committed_[i]) continue;  // mostly written in place
     s.fresh[i] = empty(fresh_[i]);
     s.address[size_t(fresh_values_[i])] = static_cast<char*>(view_of(s.fresh[i]).data());
   }
@@ -270,7 +274,8 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOpti
 
 int64_t Executable::peak_bytes() const {
   int64_t n = arena_bytes_ + workspace_bytes_;
-  for (const Spec& s : fresh_) n += bytes_of(s);
+  for (size_t i = 0; i < fresh_.size(); ++i)
+    if (!committed_[i]) n += bytes_of(fresh_[i]);
   return n;
 }
 

@@ -87,6 +87,7 @@ class FB_API Executable {
   void resolve(State& s) const;
   void run_step(State& s, size_t i) const;
   void commit(State& s, const RunOptions& options);
+  bool alone(const State& s, const Update& u) const;
   Tensor result(const State& s, int32_t value) const;
 
   Lowered lowered_;
@@ -98,6 +99,8 @@ class FB_API Executable {
   std::vector<int32_t> variable_values_;
   std::vector<Spec> fresh_;  // results, and new values of variables that are swapped in
   std::vector<int32_t> fresh_values_;
+  std::vector<char> committed_;     // by fresh value: written by the last segment, mostly in place
+  std::vector<Variable*> updated_;  // those of `updates_`, each once, by address
   std::vector<Update> updates_;
   std::vector<int32_t> key_;  // the key's value, if there is one
   int64_t arena_bytes_ = 0, workspace_bytes_ = 0;

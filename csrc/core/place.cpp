@@ -160,8 +160,14 @@ void Planner::place_values() {
     } else {
       fresh(e_.views_[size_t(a.value)].root);
     }
+    e_.updated_.push_back(u.variable.get());
     e_.updates_.push_back(std::move(u));
   }
+  std::sort(e_.updated_.begin(), e_.updated_.end());
+  e_.updated_.erase(std::unique(e_.updated_.begin(), e_.updated_.end()), e_.updated_.end());
+  e_.committed_.assign(e_.fresh_.size(), 0);
+  for (const Executable::Update& u : e_.updates_)
+    if (u.step >= 0) e_.committed_[size_t(places[size_t(u.value)].at)] = 1;
 
   // Everything else: the arena.
   std::vector<int> last(count, -1);
