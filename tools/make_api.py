@@ -159,6 +159,8 @@ def stub_class(name: str, thing: type) -> list[str]:
     ]
     lines = [f"class {name}({', '.join(bases)}):" if bases else f"class {name}:"]
     body = doc_lines(thing, "    ")
+    if "__new__" in vars(thing) and "__init__" not in vars(thing):
+        body.append("    def __init__(self, *args: Any, **kwargs: Any) -> None: ...")
     for key, member in sorted(vars(thing).items()):
         public = not key.startswith("_") or (
             key.startswith("__") and key not in {"__doc__", "__module__", "__new__", "__dict__",
@@ -167,10 +169,8 @@ def stub_class(name: str, thing: type) -> list[str]:
         if not public:
             continue
         if isinstance(member, property) or inspect.isgetsetdescriptor(member):
-            body += ["    @property", f"    def {key}(self) -> Any:"]
-            body += doc_lines(member, "        ") or []
-            if body[-1].endswith(":"):
-                body[-1] += " ..."
+            # As an attribute: which of them can be set is only known to the setter.
+            body += [f"    {key}: Any", *doc_lines(member, "    ")]
         elif isinstance(member, staticmethod):
             body += ["    @staticmethod", f"    def {key}(*args: Any, **kwargs: Any) -> Any: ..."]
         elif key == "__hash__" and member is None:
@@ -199,6 +199,9 @@ def stub_module(module: types.ModuleType) -> str:
             continue
         if isinstance(thing, type):
             lines += stub_class(name, thing)
+        elif is_op(thing) and (thing.__text_signature__ or "").startswith("(key"):
+            # Its public form takes the key from the generator; the native one is given it.
+            lines.append(f"def {name}(*args: Any, **kwargs: Any) -> Tensor: ...")
         elif is_op(thing):
             lines += stub_function(name, thing, "Tensor")
         elif callable(thing):

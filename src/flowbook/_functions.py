@@ -537,7 +537,7 @@ def cumulative_sum(
 
 def diff(x: Any, axis: int = -1, n: int = 1) -> Tensor:
     """Differences of neighbours along an axis, `n` times over."""
-    t = x if isinstance(x, (Tensor, _core.Variable)) else asarray(x)
+    t: Any = x if isinstance(x, (Tensor, _core.Variable)) else asarray(x)
     at = _axis(axis, t)
     for _ in range(n):
         before = tuple(slice(None) if i != at else slice(None, -1) for i in range(t.ndim))
