@@ -14,7 +14,8 @@ constexpr int kStackInputs = 16, kStackOutputs = 8;
 // Work below this many bytes touched is not worth giving up the GIL for.
 constexpr int64_t kLongRunBytes = 512 << 10;
 
-// Temporary arrays that stay on the stack for ordinary ops.
+// Temporary arrays that stay on the stack for ordinary ops; not initialised there, whoever uses
+// them fills them.
 template <class T, int kInline>
 class Scratch {
  public:
@@ -26,8 +27,11 @@ class Scratch {
   size_t size() const { return n_; }
 
  private:
+  static_assert(std::is_trivially_destructible_v<T>);
   size_t n_;
-  T inline_[kInline];
+  union {
+    T inline_[kInline];
+  };
   std::unique_ptr<T[]> heap_;
 };
 
