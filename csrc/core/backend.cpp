@@ -85,11 +85,11 @@ void load_plugin(const std::string& path) {
 
 void fit_strides(const Array& a, const Shape& shape, int64_t* strides) {
   const Shape& s = a.spec->shape;
-  int64_t step = 1;
+  uint64_t step = 1;  // may wrap where a size is 0: then nobody uses it
   for (int i = shape.rank - 1, j = s.rank - 1; i >= 0; --i, --j) {
     const int64_t n = j >= 0 ? s[j].value() : 1;
-    strides[i] = n == 1 ? 0 : a.strides ? a.strides[j] : step;
-    step *= n;
+    strides[i] = n == 1 ? 0 : a.strides ? a.strides[j] : int64_t(step);
+    step *= uint64_t(n);
   }
 }
 

@@ -65,7 +65,8 @@ struct Split {
       if (n < 0) shape_error("a piece of size ", n, " is asked for. Sizes must not be negative.");
       out.push_back(like(x, x.shape));
       out.back().shape[a] = n;
-      total += n;
+      if (__builtin_add_overflow(total, n, &total))
+        shape_error("the sizes add up to more than 2^63. They must add up to ", x.shape[a], ".");
     }
     if (x.shape[a].known() && x.shape[a] != Dim(total))
       shape_error("the sizes add up to ", total, ", axis ", a, " of x: ", x, " has ", x.shape[a],

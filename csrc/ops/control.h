@@ -18,7 +18,7 @@ struct Barrier {
 struct Custom {
   int64_t inputs = 0;
   static void describe(Schema<Custom>&);
-  int outputs(int count) const { return count - int(inputs); }
+  int outputs(int count) const { return inputs < 0 || inputs > count ? 0 : count - int(inputs); }
   std::vector<Spec> infer(Specs in) const;
   std::vector<Tensor> expand(std::span<const Tensor> in) const;
   std::vector<Tensor> vjp(const Saved& saved, const Tensor* dy) const;

@@ -117,11 +117,13 @@ Tensor from_ndarray(py::array a, Copy copy) {
   if (copy != Copy::kNever && row_major(a)) {
     Tensor t = empty(spec);
     void* to = view_of(t).data();
-    if (a.nbytes() > kLongCopy) {
+    const void* from = a.data();
+    const auto bytes = size_t(a.nbytes());  // asks Python: before the GIL is given up
+    if (int64_t(bytes) > kLongCopy) {
       py::gil_scoped_release unlocked;
-      std::memcpy(to, a.data(), size_t(a.nbytes()));
-    } else if (a.nbytes()) {
-      std::memcpy(to, a.data(), size_t(a.nbytes()));
+      std::memcpy(to, from, bytes);
+    } else if (bytes) {
+      std::memcpy(to, from, bytes);
     }
     return t;
   }
@@ -298,7 +300,10 @@ py::object to_numpy(const Tensor& t) {
   if (v.dense || !host) dense_strides(t.shape(), row_major);
   for (int i = 0; i < rank; ++i) {
     shape[size_t(i)] = py::ssize_t(t.shape()[i].value());
-    strides[size_t(i)] = py::ssize_t((v.dense || !host ? row_major[i] : v.strides[i]) * bytes);
+    // Unsigned: beside an axis of size 0 the others may be so large that strides wrap, and mean
+    // nothing.
+    strides[size_t(i)] =
+        py::ssize_t(uint64_t(v.dense || !host ? row_major[i] : v.strides[i]) * uint64_t(bytes));
   }
   py::array a;
   if (host) {
