@@ -18,6 +18,7 @@ _core.add_library_folder(_os.path.join(_sys.prefix, "lib"))
 
 from . import _dtypes, _public, _tensor, errors, random
 from . import _memory as memory
+from ._compiled import graph, outside_graph
 from ._core import Dim, Tensor, Variable
 from ._devices import Device, device, devices
 from ._doctor import doctor, enable_onednn, get_num_threads, set_num_threads
@@ -54,7 +55,7 @@ from ._gradients import (
     value_and_grad,
     vjp,
 )
-from ._graph import Graph, Node, graph, outside_graph
+from ._graph import Graph, Node
 from ._session import Session
 from ._info import array_namespace_info as __array_namespace_info__
 from .errors import (

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import _core
-from ._graph import Graph, GraphBlock, Node
+from ._compiled import GraphBlock
+from ._graph import Graph, Node
 from ._tree import flatten
 from .errors import FeedError, GraphError
 
