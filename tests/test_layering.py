@@ -144,4 +144,4 @@ def test_sources_name_no_private_paths() -> None:
     for path in native_files() + python_files("src") + python_files("kernel_ext"):
         text = path.read_text(encoding="utf-8")
         assert "/home/" not in text, name(path)
-        assert "/root/" not in text, name(path)
+        assert str(ROOT) not in text, name(path)

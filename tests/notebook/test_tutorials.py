@@ -63,7 +63,7 @@ def test_a_tutorial_is_stored_with_its_outputs(path: Path) -> None:
     assert path.stat().st_size < 400_000
     stored = path.read_text()
     assert "widget-view" not in stored
-    assert "/work/" not in stored
+    assert str(ROOT) not in stored
     assert "/home/" not in stored
 
 
