@@ -12,20 +12,21 @@ import workloads as w
 VERSION = jax.__version__
 
 
-def prepare(name: str) -> Callable[[], Any] | str:
+def prepare(name: str, factor: int = 1) -> Callable[[], Any] | str:
     """A function that runs one step, or the reason why there is none."""
-    arrays = [jnp.asarray(a) for a in w.inputs(name)]
-    if name in w.EAGER:
+    kind, model = w.ALL[name].kind, w.model_of(name)
+    arrays = [jnp.asarray(a) for a in w.inputs(name, factor)]
+    if kind == "eager":
         a, b = arrays
-        if name == "matmul_1024":
+        if model == "matmul":
             return lambda: (a @ b).block_until_ready()
         return lambda: (a + b).block_until_ready()
     params = {k: jnp.asarray(v) for k, v in w.parameters(name).items()}
-    function = globals()[name]
-    if name not in w.TRAINING:
+    function = globals()[model]
+    if kind == "forward":
         call = jax.jit(function)
-        x, rest = arrays[0], list(params.values())
-        return lambda: call(x, *rest).block_until_ready()
+        x = arrays[0]
+        return lambda: call(params, x).block_until_ready()
 
     def loss_of(p: Any, x: Any, y: Any) -> Any:
         rows = jax.nn.log_softmax(function(p, x))
@@ -64,32 +65,40 @@ def dense(p: dict[str, Any], name: str, x: Any) -> Any:
     return x @ p[f"{name}.w"] + p[f"{name}.b"]
 
 
-def mlp_tiny(p: dict[str, Any], x: Any) -> Any:
-    return dense(p, "1", jax.nn.relu(dense(p, "0", x)))
+def conv(x: Any, weights: Any, padding: str = "SAME") -> Any:
+    dims = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, weights, (1, 1), padding, dimension_numbers=dims)
+
+
+def conv_bias(p: dict[str, Any], name: str, x: Any, padding: str = "SAME") -> Any:
+    return conv(x, p[f"{name}.w"], padding) + p[f"{name}.b"]
+
+
+def max_pool(x: Any) -> Any:
+    window = (1, 2, 2, 1)
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
 
 
 def mlp(p: dict[str, Any], x: Any) -> Any:
-    return dense(p, "2", jax.nn.relu(dense(p, "1", jax.nn.relu(dense(p, "0", x)))))
+    last = len(p) // 2 - 1
+    for i in range(last):
+        x = jax.nn.relu(dense(p, str(i), x))
+    return dense(p, str(last), x)
 
 
 def cnn(p: dict[str, Any], x: Any) -> Any:
-    def conv(x: Any, name: str) -> Any:
-        dims = ("NHWC", "HWIO", "NHWC")
-        y = jax.lax.conv_general_dilated(x, p[f"{name}.w"], (1, 1), "VALID", dimension_numbers=dims)
-        return jax.nn.relu(y + p[f"{name}.b"])
-
-    x = conv(conv(x, "c0"), "c1")
-    x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    x = jax.nn.relu(conv_bias(p, "c0", x, "VALID"))
+    x = max_pool(jax.nn.relu(conv_bias(p, "c1", x, "VALID")))
     return dense(p, "1", jax.nn.relu(dense(p, "0", x.reshape(x.shape[0], -1))))
 
 
-def norm(x: Any, weight: Any, bias: Any) -> Any:
-    far = x - x.mean(-1, keepdims=True)
-    return far * jax.lax.rsqrt((far * far).mean(-1, keepdims=True) + 1e-5) * weight + bias
+def norm(x: Any, weight: Any, bias: Any, axes: Any = -1) -> Any:
+    far = x - x.mean(axes, keepdims=True)
+    return far * jax.lax.rsqrt((far * far).mean(axes, keepdims=True) + 1e-5) * weight + bias
 
 
 def gpt(p: dict[str, Any], tokens: Any) -> Any:
-    b, t, d, heads = w.GPT["batch"], w.GPT["length"], w.GPT["width"], w.GPT["heads"]
+    (b, t), d, heads = tokens.shape, w.GPT["width"], w.GPT["heads"]
     mask = jnp.triu(jnp.full((t, t), -1e9, jnp.float32), 1)
     x = p["tokens"][tokens] + p["positions"]
     for i in range(w.GPT["layers"]):
@@ -104,10 +113,51 @@ def gpt(p: dict[str, Any], tokens: Any) -> Any:
     return dense(p, "head", norm(x, p["norm.w"], p["norm.b"]))
 
 
-def chain(x: Any) -> Any:
+def resblock(p: dict[str, Any], x: Any) -> Any:
+    def normed(name: str, x: Any) -> Any:
+        return norm(conv(x, p[f"c{name}.w"]), p[f"n{name}.w"], p[f"n{name}.b"], (0, 1, 2))
+
+    y = jax.nn.relu(normed("1", jax.nn.relu(normed("0", x))) + x)
+    return dense(p, "0", y.mean((1, 2)))
+
+
+def lstm(p: dict[str, Any], x: Any) -> Any:
+    def one(state: Any, g: Any) -> Any:
+        h, c = state
+        i, f, u, o = jnp.split(g + h @ p["h.w"], 4, -1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(u)
+        return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+    zero = jnp.zeros((x.shape[0], w.RECURRENT["hidden"]))
+    (h, _), _ = jax.lax.scan(one, (zero, zero), (x @ p["x.w"]).swapaxes(0, 1))
+    return dense(p, "0", h)
+
+
+def gru(p: dict[str, Any], x: Any) -> Any:
+    def one(h: Any, g: Any) -> Any:
+        (gr, gz, gu), (hr, hz, hu) = jnp.split(g, 3, -1), jnp.split(h @ p["h.w"], 3, -1)
+        z = jax.nn.sigmoid(gz + hz)
+        u = jnp.tanh(gu + jax.nn.sigmoid(gr + hr) * hu)
+        return u + z * (h - u), None
+
+    zero = jnp.zeros((x.shape[0], w.RECURRENT["hidden"]))
+    return dense(p, "0", jax.lax.scan(one, zero, (x @ p["x.w"]).swapaxes(0, 1))[0])
+
+
+def unet(p: dict[str, Any], x: Any) -> Any:
+    near = jax.nn.relu(conv_bias(p, "c0", x))
+    deep = jax.nn.relu(conv_bias(p, "c1", max_pool(near)))
+    weights = p["up.w"][::-1, ::-1].swapaxes(2, 3)  # conv_transpose neither flips nor swaps
+    dims = ("NHWC", "HWIO", "NHWC")
+    up = jax.lax.conv_transpose(deep, weights, (2, 2), "VALID", dimension_numbers=dims)
+    x = jax.nn.relu(conv_bias(p, "c2", jnp.concatenate([near, up], -1)))
+    return conv_bias(p, "c3", x)
+
+
+def chain(p: dict[str, Any], x: Any) -> Any:
     a, b, c = w.CHAIN
     return jnp.tanh(a * x + b) * c + jax.nn.relu(x)
 
 
-def softmax_ln(x: Any, weight: Any, bias: Any) -> Any:
-    return norm(jax.nn.softmax(x), weight, bias)
+def softmax_ln(p: dict[str, Any], x: Any) -> Any:
+    return norm(jax.nn.softmax(x), p["w"], p["b"])
