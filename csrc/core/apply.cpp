@@ -1,6 +1,7 @@
 // apply(): promote, infer, then record or run.
 #include "core/apply.h"
 
+#include "core/blocks.h"
 #include "core/graph.h"
 
 namespace flowbook {
@@ -104,6 +105,23 @@ Tensor convert(const Tensor& t, DType to) {
     }
 }
 
+// What most calls are: inputs of one dtype that the op takes, on one device, not all of them Python
+// numbers. Nothing is left to promote or to check then.
+inline bool agree(const OpDef& op, Inputs in) {
+  if (op.variadic || in.empty()) return false;
+  const Spec& first = in[0]->spec;
+  bool all_weak = true;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const Spec& s = in[i]->spec;
+    const InputDef& d = op.inputs[i];
+    if (s.dtype != first.dtype || s.device != first.device || !flowbook::in(s.dtype, d.accepts) ||
+        (s.weak && d.role == Role::kOwn))
+      return false;
+    all_weak = all_weak && s.weak;
+  }
+  return !all_weak;
+}
+
 bool needs_promotion(const OpDef& op, Inputs in) {
   const Spec* first = nullptr;
   for (size_t i = 0; i < in.size(); ++i) {
@@ -159,6 +177,41 @@ DType deciding_dtype(const OpDef& op, Inputs in, const Spec* specs) {
   return in.empty() ? specs[0].dtype : specs[0].dtype;
 }
 
+Backend& backend_of(const Spec& spec) {
+  static Backend* const* const table = devices().data();  // it grows, but never moves
+  return *table[spec.device];
+}
+
+// The kernel for these inputs; null where the op runs as what it is made of.
+const KernelEntry* kernel_for(const OpDef& op, Inputs in, const Spec* specs) {
+  const Backend& backend = backend_of(specs[0]);
+  const KernelEntry* entry = backend.find(op);
+  if (entry && flowbook::in(deciding_dtype(op, in, specs), entry->dtypes)) [[likely]]
+    return entry;
+  if (entry || !op.expand) no_kernel(op, entry, backend, deciding_dtype(op, in, specs));
+  return nullptr;
+}
+
+const View& concrete(const TensorImpl* t) {
+  if (const View* v = std::get_if<View>(&t->is)) [[likely]]
+    return *v;
+  return view_of(t);  // says what the symbol is
+}
+
+// Memory for a header that has none yet.
+void give_memory(TensorImpl* t) {
+  const int64_t bytes = bytes_of(t->spec);
+  std::get_if<View>(&t->is)->buffer =
+      t->spec.device ? device(t->spec.device).allocate(bytes, BufferKind::kTensor)
+                     : allocate(bytes, BufferKind::kTensor);
+}
+
+[[gnu::noinline]] void run_long(const KernelEntry& entry, const KernelArgs& args) {
+  LongRun guard(true);
+  entry.run(args);
+}
+
+// `out` may hold headers already; else they are made from the specs.
 void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs,
          Tensor* out) {
   if (op.view && !in.empty()) {
@@ -169,21 +222,17 @@ void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int o
       return;
     }
   }
-  const Backend& backend = *devices()[specs[0].device];
-  const KernelEntry* entry = backend.find(op);
-  if (!entry || !flowbook::in(deciding_dtype(op, in, specs), entry->dtypes)) {
-    if (op.expand && !entry) {
-      Recorder suspended(nullptr);
-      return op.expand(attrs, in, out);
-    }
-    no_kernel(op, entry, backend, deciding_dtype(op, in, specs));
+  const KernelEntry* entry = kernel_for(op, in, specs);
+  if (!entry) [[unlikely]] {
+    Recorder suspended(nullptr);
+    return op.expand(attrs, in, out);
   }
   Scratch<Array, kStackInputs> arrays(in.size());
   Scratch<Array, kStackOutputs> results{size_t(outputs)};
   std::vector<Tensor> copies;
-  int64_t bytes = 0;
+  int64_t bytes = 0, written = 0;
   for (size_t i = 0; i < in.size(); ++i) {
-    const View* v = &view_of(in[i]);
+    const View* v = &concrete(in[i]);
     if (!v->dense && !entry->strided) [[unlikely]] {
       copies.push_back(dense(Tensor(in[i])));
       v = &view_of(copies.back());
@@ -191,28 +240,26 @@ void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int o
     arrays[i] = {v->data(), &in[i]->spec, v->dense ? nullptr : v->strides};
     bytes += v->buffer->bytes;
   }
-  bool nothing = true;
   for (int i = 0; i < outputs; ++i) {
-    out[i] = empty(specs[i]);
-    const View& v = view_of(out[i]);
+    if (!out[i]) out[i] = Tensor(new_impl(specs[i]), false);
+    give_memory(out[i].impl());
+    const View& v = concrete(out[i].impl());
     results[size_t(i)] = {v.data(), &out[i].spec(), nullptr};
-    nothing = nothing && v.buffer->bytes == 0;
-    bytes += v.buffer->bytes;
+    written += v.buffer->bytes;
   }
-  if (nothing) return;
+  if (written == 0) return;
   Ref<Buffer> workspace;
   if (entry->workspace)
     if (int64_t n = entry->workspace(op, attrs, {arrays.data(), in.size()}))
       workspace = allocate(n, BufferKind::kWorkspace);
-  KernelArgs args{op,
-                  attrs,
-                  {arrays.data(), in.size()},
-                  {results.data(), size_t(outputs)},
-                  workspace ? workspace->data : nullptr};
-  if (bytes < kLongRunBytes) [[likely]]
+  const KernelArgs args{op,
+                        attrs,
+                        {arrays.data(), in.size()},
+                        {results.data(), size_t(outputs)},
+                        workspace ? workspace->data : nullptr};
+  if (bytes + written < kLongRunBytes) [[likely]]
     return entry->run(args);
-  LongRun guard(true);
-  entry->run(args);
+  run_long(*entry, args);
 }
 
 // A Python number in a recording is a constant of the graph, not a capture.
@@ -253,25 +300,51 @@ void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int o
   }
 }
 
-void apply_checked(const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
+// `agreed`: the inputs agree(), so that nothing that comes out stands for a Python number.
+inline void infer_and_run(const OpDef& op, const void* attrs, Inputs in, bool agreed, Tensor* out) {
+  const int outputs = op.outputs_of(attrs, int(in.size()));
+  if (agreed && outputs == 1 && !op.view && !Recorder::top()) [[likely]] {
+    // The rule writes into the header of the result: a spec is too long to be copied for nothing.
+    Tensor header(new_impl(), false);
+    Spec& spec = header.impl()->spec;
+    op.infer(attrs, in, &spec);
+    spec.device = in[0]->spec.device, spec.weak = false;
+    run(op, attrs, in, &spec, 1, &header);
+    *out = std::move(header);
+    return;
+  }
+  Scratch<Spec, kStackOutputs> specs{size_t(outputs)};
+  op.infer(attrs, in, specs.data());
+  if (outputs == 0) return;  // an empty list was asked for
+  if (agreed) [[likely]] {
+    for (int i = 0; i < outputs; ++i)
+      specs[size_t(i)].device = in[0]->spec.device, specs[size_t(i)].weak = false;
+  } else {
+    finish_specs(op, in, specs.data(), outputs);
+  }
+  if (!Recorder::top()) [[likely]]
+    return run(op, attrs, in, specs.data(), outputs, out);
+  record(op, attrs, in, specs.data(), outputs, out);
+}
+
+[[gnu::noinline]] void apply_promoted(const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
   Scratch<TensorImpl*, kStackInputs> ins(in.size());
   std::vector<Tensor> hold;
   if (op.variadic && in.empty()) argument_error("needs at least one ", op.inputs[0].name, ".");
-  if (needs_promotion(op, in)) [[unlikely]] {
+  if (needs_promotion(op, in)) {
     hold.resize(in.size());
     std::copy(in.begin(), in.end(), ins.data());
     promote_inputs(op, in, hold.data(), ins.data());
     in = {ins.data(), ins.size()};
   }
   check_devices(in);
-  const int outputs = op.outputs_of(attrs, int(in.size()));
-  Scratch<Spec, kStackOutputs> specs{size_t(outputs)};
-  op.infer(attrs, in, specs.data());
-  if (outputs == 0) return;  // an empty list was asked for
-  finish_specs(op, in, specs.data(), outputs);
-  if (!Recorder::top()) [[likely]]
-    return run(op, attrs, in, specs.data(), outputs, out);
-  record(op, attrs, in, specs.data(), outputs, out);
+  infer_and_run(op, attrs, in, false, out);
+}
+
+inline void apply_checked(const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
+  if (agree(op, in)) [[likely]]
+    return infer_and_run(op, attrs, in, true, out);
+  apply_promoted(op, attrs, in, out);
 }
 
 // The op's name is put in front here, once: rules need not know it.

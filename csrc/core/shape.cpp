@@ -26,16 +26,21 @@ void append(std::string& s, const Spec& spec) {
   append(s, spec.shape);
 }
 
-int64_t bytes_of(const Spec& spec) {
+namespace {
+// Zero where an axis is empty, however long the others are.
+[[gnu::noinline, gnu::cold]] int64_t bytes_of_many(const Spec& spec) {
   for (Dim d : spec.shape)
     if (d.value() == 0) return 0;
+  fail(ErrorKind::kOutOfMemory, "a tensor of ", spec,
+       " needs more than 2^62 bytes. Check its shape.");
+}
+}  // namespace
+
+int64_t bytes_of(const Spec& spec) {
   int64_t n = size_of(spec.dtype);
-  for (Dim d : spec.shape) {
-    if (__builtin_mul_overflow(n, d.value(), &n) || n > (int64_t(1) << 62))
-      fail(ErrorKind::kOutOfMemory, "a tensor of ", spec,
-           " needs more than 2^62 bytes. Check its shape.");
-  }
-  return n;
+  bool many = false;
+  for (Dim d : spec.shape) many |= __builtin_mul_overflow(n, d.value(), &n);
+  return many || n > (int64_t(1) << 62) ? bytes_of_many(spec) : n;
 }
 
 Shape broadcast(const Shape& a, const Shape& b) {

@@ -3,18 +3,19 @@
 
 #include "core/apply.h"
 #include "core/backend.h"
+#include "core/blocks.h"
 #include "core/graph.h"
 
 namespace flowbook {
 
 TensorImpl* new_impl(const Spec& spec) {
-  auto* t = new (allocate_block(sizeof(TensorImpl))) TensorImpl;
+  TensorImpl* t = new_impl();
   t->spec = spec;
   return t;
 }
 void destroy(TensorImpl* t) {
   t->~TensorImpl();
-  free_block(t, sizeof(TensorImpl));
+  give_small(t, kHeaderBucket);
 }
 
 const View& view_of(const TensorImpl* t) {

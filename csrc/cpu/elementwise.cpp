@@ -83,19 +83,34 @@ void run_range(const Plan& p, const KernelArgs& a, Loop loop, int64_t begin, int
   parallel_ranges(n, grain, [&](int64_t begin, int64_t end) { run_range(p, a, loop, begin, end); });
 }
 
+// Entries of a shape whose memory exists: known sizes whose product fits.
+inline int64_t entries(const Spec& spec) {
+  int64_t n = 1;
+  for (Dim d : spec.shape) n *= d.raw();
+  return n;
+}
+
+// Elements a chunk of this op.
+int64_t grain_of(const OpDef& op) {
+  return op.formula && std::strchr(op.formula, '(') ? kGrainOfFunctions : kGrain;
+}
+
 void elementwise(const KernelArgs& a) {
+  static const Loops& table = loops();
   const size_t inputs = a.in.size();
   const Array& deciding = a.in[inputs == 3];  // a condition comes first and is bool
-  const Loop loop = loops().row[a.op.elementwise][slot_of(deciding.spec->dtype)];
-  const int64_t n = a.out[0].size();
+  const Loop loop = table.row[a.op.elementwise][slot_of(deciding.spec->dtype)];
+  const int64_t n = entries(*a.out[0].spec);
   Operand in[kMostInputs];
   bool plain = true;
   for (size_t k = 0; k < inputs; ++k) {
-    const int64_t size = a.in[k].size();
+    const int64_t size = entries(*a.in[k].spec);
     in[k] = {a.in[k].data, size == 1 ? 0 : 1};
     plain = plain && (size == 1 || (size == n && a.in[k].dense()));
   }
-  const int64_t grain = a.op.formula && std::strchr(a.op.formula, '(') ? kGrainOfFunctions : kGrain;
+  if (plain && n <= kGrainOfFunctions) [[likely]]
+    return loop(in, a.out[0].data, n);
+  const int64_t grain = grain_of(a.op);
   if (!plain) return run_general(a, loop, n, grain);
   if (n <= grain) return loop(in, a.out[0].data, n);
   int64_t bytes[kMostInputs];

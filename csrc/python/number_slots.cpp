@@ -60,10 +60,32 @@ const OpDef* g_ops[kSlots];
 }
 inline const OpDef& slot_op(int slot) { return g_ops[slot] ? *g_ops[slot] : find_op(slot); }
 
+// `x * 2.0` with a float32 or float64 tensor: the number in the tensor's dtype, as promotion would
+// convert it, without the detour over float64 or int64. Null for anything else.
+TensorImpl* number_beside(PyObject* number, PyObject* tensor, Tensor& hold) {
+  if (Py_TYPE(tensor) != g_tensor) return nullptr;
+  const DType dtype = tensor_of(tensor).dtype();
+  if ((dtype != DType::f32 && dtype != DType::f64) || tensor_of(tensor).spec().weak) return nullptr;
+  if (PyFloat_CheckExact(number))
+    return (hold = scalar(PyFloat_AS_DOUBLE(number), dtype, true)).impl();
+  if (PyLong_CheckExact(number)) {
+    int overflow = 0;
+    const long long v = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (!overflow) return (hold = scalar(int64_t(v), dtype, true)).impl();
+  }
+  return nullptr;
+}
+inline TensorImpl* operand_beside(PyObject* o, PyObject* other, Tensor& hold) {
+  if (Py_TYPE(o) == g_tensor) [[likely]]
+    return tensor_of(o).impl();
+  if (TensorImpl* t = number_beside(o, other, hold)) return t;
+  return operand(o, hold);
+}
+
 PyObject* binary(const OpDef& op, PyObject* a, PyObject* b) noexcept {
   try {
     Tensor hold_a, hold_b, out;
-    TensorImpl* in[] = {operand(a, hold_a), operand(b, hold_b)};
+    TensorImpl* in[] = {operand_beside(a, b, hold_a), operand_beside(b, a, hold_b)};
     if (!in[0] || !in[1]) Py_RETURN_NOTIMPLEMENTED;
     run(op, op.defaults.get(), in, &out);
     return wrap(std::move(out));

@@ -169,11 +169,26 @@ PyObject* call_body(OpObject* f, PyObject* const* args, size_t positional, PyObj
   }
 }
 
+// The usual call, `exp(x)`: every input a Tensor, every attribute left out. False for any other.
+bool tensors_alone(const OpDef& op, PyObject* const* args, size_t positional, PyObject* kwnames,
+                   TensorImpl** in) {
+  if (kwnames || op.variadic || positional != op.inputs.size() || positional > kInlineInputs)
+    return false;
+  for (size_t i = 0; i < positional; ++i) {
+    if (Py_TYPE(args[i]) != g_tensor) return false;
+    in[i] = tensor_of(args[i]).impl();
+  }
+  return true;
+}
+
 PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf,
                   PyObject* kwnames) noexcept {
   auto* f = reinterpret_cast<OpObject*>(self);
   auto positional = size_t(PyVectorcall_NARGS(nargsf));
   try {
+    TensorImpl* in[kInlineInputs];
+    if (tensors_alone(*f->def, args, positional, kwnames, in)) [[likely]]
+      return finish(*f->def, f->def->defaults.get(), Inputs(in, positional));
     return call_body(f, args, positional, kwnames);
   } catch (const Error& e) {
     return raise_in_op(e, *f->def, args, std::min(positional, f->def->inputs.size()));

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _core
 from ._graph import Graph
+from ._switch import training_switch
 from ._trace import Trace, symbol_in, symbolic_spec
 from ._tree import LEAF, Results, flatten
 from .errors import ArgumentError, GraphError
@@ -101,6 +102,7 @@ class GraphBlock:
         return self.graph(**feeds)
 
 
+_DIRECT = frozenset((_core.Tensor, float))
 _STATIC = (bool, str, bytes, type(None), enum.Enum, type)
 
 
@@ -169,7 +171,7 @@ class GraphFunction:
         return functools.partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._fast is not None and not kwargs and self._fast_training is _training():
+        if self._fast is not None and not kwargs and self._fast_training is training_switch.get():
             out = self._fast(*args)
             if out is not NotImplemented:
                 return out
@@ -180,7 +182,9 @@ class GraphFunction:
         traced = self._traces.get(key)
         if traced is None:
             traced = self._trace(key, args, kwargs)
-        return self._run(traced, inputs)
+        # Whether the arguments are the inputs: then calls like this one need no Python.
+        direct = not kwargs and len(args) == len(inputs) and _DIRECT.issuperset(map(type, args))
+        return self._run(traced, inputs, direct)
 
     def _inline(self, args: Any, kwargs: Any) -> Any:
         program = _core.current_program()
@@ -208,7 +212,7 @@ class GraphFunction:
 
     def _key(self, args: Any, kwargs: Any, inputs: list[Any]) -> Any:
         """What decides which trace serves this call; collects the tensors among the arguments."""
-        key: list[Any] = [_training()]
+        key: list[Any] = [training_switch.get()]
         for name, value in self._arguments(args, kwargs):
             if name in self._static:
                 key.append(_hashable(value, name, self.__name__))
@@ -297,7 +301,7 @@ class GraphFunction:
                 args.append(value)
         return self._function(*args, **kwargs)
 
-    def _run(self, traced: _Traced, inputs: list[Any]) -> Any:
+    def _run(self, traced: _Traced, inputs: list[Any], direct: bool) -> Any:
         executable = traced.executable
         if executable is None:
             executable, _ = traced.program.plan(traced.feeds, inputs, traced.fetches, True)
@@ -306,11 +310,11 @@ class GraphFunction:
         out = executable.run(inputs)
         tree = traced.tree
         single = tree is LEAF and traced.fill == [0]
-        if not traced.symbolic and self._simple and len(inputs) == len(self._names):
+        if not traced.symbolic and direct:
             flat = tree._kind is tuple and tree.size == len(out) == len(tree._children)
             if single or flat:
                 self._fast = _core.compiled_call(executable, inputs, single)
-                self._fast_training = _training()
+                self._fast_training = training_switch.get()
         if single:
             return out[0]
         leaves = list(traced.constants)
@@ -347,12 +351,6 @@ class GraphFunction:
 
     def __repr__(self) -> str:
         return f"<fb.graph function {self.__name__}{self._signature}, traced {self.traces} times>"
-
-
-def _training() -> bool:
-    from .nn._training import is_training
-
-    return is_training()
 
 
 def _input_of(leaf: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,6 +74,19 @@ class Node:
         return hash((id(self.graph), self._value))
 
 
+_MOST_CALLS = 16  # as many as a program keeps plans
+
+
+class _Call(NamedTuple):
+    """The short way for calls that feed tensors of given specs under given names."""
+
+    run: Any  # takes the captures, then the feeds; NotImplemented for other specs
+    executable: Any
+    captured: tuple[Any, ...]
+    names: list[str]
+    nodes: int  # of the graph when this was found out
+
+
 class Graph:
     """A recorded program: call it, ask it for single values, differentiate it, look at it.
 
@@ -103,6 +116,7 @@ class Graph:
         self._examples = dict(examples or {})
         self._outputs = dict(outputs)
         self._seconds: dict[int, float] = {}
+        self._calls: dict[tuple[str, ...], _Call] = {}  # by the names that a call feeds
         self._inputs: dict[str, int] = {}
         for v in [*core.inputs, *core.captures]:
             self._inputs.setdefault(core.value_name(v) or f"%{v}", v)
@@ -193,11 +207,29 @@ class Graph:
         Returns:
             The values by name; `g["h"]` and `fb.Session().run` fetch inner ones.
         """
+        call = self._calls.get(tuple(feeds))
+        if call is not None and call.nodes == self._core.node_count():
+            start = time.perf_counter()
+            values = call.run(*call.captured, *feeds.values())
+            if values is not NotImplemented:
+                self.stats["run_ms"] = (time.perf_counter() - start) * 1e3
+                self._executable = call.executable
+                return Results(zip(call.names, values, strict=True))
         names = self._terminal()
-        values = self._run(
-            [self._named[n] for n in names], {self._find(k, feed=True): v for k, v in feeds.items()}
-        )
-        return Results(dict(zip(names, values, strict=True)))
+        fed = {self._find(k, feed=True): v for k, v in feeds.items()}
+        executable, inputs = self._plan([self._named[n] for n in names], fed)
+        values = self._execute(executable, inputs)
+        if len(fed) == len(
+            feeds
+        ):  # each name its own input: the next such call goes straight there
+            captured = tuple(inputs[: len(inputs) - len(fed)])
+            run = _core.compiled_call(executable, inputs, False)
+            while len(self._calls) >= _MOST_CALLS:
+                self._calls.pop(next(iter(self._calls)))
+            self._calls[tuple(feeds)] = _Call(
+                run, executable, captured, names, self._core.node_count()
+            )
+        return Results(zip(names, values, strict=True))
 
     def run_cell(self) -> dict[str, Any]:
         """Runs it once for its cell: every assigned name with its symbols replaced by values."""
@@ -226,6 +258,12 @@ class Graph:
     def _run(
         self, fetches: Sequence[int], feeds: Mapping[int, Any], effects: bool = True
     ) -> list[Any]:
+        return self._execute(*self._plan(fetches, feeds, effects))
+
+    def _plan(
+        self, fetches: Sequence[int], feeds: Mapping[int, Any], effects: bool = True
+    ) -> tuple[Any, list[Any]]:
+        """The plan, and what it is run with: the captures that are not fed, then the feeds."""
         import flowbook
 
         fed: dict[int, Any] = {v: t for v, t in self._examples.items() if v not in feeds}
@@ -251,6 +289,9 @@ class Graph:
             self.stats["compile_ms"] = executable.compile_seconds * 1e3
             self.stats["planned_peak_bytes"] = executable.peak_bytes
             self.stats["recompiled"] = None if why == "first run" else why
+        return executable, values
+
+    def _execute(self, executable: Any, values: list[Any]) -> list[Any]:
         start = time.perf_counter()
         out: list[Any] = executable.run(values)
         self.stats["run_ms"] = (time.perf_counter() - start) * 1e3

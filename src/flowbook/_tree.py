@@ -6,7 +6,7 @@ that functions, graphs and sessions can take and return whatever the user writes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -79,7 +79,7 @@ class Results(Mapping[str, Any]):
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         object.__setattr__(self, "_values", dict(values))
 
     def __getitem__(self, name: str) -> Any:

@@ -7,10 +7,10 @@ take its state into their trace key, so both variants live side by side.
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import Token
 from types import TracebackType
 
-_switch: ContextVar[bool] = ContextVar("flowbook_training", default=False)
+from .._switch import training_switch as _switch
 
 
 def is_training() -> bool:

@@ -1,0 +1,69 @@
+"""How compiled functions and graphs are called: the short ways give what the long ones give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import flowbook as fb
+
+
+def test_other_structures_never_take_the_short_way() -> None:
+    """A list of two tensors and a flag once looked like two tensors to the compiled call."""
+    x, y = fb.asarray([1.0, 2.0]), fb.asarray([3.0, 5.0])
+
+    @fb.graph
+    def f(a, b):
+        return a[0] - a[1] if isinstance(a, list) else a + b
+
+    assert f([x, y], True).numpy().tolist() == [-2.0, -3.0]
+    assert f(x, y).numpy().tolist() == [4.0, 7.0]
+    assert f([x, y], True).numpy().tolist() == [-2.0, -3.0]
+    assert f(x, 2.0).numpy().tolist() == [3.0, 4.0]
+
+
+def test_any_number_of_arguments() -> None:
+    @fb.graph
+    def total(*xs, scale=1.0):
+        return sum(xs[1:], xs[0]) * scale
+
+    x, y = fb.asarray([1.0, 2.0]), fb.asarray([3.0, 5.0])
+    for _ in range(2):
+        assert total(x, y).numpy().tolist() == [4.0, 7.0]
+        assert total(x).numpy().tolist() == [1.0, 2.0]
+        assert total(x, y, scale=2.0).numpy().tolist() == [8.0, 14.0]
+
+
+def test_calls_of_a_graph_by_name() -> None:
+    """The second call of the same kind goes straight to the plan; others must not."""
+    kept = fb.asarray([10.0, 20.0])
+    with fb.graph("g") as g:
+        x, y = g.input("x", (2,)), g.input("y", (2,))
+        z = x - y + kept
+        g.output(z=z)
+    a, b = fb.asarray([1.0, 2.0]), fb.asarray([3.0, 5.0])
+    for _ in range(3):
+        assert g(x=a, y=b).z.numpy().tolist() == [8.0, 17.0]
+        assert g(y=b, x=a).z.numpy().tolist() == [8.0, 17.0]
+        assert g(y=a, x=b).z.numpy().tolist() == [12.0, 23.0]
+        assert g(x=[1.0, 2.0], y=b).z.numpy().tolist() == [8.0, 17.0]
+        with pytest.raises(fb.errors.FeedError):
+            g(x=fb.asarray([1, 2]), y=b)
+        assert g.graph.stats["run_ms"] > 0
+    g.graph.gradients("z", "x", seeds=[fb.ones(2)])  # the graph has grown
+    assert g(x=a, y=b).z.numpy().tolist() == [8.0, 17.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("number", [2.5, 3, True, -0.0, 2**60 + 1, float("inf"), 1e300])
+def test_numbers_beside_tensors(dtype: str, number: float) -> None:
+    """Numbers are converted once, straight to the tensor's dtype; a graph does the same."""
+    x = fb.asarray([1.0, -2.0, 0.0], dtype=dtype)
+    for f in (lambda t: t * number, lambda t: number - t, lambda t: t < number):
+        eager, graph = f(x), fb.graph(f)(x)
+        assert eager.dtype == graph.dtype
+        assert eager.numpy().tobytes() == graph.numpy().tobytes()
+        with np.errstate(all="ignore"):
+            as_array = f(x.numpy())
+        assert eager.numpy().dtype == as_array.dtype
+        assert eager.numpy().tobytes() == as_array.tobytes()
