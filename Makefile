@@ -25,7 +25,7 @@ SOURCES := $(shell find csrc src kernel_ext cmake -type f \
   2>/dev/null)
 WHEEL := build/wheel/.built
 
-.PHONY: help lab demo test check bench peers clean dev wheel sanitize format
+.PHONY: help lab demo test check bench peers clean dev wheel sanitize race format
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -77,6 +77,9 @@ format: $(VENV)/.check ## rewrite C++ and Python sources in the project's style
 
 sanitize: $(VENV)/.test ## run the op harness under ASan and UBSan
 	@PYTHON=$(abspath $(PYTHON)) tools/sanitize $(PYTEST_ARGS)
+
+race: $(VENV)/.test ## run the native tests of pool and executor under ThreadSanitizer
+	@FLOWBOOK_SANITIZE=thread PYTHON=$(abspath $(PYTHON)) tools/sanitize
 
 peers: .peers/.ready ## install PyTorch and JAX into .peers, for make bench
 
