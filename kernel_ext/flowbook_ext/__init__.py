@@ -12,15 +12,21 @@ from typing import Any
 
 __all__ = ["load_ipython_extension", "unload_ipython_extension"]
 
+_static: dict[str, Any] = {}  # the library's own renderers, while live ones stand in their place
+
 
 def load_ipython_extension(shell: Any) -> None:
     """Registers magics, completion and cell tracking in an IPython shell."""
-    from flowbook import _runlog, callbacks
+    from flowbook import _display, _runlog, callbacks
 
     from . import _cells, _completion
     from .magics import MAGICS
+    from .views import RENDERERS
 
     _cells.attach(shell)
+    for kind, renderer in RENDERERS.items():
+        if kind not in _static:
+            _static[kind] = _display.register(kind, renderer)
     for magics in MAGICS:
         shell.register_magics(magics(shell))
     _completion.attach(shell, MAGICS)
@@ -30,11 +36,15 @@ def load_ipython_extension(shell: Any) -> None:
 
 def unload_ipython_extension(shell: Any) -> None:
     """Takes back what `load_ipython_extension` registered."""
-    from flowbook import _runlog, callbacks
+    from flowbook import _display, _runlog, callbacks
 
-    from . import _cells, _completion
+    from . import _cells, _completion, hub
     from .magics import MAGICS
 
+    for kind, renderer in _static.items():
+        _display.unregister(kind, renderer)
+    _static.clear()
+    hub.close()
     _completion.detach(shell)
     if _runlog.RunLog in callbacks.factories:
         callbacks.factories.remove(_runlog.RunLog)

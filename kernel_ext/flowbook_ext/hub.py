@@ -93,6 +93,12 @@ class Hub:
                 text = f"{type(error).__name__}: {error}"
                 self.send(str(view_id), {"kind": "error", "text": text})
 
+    def bundle(self) -> dict[str, Any]:
+        """The MIME data that displays the widget itself, where outputs share no page."""
+        shown = self.widget._repr_mimebundle_() or {}
+        data = shown[0] if isinstance(shown, tuple) else shown
+        return {k: v for k, v in data.items() if k.startswith("application/")}
+
     def __repr__(self) -> str:
         return "<flowbook hub>"
 

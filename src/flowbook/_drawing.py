@@ -20,7 +20,7 @@ _SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-s
 _MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 
 # look: (light colour, dark colour)
-_COLOURS = {
+COLOURS = {
     "linalg": ("#4f5bd5", "#8b94f5"),
     "elementwise": ("#0e8a7d", "#3fc7b8"),
     "reduce": ("#b7791f", "#e3b25c"),
@@ -33,7 +33,7 @@ _COLOURS = {
     "variable": ("#a35a13", "#eaa562"),
     "constant": ("#64748b", "#94a3b8"),
 }
-_CLASS = {look: f"c{i}" for i, look in enumerate(_COLOURS)}
+_CLASS = {look: f"c{i}" for i, look in enumerate(COLOURS)}
 _LEGEND = {
     "input": "input", "capture": "input", "variable": "variable", "linalg": "matrix product",
     "elementwise": "elementwise", "reduce": "reduction", "nn": "network", "shape": "shape",
@@ -43,9 +43,9 @@ _LEGEND = {
 
 def _style(looks: Iterable[str]) -> str:
     """The style sheet inside the SVG; only the colours that the picture uses."""
-    looks = [look for look in _COLOURS if look in set(looks)]
-    light = "".join(f".{_CLASS[k]}{{--c:{_COLOURS[k][0]}}}" for k in looks)
-    dark = "".join(f".{_CLASS[k]}{{--c:{_COLOURS[k][1]}}}" for k in looks)
+    looks = [look for look in COLOURS if look in set(looks)]
+    light = "".join(f".{_CLASS[k]}{{--c:{COLOURS[k][0]}}}" for k in looks)
+    dark = "".join(f".{_CLASS[k]}{{--c:{COLOURS[k][1]}}}" for k in looks)
     return (
         ":root{--bg:#fff;--card:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#687385;--line:#9aa6b6;--frame:#6b7a9010;"
         "--bad:#d02a2a;--badbg:#fdecec;--grad:#d2477b}"
@@ -243,7 +243,7 @@ def svg(record: Record, scene: Scene | None = None, **options: Any) -> str:
     title, stats = str(record.get("name") or "graph"), _status(record)
     pad, head = 18.0, 50.0 if stats else 38.0
     looks = list(
-        dict.fromkeys(b.look for b in scene.boxes if b.kind == "node" and b.look in _COLOURS)
+        dict.fromkeys(b.look for b in scene.boxes if b.kind == "node" and b.look in COLOURS)
     )
     legend = list(dict.fromkeys(_LEGEND[k] for k in looks if k in _LEGEND))
     foot = 26.0 if len(legend) > 1 else 4.0
@@ -467,7 +467,7 @@ def text(record: Record) -> str:
             what = constant_value(node) or node["kind"]
             words = f"  {node.get('name') or '%' + str(node['id'])}: {spec} ({what})"
         else:
-            given = ", ".join(label(j) for j in node["inputs"])
+            given = _some([label(j) for j in node["inputs"]])
             words = f"  {label(node['id'])} = {node['op']}({given}) : {spec}"
         if node.get("failed"):
             words += "   <-- failed here"

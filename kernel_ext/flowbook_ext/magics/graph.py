@@ -20,6 +20,7 @@ import flowbook as fb
 from flowbook import _display, _drawing
 
 from .. import _cells
+from ..views.graph import GraphView
 from ._arguments import parse
 
 
@@ -233,7 +234,7 @@ class _Execution:
             "source": self.cell.source(line),
             "names": names,
         }
-        display(_View(_drawing.mimebundle(record)))
+        display(_View(GraphView(record)._repr_mimebundle_()))
 
 
 def _holds_symbol(value: Any) -> bool:

@@ -6,6 +6,7 @@
 
 import { type Model, registerView } from "./channel.js";
 import { Hub } from "./hub.js";
+import { mountStandalone } from "./standalone.js";
 import "./views.js";
 
 export { Hub, registerView };
@@ -33,5 +34,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): (() => void) 
     root.remove();
   };
 }
+
+mountStandalone();
 
 export default { initialize, render };

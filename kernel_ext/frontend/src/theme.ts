@@ -2,6 +2,8 @@
 // says, and the colours that follow. Colours are CSS variables on the view's own shadow root;
 // backgrounds and text come from the notebook's theme where it names them.
 
+import THEME_CSS from "./theme.css";
+
 export interface Theme {
   dark: boolean;
   contrast: boolean;
@@ -58,33 +60,4 @@ export function followTheme(element: HTMLElement, changed?: (theme: Theme) => vo
 
 export const stillness = (): boolean => query("(prefers-reduced-motion: reduce)");
 
-/** Variables that every view's style sheet may use; `:host` carries the attributes of followTheme. */
-export const THEME_CSS = `
-:host {
-  --bg: var(--jp-layout-color0, var(--vscode-editor-background, #fff));
-  --card: var(--jp-layout-color0, var(--vscode-editor-background, #fff));
-  --raised: var(--jp-layout-color1, var(--vscode-editorWidget-background, #fff));
-  --ink: var(--jp-ui-font-color0, var(--vscode-editor-foreground, #1b2330));
-  --soft: #5c6778; --rim: #d5dbe3; --line: #8d99aa; --hover: #6b7a9018; --frame: #6b7a9010;
-  --focus: var(--jp-brand-color1, var(--vscode-focusBorder, #1a6fd6));
-  --accent: #2b6cb0; --bad: #c62828; --bad-bg: #fdecec; --good: #1f7a4d; --warn: #9a5b00;
-  --grad: #c2337a; --shadow: 0 6px 24px #1b233026;
-  --sans: var(--jp-ui-font-family, system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif);
-  --mono: var(--jp-code-font-family, ui-monospace, SFMono-Regular, Menlo, Consolas, monospace);
-  color-scheme: light; color: var(--ink); font: 13px/1.45 var(--sans); display: block;
-}
-:host([data-theme="dark"]) {
-  --bg: var(--jp-layout-color0, var(--vscode-editor-background, #14171c));
-  --card: var(--jp-layout-color1, var(--vscode-editorWidget-background, #1d2229));
-  --raised: var(--jp-layout-color1, var(--vscode-editorWidget-background, #1d2229));
-  --ink: var(--jp-ui-font-color0, var(--vscode-editor-foreground, #e8ecf2));
-  --soft: #a3adbc; --rim: #414a57; --line: #7b8797; --hover: #a9b8cf1f; --frame: #8fa0b80f;
-  --accent: #74b3ee; --bad: #ff7b7b; --bad-bg: #3a1b1e; --good: #68c48f; --warn: #e3b25c;
-  --grad: #f27aa5; --shadow: 0 6px 28px #000a; color-scheme: dark;
-}
-:host([data-contrast="more"]) {
-  --soft: var(--ink); --rim: var(--ink); --line: var(--ink);
-  --hover: color-mix(in srgb, var(--ink) 18%, transparent);
-}
-@media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important; } }
-`;
+export { THEME_CSS };

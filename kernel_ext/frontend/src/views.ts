@@ -1,2 +1,2 @@
 // The kinds of views: each folder's index registers its own with registerView().
-export {};
+import "./graph/index.js";

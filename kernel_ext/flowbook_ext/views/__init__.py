@@ -1,0 +1,11 @@
+"""Live views: what the front end asks for and what it answers, one module per kind of view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import graph
+
+RENDERERS: dict[str, Callable[[Any], dict[str, Any]]] = {"graph": graph.show}
+"""What shows an object while the extension is loaded, by the kind of `flowbook._display`."""

@@ -1,0 +1,215 @@
+"""The graph view: a static drawing that comes alive, and what comes back from it.
+
+view = GraphView(mlp)
+view                      # draws it
+view.selection            # names of the nodes that were clicked
+view.save("mlp.html")     # interactive, stands alone
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from flowbook import ArgumentError, _drawing
+
+from .. import hub as _hub
+from .packing import finite, pack_record
+
+__all__ = ["GraphView", "page", "show"]
+
+Record = Mapping[str, Any]
+
+_KEPT = 64  # views that answer the page; older ones keep their static picture
+
+
+class GraphView:
+    """A drawing of a graph in the notebook.
+
+    Built from a graph, or from the plain record of one. The drawing is live where a kernel with
+    anywidget runs, and a picture with a table everywhere else.
+
+    Args:
+        graph: A `fb.Graph`, or what its `record()` returns.
+
+    Example:
+        >>> import flowbook as fb
+        >>> with fb.graph() as g:
+        ...     y = fb.asarray([1.0, 2.0]) * 2
+        ...     g.output(y=y)
+        >>> GraphView(g)
+        <GraphView 'graph': 3 nodes>
+    """
+
+    def __init__(self, graph: Any) -> None:
+        if isinstance(graph, Mapping):
+            self.record: Record = graph
+        elif hasattr(graph, "record"):
+            self.record = graph.record()
+        else:
+            raise ArgumentError(
+                f"GraphView: got a {type(graph).__name__}. It must be a Graph or a graph's record."
+            )
+        self.id = _drawing.view_id(self.record)
+        self._bundle: dict[str, str] | None = None
+
+    @property
+    def selected(self) -> list[int]:
+        """Ids of the selected nodes, as in the record; the same in all views of one graph."""
+        return list(_selections.get(self.id, ()))
+
+    @property
+    def selection(self) -> list[str]:
+        """The selected nodes: their variable names, or `%n` for those without one."""
+        names = {node["id"]: node.get("name") for node in self.record["nodes"]}
+        return [names[i] or f"%{i}" for i in self.selected if i in names]
+
+    # -- display ------------------------------------------------------------------------------------
+
+    def bundle(self) -> dict[str, Any]:
+        """The MIME bundle: text and static HTML; where outputs share no page, a widget too."""
+        if self._bundle is None:
+            self._bundle = _drawing.mimebundle(self.record)
+        return dict(self._bundle)
+
+    def attach(self) -> None:
+        """Makes the drawing live, here and in every copy of it."""
+        hub = _hub.hub()
+        if hub is None:
+            return
+        with _views_lock:
+            _views[self.id] = self
+            _views.move_to_end(self.id)
+            old = [_views.popitem(last=False)[0] for _ in range(len(_views) - _KEPT)]
+        for view_id in old:
+            hub.detach(view_id)
+            _selections.pop(view_id, None)
+        hub.attach(self.id, lambda content, buffers: self.receive(hub, content))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle = self.bundle()
+        if _hub.shares_page():
+            self.attach()
+            return bundle
+        own = _hub.displayed(self.id, "graph", lambda content, buffers: self.receive(own, content))
+        return bundle if own is None else {**own.bundle(), **bundle}
+
+    def __repr__(self) -> str:
+        count = len(self.record["nodes"])
+        name = self.record.get("name") or "graph"
+        return f"<GraphView {name!r}: {count} node{'s' * (count != 1)}>"
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    def receive(self, hub: Any, content: Mapping[str, Any]) -> None:
+        """Answers a message of the page."""
+        kind = content.get("kind")
+        if kind == "open":
+            state, buffers = pack_record(self.record)
+            state["has_optimised"] = bool(self.record.get("optimised"))
+            hub.send(self.id, {"kind": "state", "record": state}, buffers)
+        elif kind == "select":
+            nodes = content.get("nodes")
+            if isinstance(nodes, list):
+                _selections[self.id] = tuple(n for n in nodes if isinstance(n, int))
+        elif kind == "optimised":
+            self._send_optimised(hub)
+        elif kind == "export":
+            name = f"{self.record.get('name') or 'graph'}.html"
+            hub.send(self.id, {"kind": "file", "name": name, "text": page(self.record)})
+
+    def _send_optimised(self, hub: Any) -> None:
+        found = self.record.get("optimised")
+        if not found:
+            hub.send(self.id, {"kind": "optimised", "text": "The graph has not run yet."})
+            return
+        whole = {**self.record, **found}
+        state, buffers = pack_record({k: v for k, v in whole.items() if k != "groups"})
+        message = {"kind": "optimised", "record": state, "groups": list(found.get("groups", ()))}
+        hub.send(self.id, message, buffers)
+
+    def mark_stale(self, words: str) -> None:
+        """Says on the drawing that inputs were bound anew since; empty words take it back."""
+        hub = _hub.hub()
+        if hub is not None and hub.attached(self.id):
+            hub.send(self.id, {"kind": "stale", "text": words})
+
+    # -- files --------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the drawing to a file.
+
+        Args:
+            path: Its ending decides the form: `.html` (interactive, stands alone), `.svg`, `.png`.
+
+        Raises:
+            ArgumentError: If the ending is another one, or a PNG is asked for without matplotlib.
+            OSError: If the file cannot be written.
+        """
+        from . import picture
+
+        forms: dict[str, Callable[[Record], bytes]] = {
+            ".html": lambda record: page(record).encode(),
+            ".svg": lambda record: _drawing.svg(record).encode(),
+            ".png": picture.png,
+        }
+        ending = os.path.splitext(os.fspath(path))[1].lower()
+        if ending not in forms:
+            raise ArgumentError(
+                f"save: {os.fspath(path)!r} ends with {ending!r}. It must be one of "
+                f"{', '.join(forms)}."
+            )
+        Path(path).write_bytes(forms[ending](self.record))
+
+
+_views: OrderedDict[str, GraphView] = OrderedDict()
+_views_lock = threading.Lock()
+_selections: dict[str, tuple[int, ...]] = {}  # ids of nodes, by view
+
+
+def show(graph: Any) -> dict[str, Any]:
+    """The MIME bundle of a graph with its live half attached; the extension's renderer of graphs."""
+    return GraphView(graph)._repr_mimebundle_()
+
+
+# ---- pages that stand alone ------------------------------------------------------------------------
+
+
+def page(record: Record) -> str:
+    """An HTML page with the interactive drawing; it needs no kernel and no network.
+
+    Where scripts are off, or the package was built without the front end, it shows the static
+    drawing.
+    """
+    title = escape(str(record.get("name") or "graph"))
+    root = _drawing.html(record)
+    script = ""
+    if _hub.BUNDLE.exists():
+        plain = finite({k: v for k, v in record.items() if k != "optimised"})
+        data = _inert(json.dumps({"record": plain}, separators=(",", ":"), default=str))
+        inside = f'<script type="application/json" class="flowbook-state">{data}</script></div>'
+        root = root.removesuffix("</div>") + inside
+        script = f'<script type="module">{_code()}</script>'
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f'<meta name="color-scheme" content="light dark"><title>{title}</title></head>'
+        f'<body style="font-family:system-ui,sans-serif;margin:24px">{root}{script}</body></html>'
+    )
+
+
+def _inert(text: str) -> str:
+    """JSON that cannot end its script element."""
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _code() -> str:
+    """The bundle; `</script` can only stand in its strings."""
+    code = _hub.BUNDLE.read_text(encoding="utf-8")
+    return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -1,0 +1,154 @@
+// The record of a graph as the kernel describes it (src/flowbook/_record.py), and the compact form
+// in which it travels: interned strings, and columns of numbers in two binary buffers.
+
+export interface GraphNode {
+  id: number;
+  op: string;
+  family: string | null;
+  name: string | null;
+  inputs: number[];
+  spec: string | null;
+  shape: (number | string)[];
+  dtype: string | null;
+  device: string | null;
+  bytes: number | null;
+  kind: string;
+  scope: string;
+  cell: string | null;
+  exec: number | null;
+  line: number | null;
+  time_us: number | null;
+  failed: boolean;
+  forward_of: number | null;
+  attrs: Record<string, unknown>;
+  /** From `--inspect`: what the value looked like in the last run. */
+  values?: ValueSummary;
+  /** What this node was the first to make: "NaN" or "Inf". */
+  alarm?: string;
+  /** How many other nodes share its time, because they ran as one. */
+  fused_with?: number;
+  [field: string]: unknown;
+}
+
+export interface ValueSummary {
+  count: number;
+  nan: number;
+  inf: number;
+  low: number;
+  high: number;
+  mean: number;
+  /** A histogram between low and high. */
+  counts: number[];
+}
+
+export interface GraphError {
+  type: string;
+  message: string;
+  line?: number | null;
+  source?: string;
+  names?: [string, string][];
+}
+
+export interface Diff {
+  added: number[];
+  removed: GraphNode[];
+  changed: { id: number; was: string }[];
+}
+
+export interface Optimised {
+  nodes: GraphNode[];
+  groups: { id: number; members: number[]; label: string }[];
+}
+
+export interface GraphRecord {
+  name: string;
+  nodes: GraphNode[];
+  outputs: { name: string; node: number }[];
+  assignments: { variable: string; node: number }[];
+  stats: Record<string, unknown>;
+  error?: GraphError;
+  diff?: Diff;
+  stale?: string;
+  [field: string]: unknown;
+}
+
+/** Columns of interned strings, in the order of the buffer; names as in GraphNode. */
+const STRINGS = [
+  "op",
+  "family",
+  "name",
+  "spec",
+  "dtype",
+  "device",
+  "kind",
+  "scope",
+  "cell",
+] as const;
+/** Columns of interned JSON. */
+const PARSED = ["shape", "attrs"] as const;
+/** Columns of whole numbers; ABSENT stands for none. */
+const NUMBERS = ["id", "exec", "line", "forward_of"] as const;
+const ABSENT = -0x80000000;
+
+export interface Packed {
+  count: number;
+  strings: string[];
+  /** Fields that few nodes have, by position. */
+  more: Record<string, Record<string, unknown>>;
+}
+
+/** Rebuilds nodes from their packed form (flowbook_ext/views/packing.py). */
+export function unpackNodes(packed: Packed, numbers: DataView, reals: DataView): GraphNode[] {
+  const { count, strings, more } = packed;
+  // Copies, because a buffer's start need not be aligned.
+  const words = new Int32Array(bytesOf(numbers));
+  const doubles = new Float64Array(bytesOf(reals));
+  let column = 0;
+  const next = (): Int32Array => words.subarray(column++ * count, column * count);
+  const text = STRINGS.map(next);
+  const parsed = PARSED.map(next);
+  const whole = NUMBERS.map(next);
+  const failed = next();
+  const degree = next();
+  let at = column * count;
+  const cache = new Map<number, unknown>();
+  const parse = (index: number): unknown => {
+    if (!cache.has(index)) cache.set(index, JSON.parse(strings[index]));
+    return cache.get(index);
+  };
+  const real = (value: number): number | null => (Number.isNaN(value) ? null : value);
+  const nodes: GraphNode[] = new Array(count);
+  for (let i = 0; i < count; ++i) {
+    const string = (k: number): string | null => (text[k][i] < 0 ? null : strings[text[k][i]]);
+    const number = (k: number): number | null => (whole[k][i] === ABSENT ? null : whole[k][i]);
+    const inputs = Array.from(words.subarray(at, at + degree[i]));
+    at += degree[i];
+    nodes[i] = {
+      id: whole[0][i],
+      op: string(0) ?? "",
+      family: string(1),
+      name: string(2),
+      inputs,
+      spec: string(3),
+      dtype: string(4),
+      device: string(5),
+      kind: string(6) ?? "op",
+      scope: string(7) ?? "",
+      cell: string(8),
+      shape: parsed[0][i] < 0 ? [] : (parse(parsed[0][i]) as (number | string)[]),
+      attrs: parsed[1][i] < 0 ? {} : (parse(parsed[1][i]) as Record<string, unknown>),
+      exec: number(1),
+      line: number(2),
+      forward_of: number(3),
+      bytes: real(doubles[i]),
+      time_us: real(doubles[count + i]),
+      failed: failed[i] === 1,
+    };
+  }
+  for (const [i, fields] of Object.entries(more)) Object.assign(nodes[Number(i)], fields);
+  return nodes;
+}
+
+function bytesOf(view: DataView): ArrayBuffer {
+  return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength) as ArrayBuffer;
+}

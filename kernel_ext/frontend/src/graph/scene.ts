@@ -1,0 +1,595 @@
+// Turns the record of a graph into a picture's parts: labelled boxes and lines with coordinates. The
+// same steps as src/flowbook/_scene.py, which makes the static picture, so that both agree.
+
+import { general, humanCount, shorten, textWidth, thousands } from "../words.js";
+import type { Point } from "./layered.js";
+import {
+  DECIDE,
+  type Description,
+  GRADIENT,
+  type LayoutOptions,
+  layout,
+  NODE,
+  SCOPE,
+  STUB,
+} from "./layout.js";
+import type { GraphNode, GraphRecord } from "./record.js";
+
+export type BoxKind = "node" | "scope" | "frame";
+
+export interface Box {
+  kind: BoxKind;
+  /** Id of the node, or index of the scope in Scene.scopes. */
+  ref: number;
+  frame: number;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  title: string;
+  sub: string;
+  /** The notebook variable it is bound to. */
+  tag: string;
+  /** Colour: a family of ops or a kind of source. */
+  look: string;
+  repeat: number;
+  nodes: number;
+  gradients: number;
+  output: boolean;
+  failed: boolean;
+  /** Parameters written on the box: name, spec. */
+  rows: [string, string][];
+}
+
+export interface Line {
+  kind: "line" | "stub" | "gradient";
+  source: number;
+  target: number;
+  start: boolean;
+  arrow: boolean;
+  points: Point[];
+}
+
+export interface Scene {
+  direction: "right" | "down";
+  width: number;
+  height: number;
+  boxes: Box[];
+  lines: Line[];
+  scopes: string[];
+  /** By position in the record. */
+  boxOfNode: number[];
+  mark: [width: number, height: number, gap: number];
+}
+
+export interface SceneOptions {
+  /** Scope path to open (true) or closed (false), where the reader decided. */
+  expanded?: ReadonlyMap<string, boolean>;
+  direction?: "right" | "down" | "auto";
+  maxBoxes?: number;
+  foldGradients?: boolean;
+  foldRepeats?: boolean;
+}
+
+const CROWD = 30; // more loose nodes than this in one scope are searched for repetition
+const LIMIT = 48; // more entries than this in one scope are grouped by line
+const TALL = 1800; // a picture taller than this is drawn again with fewer boxes
+const FEW = 28;
+const PAGE = 1080; // width of a notebook's output area in pixels
+
+export const SOURCES: ReadonlySet<string> = new Set(["input", "capture", "variable", "constant"]);
+
+/** The family that decides a node's colour. */
+export function family(node: GraphNode): string {
+  if (SOURCES.has(node.kind)) return node.kind;
+  if (node.kind === "optimizer") return "optim";
+  const named = node.family || "elementwise";
+  return named === "index" || named === "create" ? "shape" : named;
+}
+
+/** The number of a constant, as it is written on boxes. */
+export function constantValue(node: GraphNode): string {
+  const value = node.attrs?.value;
+  if (value === undefined || value === null) return "";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  return typeof value === "number" ? general(value, 6) : String(value);
+}
+
+/** The first word on a node's box: a source's name, an op's op. */
+export function nodeTitle(node: GraphNode): string {
+  return SOURCES.has(node.kind) ? node.name || constantValue(node) || node.op : node.op;
+}
+
+class Scopes {
+  readonly path: string[] = [];
+  readonly parent: number[] = [];
+  private readonly index = new Map<string, number>();
+
+  add(path: string, parent: number): number {
+    const found = this.index.get(path);
+    if (found !== undefined) return found;
+    const own = this.path.length;
+    this.index.set(path, own);
+    this.path.push(path);
+    this.parent.push(parent);
+    return own;
+  }
+
+  addPath(path: string): number {
+    const found = this.index.get(path);
+    if (found !== undefined) return found;
+    const cut = path.lastIndexOf("/");
+    const head = cut < 0 ? "" : path.slice(0, cut);
+    return this.add(path, head ? this.addPath(head) : -1);
+  }
+}
+
+const largest = (values: number[]): number => values.reduce((a, b) => Math.max(a, b), -1);
+
+/** The forward node of every gradient node, or -1; loose ones follow their neighbours. */
+function besideOf(nodes: GraphNode[], indexOf: Map<number, number>): number[] {
+  const beside: number[] = new Array(nodes.length).fill(-1);
+  for (let i = 0; i < nodes.length; ++i) {
+    const node = nodes[i];
+    if (node.kind !== "gradient" || node.failed) continue;
+    const named = node.forward_of;
+    let forward = named === null || named === undefined ? -1 : (indexOf.get(named) ?? -1);
+    if (!(forward >= 0 && forward < i)) {
+      const inputs = node.inputs.map((j) => indexOf.get(j) ?? i).filter((j) => j < i);
+      const near = inputs.find((j) => beside[j] >= 0);
+      forward =
+        near !== undefined
+          ? beside[near]
+          : largest(inputs.filter((j) => !SOURCES.has(nodes[j].kind)));
+    }
+    beside[i] = forward;
+  }
+  return beside;
+}
+
+/** Nodes of repeated blocks may stand for each other when these agree. */
+const alike = (node: GraphNode): string =>
+  [
+    node.op,
+    node.spec ?? "\u0001",
+    node.kind,
+    node.failed,
+    (node.scope || "").replace(/\p{Nd}+/gu, ""),
+  ].join("\u0000");
+
+/** Parameters and numbers that one node reads are written on its box: id -> reader's id. */
+function absorbed(nodes: GraphNode[]): Map<number, number> {
+  const readers = new Map<number, number[]>();
+  const others = new Map<number, [kind: string, id: number]>();
+  for (const node of nodes) {
+    const aside = (node.kind === "gradient" || node.kind === "optimizer") && !node.failed;
+    for (const j of new Set(node.inputs)) {
+      if (aside) {
+        if (!others.has(j)) others.set(j, [node.kind, node.id]);
+      } else {
+        const list = readers.get(j);
+        if (list) list.push(node.id);
+        else readers.set(j, [node.id]);
+      }
+    }
+  }
+  const home = new Map<number, number>();
+  for (const node of nodes) {
+    const mine = readers.get(node.id) ?? [];
+    const constant = node.kind === "constant";
+    const other = others.get(node.id);
+    if (mine.length === 1 && !node.failed) {
+      if ((node.kind === "variable" && node.scope) || constant) home.set(node.id, mine[0]);
+    } else if (mine.length === 0 && other) {
+      if (constant || (node.kind === "variable" && other[0] === "optimizer"))
+        home.set(node.id, other[1]);
+    }
+  }
+  return home;
+}
+
+/** An optimizer reads every variable: those lines would only fill the picture. */
+const implied = (source: GraphNode, reader: GraphNode): boolean =>
+  reader.kind === "optimizer" && source.kind === "variable";
+
+/** Finds the longest stretch that repeats at least three times. */
+export function period(
+  signature: number[],
+): [start: number, period: number, times: number] | undefined {
+  let best: [number, number, number] | undefined;
+  const last = Math.min(65, Math.floor(signature.length / 3) + 1);
+  for (let p = 2; p < last; ++p) {
+    const end = signature.length - p;
+    for (let start = 0; start < end; ) {
+      if (signature[start] !== signature[start + p]) {
+        ++start;
+        continue;
+      }
+      let stop = start + 1;
+      while (stop < end && signature[stop] === signature[stop + p]) ++stop;
+      const times = Math.floor((stop - start) / p) + 1;
+      if (times >= 3 && (!best || times * p > 1.2 * best[1] * best[2])) best = [start, p, times];
+      start = stop;
+    }
+  }
+  return best;
+}
+
+/** Groups the nodes of crowded scopes: repetitions first, then lines, then runs of nodes. */
+function groupCrowds(
+  nodes: GraphNode[],
+  scope: number[],
+  scopes: Scopes,
+  loose: boolean[],
+  sig: number[],
+): void {
+  const known = scopes.path.length;
+  const ownNodes: number[][] = Array.from({ length: known + 1 }, () => []);
+  const children: number[] = new Array(known + 1).fill(0);
+  for (let i = 0; i < scope.length; ++i) {
+    if (loose[i]) ownNodes[scope[i] + 1].push(i);
+  }
+  for (const s of scopes.parent) ++children[s + 1];
+  for (let parent = -1; parent < known; ++parent) {
+    const prefix = parent >= 0 ? `${scopes.path[parent]}/` : "";
+    let members = ownNodes[parent + 1];
+    let others = children[parent + 1];
+    if (members.length > CROWD) {
+      const found = period(members.map((i) => sig[i]));
+      if (found) {
+        const [start, length, times] = found;
+        for (let k = 0; k < times; ++k) {
+          const own = scopes.add(`${prefix}block[${k}]`, parent);
+          for (const i of members.slice(start + k * length, start + (k + 1) * length))
+            scope[i] = own;
+        }
+        members = [...members.slice(0, start), ...members.slice(start + length * times)];
+        ++others;
+      }
+    }
+    if (members.length === 0 || members.length + others <= LIMIT) continue;
+    const lines = new Map<number | null, number[]>();
+    for (const i of members) {
+      const line = nodes[i].line ?? null;
+      const list = lines.get(line);
+      if (list) list.push(i);
+      else lines.set(line, [i]);
+    }
+    let groups: [string, number[]][] = [];
+    for (const [line, part] of lines) {
+      if (line !== null && part.length > 1) groups.push([`line ${line}`, part]);
+    }
+    const single = members.length - groups.reduce((sum, [, part]) => sum + part.length, 0);
+    if (groups.length + single + others > LIMIT || groups.length < 2) {
+      const size = Math.ceil(members.length / (LIMIT / 2));
+      groups = [];
+      for (let i = 0; i < members.length; i += size) {
+        const part = members.slice(i, i + size);
+        groups.push([`nodes ${nodes[part[0]].id}-${nodes[part[part.length - 1]].id}`, part]);
+      }
+    }
+    for (const [label, part] of groups) {
+      const own = scopes.add(prefix + label, parent);
+      for (const i of part) scope[i] = own;
+    }
+  }
+}
+
+/** Removes scopes that hold one thing only: a frame around a single box says nothing. */
+function dropThin(scope: number[], scopes: Scopes, loose: boolean[]): [number[], Scopes] {
+  const count: number[] = new Array(scopes.path.length).fill(0);
+  for (let i = 0; i < scope.length; ++i) {
+    if (scope[i] >= 0 && loose[i]) ++count[scope[i]];
+  }
+  for (const parent of scopes.parent) {
+    if (parent >= 0) ++count[parent];
+  }
+  const kept = new Scopes();
+  const moved: number[] = [];
+  scopes.path.forEach((path, s) => {
+    const parent = scopes.parent[s] >= 0 ? moved[scopes.parent[s]] : -1;
+    moved.push(count[s] > 1 ? kept.add(path, parent) : parent);
+  });
+  return [scope.map((s) => (s >= 0 ? moved[s] : -1)), kept];
+}
+
+/** Number of elements, 0 where a size is open. */
+function elements(node: GraphNode): number {
+  let count = 1;
+  for (const size of node.shape ?? []) {
+    if (typeof size !== "number") return 0;
+    count *= size;
+  }
+  return count;
+}
+
+function scopeTitle(path: string, parent: string, repeat: number): string {
+  const title = parent && path.startsWith(`${parent}/`) ? path.slice(parent.length + 1) : path;
+  if (repeat <= 1) return title;
+  return title.replace(/\[(\d+)\]$/, (_, k) => `[${Number(k)}…${Number(k) + repeat - 1}]`);
+}
+
+/** The last part of a parameter's path: `weight` of `model.layers[0].weight`. */
+const leaf = (node: GraphNode): string => {
+  const path = node.name || node.op;
+  return path.slice(path.lastIndexOf(".") + 1);
+};
+
+type Face = Omit<Box, "kind" | "ref" | "frame" | "x" | "y" | "repeat" | "nodes" | "gradients">;
+
+/**
+ * What stays the same while scopes open and close: the grouping, the words on the boxes. `scene()`
+ * arranges it.
+ */
+export class Arrangement {
+  private readonly every: GraphNode[];
+  private readonly nodes: GraphNode[];
+  private readonly beside: number[];
+  private readonly scope: number[];
+  private readonly scopes: Scopes;
+  private readonly sig: number[];
+  private readonly from: number[] = [];
+  private readonly to: number[] = [];
+  private readonly places: number[];
+  private readonly extras = new Map<number, GraphNode[]>();
+  private readonly outputs: Set<number>;
+  private readonly gradientIds = new Set<number>();
+  private readonly writes = new Map<number, string[]>();
+  private readonly faces: (Face | undefined)[];
+  private readonly scopeFaces: Face[];
+  private readonly foldRepeats: boolean;
+
+  constructor(record: GraphRecord, options: SceneOptions = {}) {
+    this.foldRepeats = options.foldRepeats ?? true;
+    this.every = record.nodes;
+    const home = absorbed(this.every);
+    this.nodes = this.every.filter((node) => !home.has(node.id));
+    const indexOf = new Map(this.nodes.map((node, i) => [node.id, i]));
+    this.beside =
+      (options.foldGradients ?? true)
+        ? besideOf(this.nodes, indexOf)
+        : new Array(this.nodes.length).fill(-1);
+    const loose = this.beside.map((b) => b < 0);
+
+    const scopes = new Scopes();
+    const scope = this.nodes.map((node) => (node.scope ? scopes.addPath(node.scope) : -1));
+    const known = new Map<string, number>();
+    this.sig = this.nodes.map((node) => {
+      const key = alike(node);
+      const found = known.get(key) ?? known.size;
+      known.set(key, found);
+      return found;
+    });
+    groupCrowds(this.nodes, scope, scopes, loose, this.sig);
+    [this.scope, this.scopes] = dropThin(scope, scopes, loose);
+
+    this.outputs = new Set(record.outputs.map((output) => output.node));
+    for (const node of this.every) {
+      if (node.kind === "gradient") this.gradientIds.add(node.id);
+      const reader = home.get(node.id);
+      if (reader === undefined) continue;
+      const list = this.extras.get(reader);
+      if (list) list.push(node);
+      else this.extras.set(reader, [node]);
+    }
+    for (const change of record.assignments ?? []) {
+      const list = this.writes.get(change.node);
+      if (list) list.push(change.variable);
+      else this.writes.set(change.node, [change.variable]);
+    }
+    this.faces = new Array(this.nodes.length);
+    this.scopeFaces = this.makeScopeFaces(loose);
+    this.nodes.forEach((node, i) => {
+      for (const j of node.inputs) {
+        const source = indexOf.get(j);
+        if (source === undefined || implied(this.nodes[source], node)) continue;
+        this.from.push(source);
+        this.to.push(i);
+      }
+    });
+    this.places = this.every.map((node) => indexOf.get(home.get(node.id) ?? node.id) ?? -1);
+  }
+
+  private face(i: number): Face {
+    let face = this.faces[i];
+    if (!face) face = this.faces[i] = this.makeFace(this.nodes[i]);
+    return face;
+  }
+
+  private makeFace(node: GraphNode): Face {
+    const look = family(node);
+    const source = SOURCES.has(look);
+    const extras = this.extras.get(node.id) ?? [];
+    const title = shorten(nodeTitle(node), 26);
+    let sub = look === "optim" ? "" : shorten(node.spec ?? "", 28);
+    let tag = source ? "" : shorten(node.name ?? "", 18);
+    const written = this.writes.get(node.id);
+    if (written)
+      tag = `→ ${written.length === 1 ? shorten(written[0], 16) : `${written.length} variables`}`;
+    let wide = textWidth(title, 12.5, "bold");
+    if (tag) wide += 14 + textWidth(tag, 11, "mono");
+    let width: number;
+    let height: number;
+    if (look === "constant") {
+      width = Math.max(26, textWidth(title, 11) + 18);
+      height = 24;
+    } else {
+      width = Math.max(wide, textWidth(sub, 10.5, "mono")) + (source ? 30 : 26);
+      height = 40;
+    }
+    let rows: [string, string][] = [];
+    for (const extra of extras) {
+      if (extra.kind === "variable")
+        rows.push([shorten(leaf(extra), 14), shorten(extra.spec ?? "", 22)]);
+    }
+    for (const extra of extras) {
+      if (extra.kind === "constant") rows.push([shorten(constantValue(extra), 14), ""]);
+    }
+    if (node.kind === "optimizer") {
+      rows = rows.length ? [["state", `${rows.length} variables`]] : [];
+      const gradients = node.inputs.reduce((n, j) => n + (this.gradientIds.has(j) ? 1 : 0), 0);
+      if (gradients) rows.push(["gradients", String(gradients)]);
+    }
+    if (rows.length > 4) rows = [...rows.slice(0, 3), [`and ${rows.length - 3} more`, ""]];
+    if (rows.length) {
+      height += 6 + 13 * rows.length;
+      const widest = rows.map(([a, b]) => textWidth(a, 10) + textWidth(b, 10, "mono"));
+      width = Math.max(width, 40 + Math.max(...widest));
+    }
+    if (look === "constant") sub = "";
+    return {
+      width: roundHalfEven(Math.max(width, look === "constant" ? 26 : 48)),
+      height,
+      title,
+      sub,
+      tag,
+      look,
+      output: this.outputs.has(node.id),
+      failed: Boolean(node.failed || node.alarm),
+      rows,
+    };
+  }
+
+  /** The boxes of closed scopes: name, number of nodes and of parameters. */
+  private makeScopeFaces(loose: boolean[]): Face[] {
+    const { path, parent } = this.scopes;
+    const count: number[] = new Array(path.length).fill(0);
+    const params: number[] = new Array(path.length).fill(0);
+    const failed: boolean[] = new Array(path.length).fill(false);
+    this.nodes.forEach((node, i) => {
+      if (this.scope[i] < 0) return;
+      let weights = node.kind === "variable" ? elements(node) : 0;
+      for (const extra of this.extras.get(node.id) ?? []) {
+        if (extra.kind === "variable") weights += elements(extra);
+      }
+      for (let s = this.scope[i]; s >= 0; s = parent[s]) {
+        if (loose[i]) ++count[s];
+        if (node.failed || node.alarm) failed[s] = true;
+        params[s] += weights;
+      }
+    });
+    return path.map((own, s) => {
+      const outer = parent[s] >= 0 ? path[parent[s]] : "";
+      const title = shorten(scopeTitle(own, outer, 1), 26);
+      let sub = `${thousands(count[s])} nodes`;
+      if (params[s]) sub += ` · ${humanCount(params[s])} params`;
+      const width = Math.max(textWidth(title, 12.5, "bold") + 50, textWidth(sub, 10.5)) + 30;
+      return {
+        width: roundHalfEven(Math.max(width, 110)),
+        height: 44,
+        title,
+        sub,
+        tag: "",
+        look: "scope",
+        output: false,
+        failed: failed[s],
+        rows: [],
+      };
+    });
+  }
+
+  /** Arranges the picture. */
+  scene(options: SceneOptions = {}): Scene {
+    const { direction = "auto", maxBoxes = 60 } = options;
+    if (direction !== "auto") return this.arranged(direction === "right", maxBoxes, options);
+    const right = this.arranged(true, maxBoxes, options);
+    if (right.width <= PAGE && right.height <= 640) return right;
+    const down = this.arranged(false, maxBoxes, options);
+    if (down.height > TALL && maxBoxes > FEW) return this.scene({ ...options, maxBoxes: FEW });
+    return down.width > PAGE && right.width < down.width ? right : down;
+  }
+
+  private arranged(right: boolean, maxBoxes: number, options: SceneOptions): Scene {
+    const { expanded } = options;
+    const states = this.scopes.path.map((path) => {
+      const wish = expanded?.get(path);
+      return wish === undefined ? DECIDE : Number(wish);
+    });
+    const mark: [number, number, number] = [34, 18, 5];
+    // What runs to the right is a mirrored picture that runs down.
+    const size = (face: Face): [number, number] =>
+      right ? [face.height, face.width] : [face.width, face.height];
+    const description: Description = {
+      nodes: this.nodes.length,
+      size: (i) => size(this.face(i)),
+      scope: this.scope,
+      beside: this.beside,
+      signature: this.sig,
+      from: this.from,
+      to: this.to,
+      parent: this.scopes.parent,
+      state: states,
+      scopeSize: (s) => size(this.scopeFaces[s]),
+    };
+    const geometry: LayoutOptions = {
+      spacing: {
+        across: right ? 16 : 24,
+        line: 14,
+        along: right ? 34 : 26,
+        spread: 12,
+        longLink: 12,
+        sweeps: 8,
+      },
+      maxBoxes,
+      foldRepeats: this.foldRepeats,
+      mark: right ? [mark[1], mark[0], mark[2]] : mark,
+      frame: right ? [16, 16, 30, 14] : [30, 14, 16, 16],
+    };
+    const raw = layout(description, geometry);
+    const boxes = raw.boxes.map((placed): Box => {
+      const node = placed.kind === NODE;
+      const face = node ? this.face(placed.index) : this.scopeFaces[placed.index];
+      const { path, parent } = this.scopes;
+      const outer = node || parent[placed.index] < 0 ? "" : path[parent[placed.index]];
+      return {
+        ...face,
+        kind: node ? "node" : placed.kind === SCOPE ? "scope" : "frame",
+        ref: node ? this.nodes[placed.index].id : placed.index,
+        frame: placed.frame,
+        x: right ? placed.y : placed.x,
+        y: right ? placed.x : placed.y,
+        width: right ? placed.height : placed.width,
+        height: right ? placed.width : placed.height,
+        repeat: placed.repeat,
+        nodes: placed.nodes,
+        gradients: placed.gradients,
+        title: node
+          ? face.title
+          : shorten(scopeTitle(path[placed.index], outer, placed.repeat), 40),
+      };
+    });
+    const lines = raw.segments.map(
+      (s): Line => ({
+        kind: s.kind === STUB ? "stub" : s.kind === GRADIENT ? "gradient" : "line",
+        source: s.from,
+        target: s.to,
+        start: s.start,
+        arrow: s.arrow,
+        points: right ? s.points.map((p) => ({ x: p.y, y: p.x })) : s.points,
+      }),
+    );
+    return {
+      direction: right ? "right" : "down",
+      width: right ? raw.height : raw.width,
+      height: right ? raw.width : raw.height,
+      boxes,
+      lines,
+      scopes: this.scopes.path,
+      boxOfNode: this.places.map((i) => (i >= 0 ? raw.boxOfNode[i] : -1)),
+      mark,
+    };
+  }
+}
+
+/** Python's round(): halves go to the even neighbour. */
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  if (rest !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/** Arranges a graph record as a picture. */
+export function build(record: GraphRecord, options: SceneOptions = {}): Scene {
+  return new Arrangement(record, options).scene(options);
+}

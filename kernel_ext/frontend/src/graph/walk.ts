@@ -1,0 +1,56 @@
+// Where an arrow key leads: along a line to the box on its other side, else to the nearest box that
+// lies in that direction.
+
+import type { Box, Scene } from "./scene.js";
+
+export type Arrow = "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight";
+
+const middle = (box: Box): [number, number] => [box.x + box.width / 2, box.y + box.height / 2];
+
+/** Boxes that a box's lines, stubs included, lead to (or come from). */
+export function neighbours(scene: Scene, box: number, forwards: boolean): number[] {
+  const out = new Set<number>();
+  for (const line of scene.lines) {
+    if (line.kind === "gradient") continue;
+    if (forwards && line.source === box) out.add(line.target);
+    if (!forwards && line.target === box) out.add(line.source);
+  }
+  out.delete(box);
+  return [...out];
+}
+
+export function walk(scene: Scene, box: number, key: Arrow): number {
+  const down = scene.direction === "down";
+  const along = down ? ["ArrowUp", "ArrowDown"] : ["ArrowLeft", "ArrowRight"];
+  const [x, y] = middle(scene.boxes[box]);
+  const way = along.indexOf(key);
+  const nearest = (candidates: number[]): number => {
+    let best = -1;
+    let least = Number.POSITIVE_INFINITY;
+    for (const i of candidates) {
+      const [a, b] = middle(scene.boxes[i]);
+      const distance = (a - x) ** 2 + (b - y) ** 2;
+      if (distance < least) {
+        least = distance;
+        best = i;
+      }
+    }
+    return best;
+  };
+  if (way >= 0) {
+    const next = nearest(neighbours(scene, box, way === 1));
+    if (next >= 0) return next;
+  }
+  const sign = key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1;
+  const flat = key === "ArrowLeft" || key === "ArrowRight";
+  const candidates: number[] = [];
+  scene.boxes.forEach((other, i) => {
+    if (i === box || other.kind === "frame") return;
+    const [a, b] = middle(other);
+    const ahead = sign * (flat ? a - x : b - y);
+    const aside = Math.abs(flat ? b - y : a - x);
+    if (ahead > 1 && aside <= 2 * ahead) candidates.push(i);
+  });
+  const found = nearest(candidates);
+  return found >= 0 ? found : box;
+}

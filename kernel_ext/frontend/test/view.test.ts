@@ -1,0 +1,489 @@
+// The graph view as its reader uses it.
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Channel, Message } from "../src/channel.js";
+import { svgDocument } from "../src/graph/export.js";
+import type { GraphRecord } from "../src/graph/record.js";
+import { GraphView, readRecord, statusLine } from "../src/graph/view.js";
+import { mountStandalone } from "../src/standalone.js";
+import "../src/views.js";
+import { large, node, recordOf } from "./records.js";
+
+const HOSTILE = '<img src=x onerror="boom()">"\'&';
+
+class FakeChannel implements Channel {
+  readonly id = "v";
+  live = true;
+  readonly memory = new Map<string, unknown>();
+  readonly sent: Record<string, unknown>[] = [];
+  private readonly callbacks: ((live: boolean) => void)[] = [];
+  send(content: { kind: string }): void {
+    this.sent.push(content);
+  }
+  onLive(callback: (live: boolean) => void): () => void {
+    this.callbacks.push(callback);
+    return () => {};
+  }
+  die(): void {
+    this.live = false;
+    for (const callback of this.callbacks) callback(false);
+  }
+}
+
+let channel: FakeChannel;
+let host: HTMLElement;
+let view: GraphView;
+
+function show(record: GraphRecord, more: object = {}): void {
+  view.receive({ kind: "state", record: { ...record, ...more } } as Message, []);
+}
+const shadow = (): ShadowRoot => host.shadowRoot!;
+const all = (selector: string): HTMLElement[] => [
+  ...shadow().querySelectorAll<HTMLElement>(selector),
+];
+const labels = (): string[] => all(".box").map((box) => box.getAttribute("aria-label") ?? "");
+const box = (words: string): HTMLElement =>
+  all(".box").find((b) => b.getAttribute("aria-label")?.startsWith(words))!;
+const input = (): HTMLInputElement => shadow().querySelector(".search")!;
+const tip = (): HTMLElement => shadow().querySelector(".tip")!;
+const button = (words: string): HTMLButtonElement =>
+  all("button").find(
+    (b) => (b.getAttribute("aria-label") ?? b.textContent) === words,
+  ) as HTMLButtonElement;
+
+function press(
+  key: string,
+  target: Element = shadow().querySelector(".stage")!,
+  more: object = {},
+): void {
+  target.dispatchEvent(
+    new KeyboardEvent("keydown", { key, bubbles: true, composed: true, ...more }),
+  );
+}
+function type(query: string): void {
+  input().value = query;
+  input().dispatchEvent(new Event("input"));
+}
+const click = (element: Element, more: object = {}): void => {
+  element.dispatchEvent(new MouseEvent("click", { bubbles: true, composed: true, ...more }));
+};
+
+beforeEach(() => {
+  channel = new FakeChannel();
+  host = document.createElement("div");
+  document.body.append(host);
+  view = new GraphView(host, channel);
+});
+afterEach(() => {
+  view.dispose();
+  document.body.replaceChildren();
+  vi.restoreAllMocks();
+});
+
+const chain = (): GraphRecord =>
+  recordOf(
+    [
+      node(0, "input", [], { kind: "input", name: "x" }),
+      node(1, "exp", [0], { name: "h", line: 2, cell: "c7", exec: 3, time_us: 4 }),
+      node(2, "sum", [1], { spec: "f32[]", shape: [], line: 3, time_us: 40, dtype: "f64" }),
+    ],
+    {
+      name: "chain",
+      outputs: [{ name: "y", node: 2 }],
+      stats: { run_ms: 0.5, planned_peak_bytes: 2000 },
+    },
+  );
+
+test("boxes, their words and the line of figures", () => {
+  show(chain());
+  expect(labels()).toEqual([
+    "input x, f32[32, 10]",
+    "exp, h, f32[32, 10], line 2",
+    "sum, f32[], line 3",
+  ]);
+  expect(shadow().querySelector("h3")!.textContent).toBe("chain");
+  expect(shadow().querySelector(".stats")!.textContent).toBe("3 nodes · peak 2 kB · run 500 µs");
+});
+
+test("the view keeps the notebook's shortcuts away from its keys", () => {
+  expect(host.hasAttribute("data-lm-suppress-shortcuts")).toBe(true);
+});
+
+test("a graph of thousands of nodes starts with at most sixty boxes", () => {
+  show(large(5000));
+  expect(all(".box").length).toBeLessThanOrEqual(60);
+});
+
+test("scopes open and close by click, by Enter and all at once", () => {
+  show(large(300));
+  press("Home");
+  const closed = (): HTMLElement[] => all('.box[aria-expanded="false"]');
+  button("Close all scopes").click();
+  const before = all(".box").length;
+  expect(closed().length).toBeGreaterThan(0);
+  click(closed()[0]);
+  expect(all(".box").length).toBeGreaterThan(before);
+  const frame = all('.box[aria-expanded="true"]')[0];
+  frame.focus();
+  press("Enter", frame);
+  expect(all(".box").length).toBe(before);
+  button("Open all scopes").click();
+  expect(closed()).toHaveLength(0);
+});
+
+test("what is open is remembered for the next time the output appears", () => {
+  show(large(300));
+  button("Close all scopes").click();
+  const count = all(".box").length;
+  view.dispose();
+  host = document.createElement("div");
+  document.body.append(host);
+  view = new GraphView(host, channel);
+  show(large(300));
+  expect(all(".box").length).toBe(count);
+});
+
+test("arrows walk along the lines, and only one box is in the tab order", () => {
+  show(chain());
+  press("ArrowRight");
+  expect(shadow().activeElement!.getAttribute("aria-label")).toMatch(/^input x/);
+  press("ArrowRight", shadow().activeElement!);
+  expect(shadow().activeElement!.getAttribute("aria-label")).toMatch(/^exp/);
+  press("ArrowRight", shadow().activeElement!);
+  expect(shadow().activeElement!.getAttribute("aria-label")).toMatch(/^sum/);
+  press("ArrowLeft", shadow().activeElement!);
+  expect(shadow().activeElement!.getAttribute("aria-label")).toMatch(/^exp/);
+  expect(all('.box[tabindex="0"]')).toEqual([shadow().activeElement]);
+});
+
+test("+ and - zoom, / searches, keys with Ctrl stay the browser's", () => {
+  show(chain());
+  const scale = (): number =>
+    Number(/scale\(([\d.]+)\)/.exec(all("svg.drawing > g")[0].getAttribute("transform")!)![1]);
+  const before = scale();
+  press("+");
+  expect(scale()).toBeGreaterThan(before);
+  press("-");
+  expect(scale()).toBeCloseTo(before);
+  press("-", undefined, { ctrlKey: true });
+  expect(scale()).toBeCloseTo(before);
+  press("/");
+  expect(shadow().activeElement).toBe(input());
+});
+
+test("selection goes to the kernel, several with Shift, and Esc lets go", () => {
+  show(chain());
+  click(box("exp"));
+  expect(channel.sent.at(-1)).toEqual({ kind: "select", nodes: [1] });
+  click(box("sum"), { shiftKey: true });
+  expect(channel.sent.at(-1)).toEqual({ kind: "select", nodes: [1, 2] });
+  expect(box("exp").getAttribute("aria-pressed")).toBe("true");
+  press("Escape");
+  expect(channel.sent.at(-1)).toEqual({ kind: "select", nodes: [] });
+});
+
+test("a scope selected with Shift stands for its nodes", () => {
+  show(large(100));
+  button("Close all scopes").click();
+  click(all(".box.is-scope")[0], { shiftKey: true });
+  const { nodes } = channel.sent.at(-1) as { nodes: number[] };
+  expect(nodes.length).toBeGreaterThan(10);
+});
+
+test("the card tells what is known and leads to the cell", () => {
+  show(chain());
+  click(box("exp"));
+  expect(tip().hidden).toBe(false);
+  expect(tip().textContent).toContain("1.28 kB");
+  expect(tip().textContent).toContain("4 µs");
+  const link = tip().querySelector("a")!;
+  expect(link.getAttribute("href")).toBe("#cell-id=c7");
+  expect(link.textContent).toBe("In [3], line 2");
+});
+
+test("values of the last run: histogram, NaN and Inf", () => {
+  const record = chain();
+  record.nodes[1].values = {
+    count: 320,
+    nan: 3,
+    inf: 0,
+    low: -1,
+    high: 2,
+    mean: 0.5,
+    counts: [1, 5, 0, 2],
+  };
+  record.nodes[1].alarm = "NaN";
+  show(record);
+  click(box("exp"));
+  expect(tip().querySelectorAll(".bars rect")).toHaveLength(4);
+  expect(tip().textContent).toContain("3 NaN");
+  expect(tip().textContent).toContain("the first NaN appears here");
+  expect(all(".badge-text").map((b) => b.textContent)).toContain("NaN");
+});
+
+test("search opens the scopes that hide a match, and Enter goes round", () => {
+  const record = large(400);
+  const hidden = record.nodes.filter((n) => n.op === "tanh");
+  show(record);
+  button("Close all scopes").click();
+  type("tanh");
+  expect(shadow().querySelector(".count")!.textContent).toBe(String(hidden.length));
+  press("Enter", input());
+  expect(shadow().querySelector(".count")!.textContent).toBe(`1/${hidden.length}`);
+  expect(all(".box.current")[0].getAttribute("aria-label")).toMatch(/^tanh/);
+  expect(shadow().querySelector("[aria-live]")!.textContent).toContain(
+    `1 of ${hidden.length}: tanh`,
+  );
+  press("Enter", input(), { shiftKey: true });
+  expect(shadow().querySelector(".count")!.textContent).toBe(`${hidden.length}/${hidden.length}`);
+  press("Escape", input());
+  expect(input().value).toBe("");
+  expect(all(".box.faded")).toHaveLength(0);
+});
+
+test("colours: time and memory with shares, dtypes by name", () => {
+  show(chain());
+  const select = shadow().querySelector("select")!;
+  const choose = (mode: string): void => {
+    select.value = mode;
+    select.dispatchEvent(new Event("change"));
+  };
+  choose("time");
+  expect(box("sum").textContent).toContain("40 µs");
+  expect(box("sum").querySelector(".meter")!.getAttribute("width")).not.toBe("2");
+  choose("dtype");
+  expect(all(".key").map((k) => k.textContent)).toEqual(expect.arrayContaining(["f32", "f64"]));
+  expect([...select.options].find((o) => o.value === "device")!.disabled).toBe(true);
+});
+
+test("before and after optimisation", () => {
+  show(chain(), { has_optimised: true });
+  button("Optimised").click();
+  expect(channel.sent.at(-1)).toEqual({ kind: "optimised" });
+  const after = recordOf([
+    node(0, "input", [], { kind: "input", name: "x" }),
+    node(1, "fused", [0], { spec: "f32[]" }),
+  ]);
+  view.receive(
+    {
+      kind: "optimised",
+      record: after,
+      groups: [{ id: 1, members: [1, 2], label: "one loop" }],
+    } as never,
+    [],
+  );
+  expect(labels()[1]).toBe("fused, f32[32, 10], fused 2".replace("f32[32, 10]", "f32[]"));
+  click(box("fused"));
+  expect(tip().textContent).toContain("one loop: h, sum");
+  expect(channel.sent.at(-1)).toEqual({ kind: "select", nodes: [1, 2] });
+  button("Optimised").click();
+  expect(labels()).toHaveLength(3);
+});
+
+test("a graph that has not run says so instead of showing nothing", () => {
+  show(chain(), { has_optimised: true });
+  button("Optimised").click();
+  view.receive({ kind: "optimised", text: "The graph has not run yet." }, []);
+  expect(shadow().querySelector("[aria-live]")!.textContent).toBe("The graph has not run yet.");
+  expect(labels()).toHaveLength(3);
+});
+
+test("changes since the version before", () => {
+  show(chain(), {
+    diff: {
+      added: [2],
+      removed: [node(9, "mean", [], { name: "m" })],
+      changed: [{ id: 1, was: "log(x)" }],
+    },
+  });
+  expect(all(".badge-text")).toHaveLength(0);
+  button("Changes").click();
+  expect(all(".badge-text").map((b) => b.textContent)).toEqual(["changed", "new"]);
+  expect(shadow().querySelector(".strip")!.textContent).toContain(
+    "1 new, 1 changed, 1 gone: m = mean",
+  );
+  click(box("exp"));
+  expect(tip().textContent).toContain("was log(x)");
+});
+
+test("errors stand above the partial graph, stale inputs beside its name", () => {
+  const record = chain();
+  record.nodes[2].failed = true;
+  show(record, {
+    error: {
+      type: "ShapeError",
+      message: "matmul: no.",
+      line: 3,
+      source: "y = a @ b",
+      names: [["a", "f32[2]"]],
+    },
+  });
+  expect(shadow().querySelector(".strip.error")!.textContent).toBe(
+    "ShapeError matmul: no.line 3: y = a @ baf32[2]",
+  );
+  expect(box("sum").querySelector(".failed")).not.toBeNull();
+  view.receive({ kind: "stale", text: "x was bound anew" }, []);
+  expect(shadow().querySelector(".stale")!.textContent).toBe("stale: x was bound anew");
+});
+
+test("without a kernel scopes and search go on, and the rest says why not", () => {
+  show(large(300), { has_optimised: true });
+  channel.die();
+  expect((shadow().querySelector(".gone") as HTMLElement).hidden).toBe(false);
+  expect(button("Optimised").disabled).toBe(true);
+  const count = all(".box").length;
+  button("Open all scopes").click();
+  expect(all(".box").length).toBeGreaterThan(count);
+});
+
+test("thousands of visible items go onto a canvas, with one button for the focus", () => {
+  const nodes = Array.from({ length: 1200 }, (_, i) =>
+    node(i, i % 2 ? "exp" : "log", i ? [i - 1] : [], { scope: `s${i % 40}` }),
+  );
+  show(recordOf(nodes));
+  button("Open all scopes").click();
+  expect(shadow().querySelector("canvas")).not.toBeNull();
+  press("End");
+  const proxy = shadow().querySelector(".proxy")!;
+  expect(shadow().activeElement).toBe(proxy);
+  expect(proxy.getAttribute("aria-label")).toMatch(/^(exp|log)/);
+  button("Close all scopes").click();
+  expect(shadow().querySelector("canvas")).toBeNull();
+});
+
+test("nothing from a record becomes markup", () => {
+  const evil = recordOf(
+    [
+      node(0, "input", [], {
+        kind: "input",
+        name: HOSTILE,
+        scope: HOSTILE,
+        cell: HOSTILE,
+        exec: 1,
+      }),
+      node(1, HOSTILE, [0], {
+        name: HOSTILE,
+        spec: HOSTILE,
+        dtype: HOSTILE,
+        scope: HOSTILE,
+        cell: HOSTILE,
+        device: HOSTILE,
+        attrs: { [HOSTILE]: HOSTILE },
+      }),
+      node(2, HOSTILE, [1], { name: HOSTILE, scope: HOSTILE }),
+    ],
+    {
+      name: HOSTILE,
+      stale: HOSTILE,
+      nonfinite: HOSTILE,
+      stats: { recompiled: HOSTILE },
+      error: {
+        type: HOSTILE,
+        message: HOSTILE,
+        source: HOSTILE,
+        line: 1,
+        names: [[HOSTILE, HOSTILE]],
+      },
+      diff: {
+        added: [],
+        removed: [node(5, HOSTILE, [], { name: HOSTILE })],
+        changed: [{ id: 1, was: HOSTILE }],
+      },
+    },
+  );
+  show(evil);
+  button("Changes").click();
+  for (const each of all(".box.is-node")) {
+    click(each);
+    for (const link of tip().querySelectorAll("a"))
+      expect(link.getAttribute("href")).toMatch(/^#cell-id=[\w%.'()!*~-]*$/);
+  }
+  type(HOSTILE);
+  press("Enter", input());
+  expect(shadow().querySelectorAll("img, script, [onerror], [onload]")).toHaveLength(0);
+  expect(shadow().querySelector("h3")!.textContent).toBe(HOSTILE);
+  const drawing = (view as unknown as { drawing: Parameters<typeof svgDocument>[0] }).drawing;
+  const document_ = new DOMParser().parseFromString(
+    svgDocument(drawing, HOSTILE, HOSTILE, host).text,
+    "image/svg+xml",
+  );
+  expect(document_.querySelector("parsererror")?.textContent).toBeUndefined();
+  expect(document_.querySelector("img, script")).toBeNull();
+});
+
+test("a packed record, its absent fields and what few nodes have", () => {
+  const strings = ["input", "x", "f32[2]", "f32", "input", "", "[2]", "add"];
+  const count = 2;
+  const absent = -0x80000000;
+  const columns = [
+    [0, 7],
+    [-1, -1],
+    [1, -1],
+    [2, 2],
+    [3, 3],
+    [-1, -1],
+    [4, -1],
+    [5, 5],
+    [-1, -1],
+    [6, 6],
+    [-1, -1],
+    [10, 11],
+    [absent, 4],
+    [absent, 7],
+    [absent, absent],
+    [0, 1],
+    [0, 2],
+    [10, 10],
+  ].flat();
+  const record = readRecord(
+    {
+      kind: "state",
+      record: { name: "p", packed: { count, strings, more: { 1: { alarm: "NaN" } } } },
+    },
+    [
+      new DataView(new Int32Array(columns).buffer),
+      new DataView(new Float64Array([8, Number.NaN, Number.NaN, 2.5]).buffer),
+    ],
+  )!;
+  expect(record.nodes[0]).toMatchObject({
+    id: 10,
+    op: "input",
+    name: "x",
+    kind: "input",
+    shape: [2],
+    bytes: 8,
+    time_us: null,
+    line: null,
+    inputs: [],
+  });
+  expect(record.nodes[1]).toMatchObject({
+    id: 11,
+    op: "add",
+    name: null,
+    kind: "op",
+    exec: 4,
+    line: 7,
+    failed: true,
+    inputs: [10, 10],
+    time_us: 2.5,
+    alarm: "NaN",
+  });
+  expect(statusLine(record)).toBe("2 nodes");
+});
+
+test("an exported page brings its state along", () => {
+  const root = document.createElement("div");
+  root.className = "flowbook-view flowbook-kind-graph flowbook-id-z";
+  root.innerHTML = "<img alt='static'>";
+  const state = document.createElement("script");
+  state.type = "application/json";
+  state.className = "flowbook-state";
+  state.textContent = JSON.stringify({ record: large(200) });
+  root.append(state);
+  document.body.append(root);
+  mountStandalone();
+  const live = root.querySelector(".flowbook-live")!.shadowRoot!;
+  expect(live.querySelectorAll(".box").length).toBeGreaterThan(3);
+  expect(root.querySelector("img")).toBeNull();
+  const html = [...live.querySelectorAll("button")].find((b) => b.textContent!.includes("HTML"))!;
+  expect(html.disabled).toBe(true);
+});

@@ -1,0 +1,358 @@
+"""The graph view without a page: bundles, messages, files."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jupyter_client.manager
+import numpy as np
+import pytest
+import records
+import scenes
+
+import flowbook as fb
+from flowbook_ext import hub as hub_module
+from flowbook_ext.views import graph as graph_module
+from flowbook_ext.views.graph import GraphView, page
+from flowbook_ext.views.packing import ABSENT, NUMBERS, PARSED, STRINGS, finite, pack_nodes
+
+HOSTILE = '</script><img src=x onerror="boom()">'
+
+
+class FakeHub:
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any], Any]] = []
+
+    def send(self, view_id: str, content: dict[str, Any], buffers: Any = ()) -> None:
+        self.sent.append((view_id, content, buffers))
+
+
+def unpack(packed: dict[str, Any], buffers: list[bytes]) -> list[dict[str, Any]]:
+    """What the front end's `unpackNodes` does."""
+    count, strings = packed["count"], packed["strings"]
+    words = np.frombuffer(buffers[0], np.int32)
+    reals = np.frombuffer(buffers[1], np.float64).reshape(2, count)
+    names = [*STRINGS, *PARSED, *NUMBERS, "failed", "degree"]
+    columns = dict(zip(names, words[: len(names) * count].reshape(len(names), count), strict=True))
+    rest = words[len(names) * count :].tolist()
+    nodes = []
+    for i in range(count):
+        node: dict[str, Any] = {}
+        for name in STRINGS:
+            node[name] = None if columns[name][i] < 0 else strings[columns[name][i]]
+        for name in PARSED:
+            node[name] = None if columns[name][i] < 0 else json.loads(strings[columns[name][i]])
+        for name in NUMBERS:
+            node[name] = None if columns[name][i] == ABSENT else int(columns[name][i])
+        degree = columns["degree"][i]
+        node["inputs"], rest = rest[:degree], rest[degree:]
+        node["failed"] = bool(columns["failed"][i])
+        for name, real in zip(("bytes", "time_us"), reals[:, i], strict=True):
+            node[name] = None if np.isnan(real) else real
+        nodes.append({**node, **packed["more"].get(str(i), {})})
+    assert not rest
+    return nodes
+
+
+def test_packing_keeps_everything() -> None:
+    record = records.tower(4)
+    record["nodes"][3]["values"] = {"low": float("-inf"), "counts": (1, 2)}
+    record["nodes"][5]["attrs"] = {"axis": -1, "value": float("nan")}
+    record["nodes"][6]["failed"] = True
+    for node, back in zip(record["nodes"], unpack(*pack_nodes(record["nodes"])), strict=True):
+        for key, value in node.items():
+            want = finite(value)
+            if key == "attrs" and not want:
+                want = None
+            assert back[key] == want, key
+    assert finite(record["nodes"][5]["attrs"]) == {"axis": -1, "value": None}
+
+
+def test_packing_nothing() -> None:
+    packed, buffers = pack_nodes([])
+    assert (packed["count"], buffers) == (0, [b"", b""])
+
+
+def test_ten_thousand_nodes_travel_in_half_a_megabyte() -> None:
+    record = records.tower(700)
+    packed, buffers = pack_nodes(record["nodes"])
+    assert len(record["nodes"]) > 9000
+    assert len(json.dumps(packed)) + sum(map(len, buffers)) < 1_200_000
+
+
+def test_text_form_is_stable() -> None:
+    view = GraphView(records.mlp())
+    assert repr(view) == "<GraphView 'mlp': 10 nodes>"
+    assert view.bundle()["text/plain"] == fb._drawing.text(records.mlp())
+    assert view.bundle() == GraphView(records.mlp()).bundle()
+
+
+def test_html_form_names_the_view_and_stands_alone() -> None:
+    view = GraphView(records.mlp())
+    html = view.bundle()["text/html"]
+    assert html.startswith(f'<div class="flowbook-view flowbook-kind-graph flowbook-id-{view.id}">')
+    assert "<script" not in html
+    assert set(view.bundle()) == {"text/plain", "text/html"}  # never a widget's
+    assert re.findall(r'src="([^"]{20})', html) == ["data:image/svg+xml;b"]
+
+
+@pytest.mark.parametrize("blocks", [12, 300, 700])
+def test_saved_notebooks_grow_by_fifty_kilobytes_at_most(blocks: int) -> None:
+    bundle = GraphView(records.tower(blocks)).bundle()
+    assert len(json.dumps(bundle)) <= 50_000
+
+
+def test_what_is_no_graph_is_refused() -> None:
+    with pytest.raises(fb.ArgumentError, match="GraphView: got a list"):
+        GraphView([1])
+
+
+def test_open_is_answered_with_all_state() -> None:
+    record = {**records.mlp(), "optimised": {"nodes": [], "groups": []}}
+    view, hub = GraphView(record), FakeHub()
+    view.receive(hub, {"kind": "open"})
+    ((view_id, content, buffers),) = hub.sent
+    assert (view_id, content["kind"]) == (view.id, "state")
+    assert content["record"]["has_optimised"] is True
+    assert "optimised" not in content["record"]
+    assert [n["op"] for n in unpack(content["record"]["packed"], buffers)] == [
+        n["op"] for n in record["nodes"]
+    ]
+    json.dumps(content, allow_nan=False)
+
+
+def test_unknown_messages_are_ignored() -> None:
+    hub = FakeHub()
+    GraphView(records.mlp()).receive(hub, {"kind": "dance"})
+    assert hub.sent == []
+
+
+def test_selection_comes_back_by_name() -> None:
+    view, hub = GraphView(records.mlp()), FakeHub()
+    assert view.selection == []
+    view.receive(hub, {"kind": "select", "nodes": [2, 5, "x", 99]})
+    assert view.selected == [2, 5, 99]
+    assert view.selection == ["%2", "h"]
+    assert GraphView(records.mlp()).selection == ["%2", "h"]  # another view of the same graph
+    view.receive(hub, {"kind": "select", "nodes": []})
+    assert view.selection == []
+
+
+def test_the_optimised_form_is_sent_when_asked_for() -> None:
+    plain, hub = GraphView(records.mlp()), FakeHub()
+    plain.receive(hub, {"kind": "optimised"})
+    assert hub.sent[-1][1] == {"kind": "optimised", "text": "The graph has not run yet."}
+    g = records.Builder()
+    x = g.add("input", kind="input")
+    g.add("fused", x)
+    groups = [{"id": 1, "members": [2, 4], "label": "one loop"}]
+    view = GraphView({**records.mlp(), "optimised": {"nodes": g.nodes, "groups": groups}})
+    view.receive(hub, {"kind": "optimised"})
+    _, content, buffers = hub.sent[-1]
+    assert [n["op"] for n in unpack(content["record"]["packed"], buffers)] == ["input", "fused"]
+    assert content["groups"] == groups
+
+
+def test_only_so_many_views_stay_attached(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Widget:
+        comm = None
+
+        def on_msg(self, callback: Any) -> None: ...
+
+    hub = hub_module.Hub(Widget())
+    monkeypatch.setattr(hub_module, "hub", lambda: hub)
+    monkeypatch.setattr(graph_module, "_views", type(graph_module._views)())
+    views = [GraphView({**records.mlp(), "name": f"g{i}"}) for i in range(80)]
+    for view in views:
+        view._repr_mimebundle_()
+    assert [hub.attached(view.id) for view in views] == [False] * 16 + [True] * 64
+
+
+def test_where_outputs_share_no_page_the_bundle_has_a_widget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if hub_module._widget_class() is None:
+        pytest.skip("the package was built without the front end")
+    monkeypatch.setattr(hub_module, "shares_page", lambda: False)
+    bundle = GraphView(records.mlp())._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert {"text/plain", "text/html"} <= set(bundle)
+
+
+# ---- files -----------------------------------------------------------------------------------------
+
+
+def test_saved_svg_and_png(tmp_path: Path) -> None:
+    view = GraphView(records.tower(5))
+    view.save(tmp_path / "a.svg")
+    root = ElementTree.fromstring((tmp_path / "a.svg").read_text())
+    assert root.tag.endswith("svg")
+    pytest.importorskip("matplotlib")
+    view.save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", data[16:24])
+    assert width > 500
+    assert height > 500
+
+
+@pytest.mark.parametrize("name", [r"$\frac$ $x$", "a_b^{c", "100%"])
+def test_png_takes_names_as_they_are(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    g = records.Builder(name)
+    x = g.add("input", name=name, kind="input")
+    g.output(name, g.add("relu", x, name=name))
+    GraphView(g.record()).save(tmp_path / "a.png")
+
+
+def test_other_endings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(fb.ArgumentError, match=r"'.*a.gif' ends with '.gif'"):
+        GraphView(records.mlp()).save(tmp_path / "a.gif")
+
+
+def test_the_page_stands_alone_and_holds_the_record(tmp_path: Path) -> None:
+    if not hub_module.BUNDLE.exists():
+        pytest.skip("the package was built without the front end")
+    record = records.mlp()
+    record["nodes"][0]["values"] = {"low": float("nan")}
+    GraphView(record).save(tmp_path / "a.html")
+    html = (tmp_path / "a.html").read_text()
+    assert re.findall(r'(?:src|href)="(?!data:)', html.partition("<script")[0]) == []
+    state = re.search(r'class="flowbook-state">(.*?)</script>', html)
+    assert state is not None
+    assert [n["op"] for n in json.loads(state[1])["record"]["nodes"]] == [
+        n["op"] for n in record["nodes"]
+    ]
+
+
+def test_nothing_from_a_record_becomes_markup() -> None:
+    g = records.Builder(HOSTILE)
+    x = g.add(HOSTILE, name=HOSTILE, kind="input", scope=HOSTILE, cell=HOSTILE)
+    g.output(HOSTILE, g.add(HOSTILE, x, name=HOSTILE, spec=HOSTILE, attrs={HOSTILE: HOSTILE}))
+    record = g.record(stale=HOSTILE)
+    html = page(record)
+    assert html.count("<script") == (2 if hub_module.BUNDLE.exists() else 0)
+    assert "<img src=x" not in html
+    (picture,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
+    tags = {
+        e.tag.rpartition("}")[2] for e in ElementTree.fromstring(base64.b64decode(picture)).iter()
+    }
+    assert "img" not in tags
+
+
+# ---- the front end's fixtures ----------------------------------------------------------------------
+
+
+def test_the_front_end_is_tested_against_current_scenes() -> None:
+    """Otherwise: python tests/notebook/scenes.py"""
+    if not scenes.FOLDER.parent.exists():
+        pytest.skip("runs in a checkout")
+    kept = {path.name for path in scenes.FOLDER.glob("*.json")}
+    made = dict(scenes.fixtures())
+    assert kept == {path.name for path in made}
+    for path, content in made.items():
+        assert path.read_text(encoding="utf-8") == content, path.name
+
+
+# ---- a real kernel, and a page played by the test ----------------------------------------------------
+
+CELL = """
+%load_ext flowbook
+import flowbook as fb
+with fb.graph() as g:
+    x = fb.asarray([1.0, 2.0])
+    g.output(y=fb.exp(x * 2))
+g
+"""
+
+
+class Page:
+    """Speaks the protocol with a kernel as the front end does."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.comm = ""
+        self.outputs: list[dict[str, Any]] = []
+        self.messages: list[tuple[dict[str, Any], list[Any]]] = []
+
+    def run(self, code: str) -> None:
+        self.client.execute(code)
+        self.until(
+            lambda m: m["msg_type"] == "status" and m["content"]["execution_state"] == "idle"
+        )
+
+    def until(self, done: Any) -> None:
+        while True:
+            message = self.client.get_iopub_msg(timeout=60)
+            content = message["content"]
+            if message["msg_type"] == "comm_open":
+                state = content["data"].get("state", {})
+                if "flowbook-view" in state.get("_esm", ""):
+                    self.comm = content["comm_id"]
+            elif message["msg_type"] == "comm_msg" and content["comm_id"] == self.comm:
+                if content["data"].get("method") == "custom":
+                    self.messages.append((content["data"]["content"], message["buffers"]))
+            elif message["msg_type"] in ("display_data", "execute_result"):
+                self.outputs.append(content["data"])
+            elif message["msg_type"] == "error":
+                pytest.fail("\n".join(content["traceback"]))
+            if done(message):
+                return
+
+    def send(self, **content: Any) -> None:
+        data = {"method": "custom", "content": {"protocol": 1, **content}}
+        message = self.client.session.msg("comm_msg", {"comm_id": self.comm, "data": data})
+        self.client.shell_channel.send(message)
+        self.until(
+            lambda m: m["msg_type"] == "status" and m["content"]["execution_state"] == "idle"
+        )
+
+
+def test_a_kernel_answers_the_page() -> None:
+    if hub_module._widget_class() is None:
+        pytest.skip("the package was built without the front end")
+    manager, client = jupyter_client.manager.start_new_kernel(kernel_name="python3")
+    try:
+        page = Page(client)
+        page.run(CELL)
+        html = page.outputs[-1]["text/html"]
+        assert set(page.outputs[-1]) == {"text/plain", "text/html"}
+        found = re.search(r"flowbook-id-(\w+)", html)
+        assert found is not None
+        page.send(view=found[1], kind="open")
+        (content, buffers) = page.messages[-1]
+        assert content["kind"] == "state"
+        nodes = unpack(content["record"]["packed"], [bytes(b) for b in buffers])
+        assert "exp" in [n["op"] for n in nodes]
+        exp = next(n["id"] for n in nodes if n["op"] == "exp")
+        page.send(view=found[1], kind="select", nodes=[exp])
+        page.run("from flowbook_ext.views.graph import GraphView\nprint\nGraphView(g).selection")
+        assert page.outputs[-1]["text/plain"] == "['y']"
+        page.send(view="another", kind="open")
+        assert page.messages[-1][0]["kind"] == "state"  # nothing came since
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def test_the_extension_shows_live_graphs_and_takes_that_back() -> None:
+    from IPython.testing.globalipapp import get_ipython
+
+    from flowbook import _display
+
+    shell = get_ipython()
+    static = _display._renderers["graph"]
+    shell.run_line_magic("load_ext", "flowbook")
+    try:
+        assert _display._renderers["graph"] is graph_module.show
+    finally:
+        shell.run_line_magic("unload_ext", "flowbook")
+    assert _display._renderers["graph"] is static
+    assert "flowbook_ext" in sys.modules
