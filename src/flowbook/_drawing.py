@@ -359,9 +359,8 @@ def _some(words: list[str], limit: int = 8) -> str:
 def view_id(record: Record) -> str:
     """A short name of what a record shows; figures that change from run to run don't count."""
     kept = ("id", "op", "name", "inputs", "spec", "kind", "scope", "line", "failed", "forward_of")
-    digest = hashlib.sha256(repr((record.get("name"), record.get("outputs"))).encode())
-    for node in record["nodes"]:
-        digest.update(repr([node.get(k) for k in kept]).encode())
+    shown = [[node.get(k) for k in kept] for node in record["nodes"]]
+    digest = hashlib.sha256(repr((record.get("name"), record.get("outputs"), shown)).encode())
     return digest.hexdigest()[:12]
 
 

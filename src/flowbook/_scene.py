@@ -25,6 +25,7 @@ _CROWD = 30  # more loose nodes than this in one scope are searched for repetiti
 _LIMIT = 48  # more entries than this in one scope are grouped by line
 _TALL, _FEW = 1800.0, 28  # a picture taller than this is drawn again with fewer boxes
 _PAGE = 1080.0  # width of a notebook's output area in pixels
+_MARK = (34.0, 18.0, 5.0)  # width, height and gap of a gradient's mark
 
 SOURCES = frozenset({"input", "capture", "variable", "constant"})
 
@@ -79,11 +80,7 @@ class Scene:
     lines: list[Line]
     scopes: list[str]  # path of every scope, for expanding and collapsing
     box_of_node: list[int]  # by position in the record
-    mark: tuple[float, float, float] = (
-        46.0,
-        22.0,
-        6.0,
-    )  # width, height and gap of a gradient's mark
+    mark: tuple[float, float, float]  # width, height and gap of a gradient's mark
 
 
 @dataclass
@@ -334,20 +331,15 @@ def build(
     for node in every:
         if node["id"] in home:
             extras.setdefault(home[node["id"]], []).append(node)
-    faces = [
-        _face(
-            {
-                **node,
-                "writes": writes.get(node["id"], ()),
-                "gradients": sum(j in gradient_ids for j in node["inputs"]),
-            },
-            node["id"] in outputs,
-            slowest,
-            extras.get(node["id"], []),
-        )
-        for node in nodes
-    ]
-    scope_faces = _scope_faces(nodes, scope, scopes, loose, extras)
+
+    def face(i: int) -> Box:
+        node = nodes[i]
+        gradients = sum(j in gradient_ids for j in node["inputs"])
+        described = {**node, "writes": writes.get(node["id"], ()), "gradients": gradients}
+        held = extras.get(node["id"], [])
+        return _face(described, node["id"] in outputs, slowest, held)
+
+    totals = _scope_totals(nodes, scope, scopes, loose, extras)
     edges = [
         (index_of[j], i)
         for i, node in enumerate(nodes)
@@ -359,39 +351,54 @@ def build(
     ]
     places = [index_of.get(home.get(node["id"], node["id"]), -1) for node in every]
 
-    def arrange(right: bool) -> Scene:
-        sizes = np.array(
-            [(f.height, f.width) if right else (f.width, f.height) for f in faces], float
-        ).reshape(-1, 2)
-        inner = np.array(
-            [(f.height, f.width) if right else (f.width, f.height) for f in scope_faces], float
-        )
-        inner = inner.reshape(-1, 2)
-        ends = np.array(edges, np.int32).reshape(-1, 2)
-        mark = (34.0, 18.0, 5.0)
+    ends = np.array(edges, np.int32).reshape(-1, 2)
+    faces: dict[int, Box] = {}  # of the nodes that are seen, and of scopes: most are not
+    scope_faces: dict[int, Box] = {}
+
+    def sizes(count: int, known: Mapping[int, Box], right: bool) -> np.ndarray:
+        out = np.zeros((2, count))
+        for i, box in known.items():
+            out[:, i] = (box.height, box.width) if right else (box.width, box.height)
+        return out
+
+    def geometry(right: bool, boxes: int) -> Mapping[str, Any]:
         assert layout is not None
-        raw = layout(
-            sizes[:, 0], sizes[:, 1], scope, beside, sig, ends[:, 0], ends[:, 1],
-            scopes.parent, states, inner[:, 0], inner[:, 1],
-            max_boxes=max_boxes, fold_repeats=fold_repeats,
+        return layout(
+            *sizes(len(nodes), faces, right), scope, beside, sig, ends[:, 0], ends[:, 1],
+            scopes.parent, states, *sizes(len(scopes.path), scope_faces, right),
+            max_boxes=boxes, fold_repeats=fold_repeats,
             across=16.0 if right else 24.0, along=34.0 if right else 26.0,
-            mark=(mark[1], mark[0], mark[2]) if right else mark,
+            mark=(_MARK[1], _MARK[0], _MARK[2]) if right else _MARK,
             frame=(16, 16, 30, 14) if right else (30, 14, 16, 16),
         )  # fmt: skip
-        return _scene(raw, right, nodes, places, faces, scope_faces, scopes, mark)
 
-    if direction != "auto":
-        return arrange(direction == "right")
-    right = arrange(True)
-    if right.width <= _PAGE and right.height <= 640:
-        return right
-    down = arrange(False)
-    if down.height > _TALL and max_boxes > _FEW:
-        return build(
-            record, layout=layout, expanded=expanded, max_boxes=_FEW,
-            fold_gradients=fold_gradients, fold_repeats=fold_repeats,
-        )  # fmt: skip
-    return right if down.width > _PAGE and right.width < down.width else down
+    def arrange(right: bool, boxes: int) -> Scene:
+        raw = geometry(right, boxes)
+        unseen = 0
+        for kind, i in raw["boxes"][:, :2].tolist():
+            if kind == 0 and i not in faces:
+                faces[i] = face(i)
+            elif kind > 0 and i not in scope_faces:
+                scope_faces[i] = _scope_face(i, scopes, totals)
+            else:
+                continue
+            unseen += 1
+        if unseen:  # which boxes are seen does not depend on their sizes
+            raw = geometry(right, boxes)
+        return _scene(raw, right, nodes, places, faces, scope_faces, scopes)
+
+    def chosen(boxes: int) -> Scene:
+        if direction != "auto":
+            return arrange(direction == "right", boxes)
+        right = arrange(True, boxes)
+        if right.width <= _PAGE and right.height <= 640:
+            return right
+        down = arrange(False, boxes)
+        if down.height > _TALL and boxes > _FEW:
+            return chosen(_FEW)
+        return right if down.width > _PAGE and right.width < down.width else down
+
+    return chosen(max_boxes)
 
 
 def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) -> Box:
@@ -453,50 +460,54 @@ def _leaf(node: Record) -> str:
     return str(node.get("name") or node["op"]).rpartition(".")[2]
 
 
-def _scope_faces(
+@dataclass
+class _Totals:
+    """What closed scopes say of their inside, by scope."""
+
+    nodes: list[int]
+    params: list[int]
+    failed: list[bool]
+
+
+def _scope_totals(
     nodes: Sequence[Record],
     scope: list[int],
     scopes: _Scopes,
     loose: list[bool],
     extras: Mapping[int, Sequence[Record]],
-) -> list[Box]:
-    """The boxes of closed scopes: name, number of nodes and of parameters."""
-    count = [0] * len(scopes.path)
-    params = [0] * len(scopes.path)
-    failed = [False] * len(scopes.path)
-    for i, node in enumerate(nodes):
-        s = scope[i]
-        while s >= 0:
-            count[s] += loose[i]
-            failed[s] |= bool(node.get("failed"))
-            for held in (node, *extras.get(node["id"], ())):
-                if held.get("kind") == "variable":
-                    params[s] += _elements(held)
-            s = scopes.parent[s]
-    faces = []
-    for s, path in enumerate(scopes.path):
-        parent = scopes.parent[s]
-        title = shorten(_scope_title(path, scopes.path[parent] if parent >= 0 else "", 1), 26)
-        sub = f"{count[s]:,} nodes"
-        if params[s]:
-            sub += f" · {human_count(params[s])} params"
-        width = max(text_width(title, 12.5, bold=True) + 50, text_width(sub, 10.5)) + 30
-        faces.append(
-            Box(
-                "scope",
-                s,
-                -1,
-                0,
-                0,
-                round(max(width, 110.0)),
-                44.0,
-                title,
-                sub,
-                look="scope",
-                failed=failed[s],
-            )
-        )
-    return faces
+) -> _Totals:
+    """Counts nodes and parameters below every scope."""
+    size = len(scopes.path)
+    total = _Totals([0] * size, [0] * size, [False] * size)
+    for node, s, counts in zip(nodes, scope, loose, strict=True):
+        if s < 0:
+            continue
+        total.nodes[s] += counts
+        total.failed[s] |= bool(node.get("failed"))
+        for held in (node, *extras.get(node["id"], ())):
+            if held.get("kind") == "variable":
+                total.params[s] += _elements(held)
+    for s in reversed(range(size)):  # children come after their parents
+        outer = scopes.parent[s]
+        if outer >= 0:
+            total.nodes[outer] += total.nodes[s]
+            total.params[outer] += total.params[s]
+            total.failed[outer] |= total.failed[s]
+    return total
+
+
+def _scope_face(s: int, scopes: _Scopes, total: _Totals) -> Box:
+    """The box of a closed scope: name, number of nodes and of parameters."""
+    outer = scopes.path[scopes.parent[s]] if scopes.parent[s] >= 0 else ""
+    title = shorten(_scope_title(scopes.path[s], outer, 1), 26)
+    sub = f"{total.nodes[s]:,} nodes"
+    if total.params[s]:
+        sub += f" · {human_count(total.params[s])} params"
+    width = max(text_width(title, 12.5, bold=True) + 50, text_width(sub, 10.5)) + 30
+    return Box(
+        kind="scope", ref=s, frame=-1, x=0, y=0, width=round(max(width, 110.0)), height=44.0,
+        title=title, sub=sub, look="scope", failed=total.failed[s],
+    )  # fmt: skip
 
 
 def _scene(
@@ -504,10 +515,9 @@ def _scene(
     right: bool,
     nodes: Sequence[Record],
     places_of: Sequence[int],
-    faces: list[Box],
-    scope_faces: list[Box],
+    faces: Mapping[int, Box],
+    scope_faces: Mapping[int, Box],
     scopes: _Scopes,
-    mark: tuple[float, float, float],
 ) -> Scene:
     """Joins geometry and faces; what runs to the right is a mirrored picture that runs down."""
     boxes: list[Box] = []
@@ -543,5 +553,5 @@ def _scene(
         width, height = height, width
     box_of_node = [box_of[i] if i >= 0 else -1 for i in places_of]
     return Scene(
-        "right" if right else "down", width, height, boxes, lines, scopes.path, box_of_node, mark
+        "right" if right else "down", width, height, boxes, lines, scopes.path, box_of_node, _MARK
     )
