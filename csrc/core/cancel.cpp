@@ -36,6 +36,7 @@ CancelScope::~CancelScope() {
   state.polls = outer_polls_;
 }
 CancelToken* current_cancel_token() { return state.token; }
+void set_thread_cancel_token(CancelToken* token) { state = {token, token && token->poll, 0}; }
 void check_cancelled() {
   CancelToken* token = state.token;
   if (!token) [[likely]]

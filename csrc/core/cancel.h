@@ -30,6 +30,8 @@ class FB_API CancelScope {
   bool outer_polls_;
 };
 FB_API CancelToken* current_cancel_token();
+// The token of all this thread's work outside of any scope; null for none.
+FB_API void set_thread_cancel_token(CancelToken* token);
 // Throws an Error of kind kCancelled if the current token is set.
 FB_API void check_cancelled();
 

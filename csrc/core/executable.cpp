@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "core/apply.h"
+#include "core/owner.h"
 #include "core/plan.h"
 #include "core/random.h"
 
@@ -150,7 +151,14 @@ void Executable::commit(State& s, const RunOptions& options) {
   std::vector<std::unique_lock<std::mutex>>
       held;  // in one order everywhere; readers wait for whole values
   held.reserve(updated_.size());
-  for (Variable* v : updated_) held.emplace_back(v->mutex());
+  Owner* const writer = Owner::current();
+  for (Variable* v : updated_) {
+    held.emplace_back(v->mutex());
+    v->require_writer(writer);
+  }
+  if (writer)
+    for (Variable* v : updated_)
+      if (!v->owner()) writer->adopt(v);
   // In place where nobody else holds the old value; else into a buffer that is swapped in. Memory
   // for the latter is the last thing that can fail, before anything is written.
   for (const Update& u : updates_) {
@@ -228,8 +236,16 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOpti
     s.feeds[i] = dense(feeds[i]);
     s.address[size_t(lowered_.feeds[i])] = static_cast<char*>(view_of(s.feeds[i]).data());
   }
+  if (reads_need_care()) [[unlikely]] {  // a run trains meanwhile: between two of its steps
+    for (Variable* v : updated_) {  // refused now rather than after the work
+      std::lock_guard lock(v->mutex());
+      v->require_writer(nullptr);
+    }
+    s.variables = read_together(variables_);
+  } else {
+    for (size_t i = 0; i < variables_.size(); ++i) s.variables[i] = variables_[i]->value();
+  }
   for (size_t i = 0; i < variables_.size(); ++i) {
-    s.variables[i] = variables_[i]->value();
     s.address[size_t(variable_values_[i])] = static_cast<char*>(view_of(s.variables[i]).data());
   }
   for (size_t i = 0; i < fresh_.size(); ++i) {

@@ -39,6 +39,9 @@ FB_API void set_generator_state(GeneratorState s);
 // One counter value for a run; given back if the run fails and nobody has taken one since.
 FB_API GeneratorState take_generator_counter();
 FB_API void return_generator_counter(GeneratorState taken);
+// Gives this thread a generator of its own, which all the above then mean; null takes it away. A
+// background run has one, so that what other cells draw meanwhile does not change its numbers.
+FB_API void set_thread_generator(const GeneratorState* s);
 FB_API Tensor make_key(GeneratorState s);  // int64[2]
 
 // The key for the next random op here: concrete and advanced when eager; in a graph the graph's key

@@ -3,6 +3,7 @@
 
 #include "core/apply.h"
 #include "core/graph.h"
+#include "core/owner.h"
 
 namespace flowbook {
 
@@ -48,17 +49,21 @@ void Variable::assign(const Tensor& given) {
     dtype_error(label, ": it is ", spec_, " and cannot take a value of ", t.spec(),
                 ". Cast the value with astype().");
   if (Graph* program = Recorder::program()) return program->assign(this, t);
-  if (!owner.empty())
-    fail(ErrorKind::kGraph, label, ": it is being trained by ", owner,
-         ". Wait for the run, or stop it, before assigning.");
-  commit(std::move(t));
-}
-void Variable::commit(Tensor value) {
-  Tensor d = dense(value);
+  Tensor d = dense(t);
   if (!(d.spec() == spec_)) d = make_view(spec_, view_of(d));  // drops weakness
   std::lock_guard lock(mutex_);
+  require_writer(Owner::current());
   std::swap(value_, d);  // the old value is released after the lock
-  version_.fetch_add(1, std::memory_order_relaxed);
+  touch();
+}
+void Variable::refuse_writer() const {
+  fail(ErrorKind::kGraph, name_.empty() ? std::string("Variable") : cat("Variable `", name_, "`"),
+       ": it belongs to ", owner_->name(),
+       ", which is training. Wait for the run or stop it before you change it.");
+}
+std::string Variable::owner_name() const {
+  std::lock_guard lock(mutex_);
+  return owner_ ? owner_->name() : std::string();
 }
 
 }  // namespace flowbook

@@ -43,10 +43,14 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* k
       Py_RETURN_NOTIMPLEMENTED;
     const std::shared_ptr<Executable> keep = c.executable;
     {
-      CancelToken token;
-      token.poll = signal_poll();
-      LongRun unlocked(&token);
-      out = keep->run(in, {&token, nullptr});
+      CancelToken own;
+      CancelToken* token = current_cancel_token();  // of a training run's thread
+      if (!token) {
+        token = &own;
+        own.poll = signal_poll();
+      }
+      LongRun unlocked(token);
+      out = keep->run(in, {token, nullptr});
     }
     flush_interrupt();
     if (c.single) return wrap(std::move(out[0]));

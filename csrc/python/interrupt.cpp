@@ -104,6 +104,11 @@ void bind_interrupts(py::module_& m) {
           "clear", [](CancelToken& t) { t.cancelled.store(false); },
           "Makes the token usable again.")
       .def_property_readonly("cancelled", [](const CancelToken& t) { return t.cancelled.load(); });
+  m.def(
+      "set_thread_cancel_token", [](CancelToken* token) { set_thread_cancel_token(token); },
+      py::arg("token").none(true),
+      "Lets a token stop all native work of this thread; None takes it away. Keep it alive "
+      "meanwhile.");
 }
 
 }  // namespace flowbook::python

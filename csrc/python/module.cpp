@@ -13,6 +13,7 @@ namespace flowbook::python {
 void bind_program(py::module_& m);
 void bind_control(py::module_& m);
 void bind_compiled_call(py::module_& m);
+void bind_owner(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The native core of flowbook. Private: use the flowbook package.";
@@ -22,6 +23,7 @@ PYBIND11_MODULE(_core, m) {
   bind_dtypes(m);
   bind_tensor(m);
   bind_variable(m);
+  bind_owner(m);
   bind_convert(m);
   bind_dlpack(m);
   bind_ops(m);

@@ -42,8 +42,9 @@ py::list run_executable(Executable& e, py::handle feeds, const std::shared_ptr<C
   std::vector<Tensor> in = fed(feeds), out;
   {
     CancelToken own;
-    CancelToken* token = cancel ? cancel.get() : &own;
-    token->poll = signal_poll();
+    CancelToken* token = cancel ? cancel.get() : current_cancel_token();
+    if (!token) token = &own;
+    if (token != current_cancel_token()) token->poll = signal_poll();
     LongRun unlocked(token);
     RunOptions options;
     options.cancel = token;

@@ -14,6 +14,14 @@ void bind_random(py::module_& m) {
       [](uint64_t seed, uint64_t counter) { set_generator_state({seed, counter}); },
       py::arg("seed"), py::arg("counter"));
   m.def(
+      "set_thread_generator",
+      [](uint64_t seed, uint64_t counter) {
+        const GeneratorState s{seed, counter};
+        set_thread_generator(&s);
+      },
+      py::arg("seed"), py::arg("counter"), "Gives this thread a generator of its own.");
+  m.def("clear_thread_generator", [] { set_thread_generator(nullptr); });
+  m.def(
       "make_key", [](uint64_t seed, uint64_t counter) { return make_key({seed, counter}); },
       py::arg("seed"), py::arg("counter"));
   m.def("next_key", [] {

@@ -127,14 +127,12 @@ PyGetSetDef variable_getset[] = {
      "What its memory counts as: \"parameter\" or \"optimizer\".", nullptr},
     {"owner",
      [](PyObject* o, void*) {
-       return property(
-           o, [](Variable& v) { return v.owner.empty() ? Py_NewRef(Py_None) : new_text(v.owner); });
+       return property(o, [](Variable& v) {
+         const std::string name = v.owner_name();
+         return name.empty() ? Py_NewRef(Py_None) : new_text(name);
+       });
      },
-     [](PyObject* o, PyObject* x, void*) {
-       if (!x) return deleted("owner");
-       return guarded_int([&] { return variable(o).owner = name_from(x), 0; });
-     },
-     "Name of the background run that owns it now, or None.", nullptr},
+     nullptr, "The training run that owns it now (\"run 20260101-120000\"), or None.", nullptr},
     {"shape",
      [](PyObject* o, void*) {
        return property(o, [](Variable& v) { return from_shape(v.spec().shape).release().ptr(); });
