@@ -17,11 +17,11 @@ _static: dict[str, Any] = {}  # the library's own renderers, while live ones sta
 
 def load_ipython_extension(shell: Any) -> None:
     """Registers magics, completion and cell tracking in an IPython shell."""
-    from flowbook import _display, _runlog, callbacks
+    from flowbook import _display, _runlog
 
     from . import _cells, _completion
     from .magics import MAGICS
-    from .views import RENDERERS
+    from .views import RENDERERS, training
 
     _cells.attach(shell)
     for kind, renderer in RENDERERS.items():
@@ -30,24 +30,25 @@ def load_ipython_extension(shell: Any) -> None:
     for magics in MAGICS:
         shell.register_magics(magics(shell))
     _completion.attach(shell, MAGICS)
-    if _runlog.RunLog not in callbacks.factories:
-        callbacks.factories.append(_runlog.RunLog)
+    _runlog.enabled = True
+    training.attach()
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Takes back what `load_ipython_extension` registered."""
-    from flowbook import _display, _runlog, callbacks
+    from flowbook import _display, _runlog
 
     from . import _cells, _completion, hub
     from .magics import MAGICS
+    from .views import training
 
     for kind, renderer in _static.items():
         _display.unregister(kind, renderer)
     _static.clear()
     hub.close()
     _completion.detach(shell)
-    if _runlog.RunLog in callbacks.factories:
-        callbacks.factories.remove(_runlog.RunLog)
+    _runlog.enabled = False
+    training.detach()
     for magics in MAGICS:
         for kind, names in magics.magics.items():
             for name in names:

@@ -138,10 +138,11 @@ _LAZY: dict[str, str] = {
     "metrics": ".metrics",
     "data": ".data",
     "callbacks": ".callbacks",
+    "runs": ".runs",
     "fit": "._fit:fit",
     "evaluate": "._fit:evaluate",
     "predict": "._fit:predict",
-    "Run": "._fit:Run",
+    "Run": "._run:Run",
     "History": "._history:History",
     "save": "._io:save",
     "load": "._io:load",
@@ -149,10 +150,11 @@ _LAZY: dict[str, str] = {
 }
 
 if TYPE_CHECKING:
-    from . import callbacks, data, losses, metrics, nn, optim
-    from ._fit import Run, evaluate, fit, predict
+    from . import callbacks, data, losses, metrics, nn, optim, runs
+    from ._fit import evaluate, fit, predict
     from ._history import History
     from ._io import load, load_metadata, save
+    from ._run import Run
 
 __all__ = sorted(
     name

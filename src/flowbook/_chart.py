@@ -7,8 +7,9 @@ notebook.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
+from typing import NamedTuple
 
 from flowbook._words import shorten, text_width
 
@@ -16,8 +17,21 @@ from flowbook._words import shorten, text_width
 _LIGHT = ("#0072b2", "#d55e00", "#009e73", "#b0529a", "#b38600", "#3a8fb7", "#7a5195", "#5b6b7b")
 _DARK = ("#56b4e9", "#ff9650", "#3ed6a5", "#e79fd0", "#f0c84b", "#8fd0ee", "#b79ae0", "#a9b6c6")
 _POINTS = 400  # points of a line at most
+_MARKS = 40  # marks of a chart at most
 
-Series = tuple[str, Sequence[float]]
+
+class Line(NamedTuple):
+    """A line of a chart."""
+
+    name: str
+    values: Sequence[float]
+    at: Sequence[float] | None = None  # where they are on the horizontal axis; 1, 2, 3 ... if None
+    faint: bool = (
+        False  # drawn in the background and left out of the legend, in the next line's colour
+    )
+
+
+Series = tuple[str, Sequence[float]] | Line
 
 
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -57,21 +71,24 @@ def chart(
     height: int = 210,
     log: bool | None = None,
     unit: str = "epoch",
+    marks: Sequence[tuple[float, str]] = (),
 ) -> str:
     """Draws series of numbers as a chart.
 
     Args:
         title: What is drawn.
-        series: Name and values of each line; names that begin with `val_` are dashed.
+        series: `Line`s, or pairs of name and values; names that begin with `val_` are dashed.
         width: In pixels.
         height: In pixels.
         log: Logarithmic axis; None: where positive values span more than two powers of ten.
         unit: What the horizontal axis counts, from 1.
+        marks: Moments to point at, as a number of finished units and a text.
 
     Returns:
         An SVG document.
     """
-    finite = [v for _, values in series for v in values if math.isfinite(v)]
+    lines = [Line(*one) for one in series]
+    finite = [v for line in lines for v in line.values if math.isfinite(v)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if log is None:
         log = low > 0 and high / low > 100
@@ -84,11 +101,13 @@ def chart(
     words = {t: _number(10**t if log else t) for t in ticks}
     left = 16 + max((text_width(w, 10) for w in words.values()), default=20)
     top, right, bottom = 34, 14, 28
-    legend = series if len(series) > 1 else []
-    count = max((len(values) for _, values in series), default=1)
+    shown = [line for line in lines if not line.faint]
+    legend = shown if len(shown) > 1 else []
+    last = max((line.at[-1] if line.at else len(line.values) for line in lines if line.values),
+               default=1)  # fmt: skip
 
-    def x_of(i: int) -> float:
-        return left + (width - left - right) * (i / (count - 1) if count > 1 else 0.5)
+    def x_of(at: float) -> float:
+        return left + (width - left - right) * ((at - 1) / (last - 1) if last > 1 else 0.5)
 
     def y_of(v: float) -> float:
         return top + (height - top - bottom) * (b - scale(v)) / (b - a)
@@ -96,7 +115,7 @@ def chart(
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(describe(title, series))}">'
-        f"<style>{_style(len(series))}</style>"
+        f"<style>{_style(len(shown))}</style>"
         f'<rect x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="9" class="c"/>'
         f'<text x="12" y="21" class="t">{escape(shorten(title, 40))}</text>'
     ]
@@ -104,48 +123,58 @@ def chart(
         y = top + (height - top - bottom) * (b - t) / (b - a)
         out.append(f'<path d="M{left:.0f} {y:.1f}H{width - right}" class="g"/>')
         out.append(f'<text x="{left - 5:.0f}" y="{y + 3.5:.1f}" class="e">{words[t]}</text>')
-    wanted = [t for t in nice_ticks(1, count, 5) if t == int(t) and t >= 1] if count > 1 else [1.0]
+    wanted = [t for t in nice_ticks(1, last, 5) if t == int(t) and t >= 1] if last > 1 else [1.0]
     for t in dict.fromkeys([1.0, *wanted]):
-        if t != 1.0 and x_of(int(t) - 1) - x_of(0) < 40:
+        if t != 1.0 and x_of(t) - x_of(1) < 40:
             continue
-        x, cls = x_of(int(t) - 1), "m"
+        x, cls = x_of(t), "m"
         if t != 1.0 and x > width - right - 12:
             x, cls = width - 8.0, "e"
         word = f"{escape(unit)} 1" if t == 1.0 else str(int(t))
         out.append(f'<text x="{x:.1f}" y="{height - 10}" class="{cls}">{word}</text>')
-    for k, (name, values) in enumerate(series):
-        out.append(_line(k, name, values, x_of, y_of))
+    for at, text in marks[:_MARKS]:
+        x = x_of(min(max(at, 1), last))
+        out.append(
+            f'<path d="M{x:.1f} {top}V{height - bottom}" class="k"><title>{escape(text)}</title></path>'
+            f'<path d="M{x - 4:.1f} {top}h8l-4 6z" class="kk"><title>{escape(text)}</title></path>'
+        )
+    colour = 0
+    for line in lines:
+        out.append(_line(colour, line, x_of, y_of))
+        colour += not line.faint
     x = float(width - right)
-    for k, (name, _) in reversed(list(enumerate(legend))):
-        label = shorten(name, 24)
+    for k, line in reversed(list(enumerate(legend))):
+        label = shorten(line.name, 24)
         x -= text_width(label, 10.5)
         if x < 60:
             break
         out.append(f'<text x="{x:.1f}" y="21" class="s{k % 8} l">{escape(label)}</text>')
         x -= 16
-        dash = " d" if name.startswith("val_") else ""
+        dash = " d" if line.name.startswith("val_") else ""
         out.append(f'<path d="M{x:.1f} 17.5h12" class="s{k % 8}{dash}"/>')
         x -= 10
     out.append("</svg>")
     return "".join(out)
 
 
-def _line(k: int, name: str, values: Sequence[float], x_of: object, y_of: object) -> str:
-    assert callable(x_of)
-    assert callable(y_of)
+def _line(
+    k: int, line: Line, x_of: Callable[[float], float], y_of: Callable[[float], float]
+) -> str:
+    values = line.values
+    at = line.at or range(1, len(values) + 1)
     parts, pen, alone = [], "M", 0
     for i, v in _thin(values):
         if not math.isfinite(v):
             pen = "M"
             continue
-        parts.append(f"{pen}{x_of(i):.1f} {y_of(v):.1f}")
+        parts.append(f"{pen}{x_of(at[i]):.1f} {y_of(v):.1f}")
         alone += 1
         pen = "L"
-    dash = " d" if name.startswith("val_") else ""
+    dash = " f" if line.faint else " d" if line.name.startswith("val_") else ""
     path = f'<path d="{"".join(parts)}" class="s{k % 8}{dash}"/>' if parts else ""
     if alone == 1:
         i, v = next((i, v) for i, v in enumerate(values) if math.isfinite(v))
-        path += f'<circle cx="{x_of(i):.1f}" cy="{y_of(v):.1f}" r="3" class="s{k % 8} p"/>'
+        path += f'<circle cx="{x_of(at[i]):.1f}" cy="{y_of(v):.1f}" r="3" class="s{k % 8} p"/>'
     return path
 
 
@@ -156,9 +185,9 @@ def _number(v: float) -> str:
 def describe(title: str, series: Sequence[Series]) -> str:
     """A chart in words."""
     parts = []
-    for name, values in series:
+    for name, values, *more in series:
         finite = [v for v in values if math.isfinite(v)]
-        if finite:
+        if finite and not (len(more) == 2 and more[1]):
             parts.append(f"{name} from {_number(finite[0])} to {_number(finite[-1])}")
     return f"{title}: " + ("; ".join(parts) or "no values")
 
@@ -176,5 +205,7 @@ def _style(count: int) -> str:
         ".g{stroke:var(--grid);fill:none}.e{text-anchor:end}.m{text-anchor:middle}"
         "path{fill:none;stroke:var(--k);stroke-width:1.7;stroke-linejoin:round}"
         ".g{stroke-width:1}.d{stroke-dasharray:4 3}.l{font-size:10.5px;fill:var(--k)}"
-        ".p{fill:var(--k)}"
+        ".f{opacity:.35;stroke-width:1}"
+        ".p{fill:var(--k)}.k{stroke:var(--soft);stroke-width:1;stroke-dasharray:2 3}"
+        ".kk{fill:var(--soft);stroke:none}"
     )

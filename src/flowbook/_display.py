@@ -54,3 +54,19 @@ def _graph(graph: Any) -> Bundle:
 
 
 register("graph", _graph)
+
+
+def _run(run: Any) -> Bundle:
+    from flowbook import _run_view
+
+    return _run_view.mimebundle(run)
+
+
+def _runs(comparison: Any) -> Bundle:
+    from flowbook import _run_tables
+
+    return _run_tables.mimebundle(comparison)
+
+
+register("run", _run)
+register("runs", _runs)

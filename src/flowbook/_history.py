@@ -5,12 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
-from ._chart import chart, describe
+from ._chart import Series, chart, describe
+from ._run_tables import grouped
 from ._words import image
 
 _SHOWN = 12  # rows of a printed table
+
+
+class Mark(NamedTuple):
+    """Something that happened to a run: a new learning rate, a pause, a loss that is not finite."""
+
+    step: int  # finished steps when it happened
+    epoch: float  # the same in epochs: 2.5 is the middle of the third
+    kind: str  # "learning rate", "pause", "resume", "alert"
+    text: str
+    value: float | None = None  # the new learning rate, or the first step of an alert
 
 
 class History:
@@ -22,6 +33,7 @@ class History:
         seconds: Wall time in seconds.
         stopped: Why the run ended early ("interrupted", or a callback's reason), else None.
         logs: One dict per finished epoch.
+        marks: What was changed while it ran, in order.
 
     Example:
         >>> history = fb.History()
@@ -36,6 +48,7 @@ class History:
         self.steps = 0
         self.seconds = 0.0
         self.stopped: str | None = None
+        self.marks: list[Mark] = []
 
     @property
     def epochs(self) -> int:
@@ -121,10 +134,8 @@ class History:
         head = f"<div><b>History</b>: {escape(self._headline())}</div>"
         if not self.logs:
             return head
-        groups: dict[str, list[str]] = {}
-        for name in self.keys():
-            groups.setdefault(name.removeprefix("val_"), []).append(name)
-        charts = "".join(_chart(title, [(n, self[n]) for n in g]) for title, g in groups.items())
+        marks = [(mark.epoch, mark.text) for mark in self.marks]
+        charts = "".join(_chart(title, lines, marks) for title, lines in grouped(self))
         cell = "padding:1px 10px;text-align:right;border:none"
         rows = "".join(
             "<tr>" + "".join(f'<td style="{cell}">{escape(c)}</td>' for c in row) + "</tr>"
@@ -138,8 +149,8 @@ def _number(value: float) -> str:
     return "" if isinstance(value, float) and math.isnan(value) else f"{value:.4g}"
 
 
-def _chart(title: str, series: Sequence[tuple[str, Sequence[float]]]) -> str:
+def _chart(title: str, series: Sequence[Series], marks: Sequence[tuple[float, str]]) -> str:
     """A line chart as an image, which untrusted and exported notebooks keep."""
-    address = image(chart(title, series))
+    address = image(chart(title, series, marks=marks))
     words = escape(describe(title, series))
     return f'<img src="{address}" alt="{words}" style="margin:4px 8px 4px 0">'

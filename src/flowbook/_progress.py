@@ -1,7 +1,7 @@
 """Progress of `fit`: a bar in a terminal, one updated line in a notebook, a line per epoch in logs.
 
-At most two updates a second, whatever the speed of the steps. `kernel_ext` may put live views in
-front by appending to `factories`; this file only knows text.
+At most two updates a second, whatever the speed of the steps. Where the notebook extension shows a
+live view instead (`_run.views`), none of this is used; this file only knows text.
 """
 
 from __future__ import annotations
@@ -28,10 +28,6 @@ class Progress(Protocol):
         """Called once at the end, also after an error."""
 
 
-# Each is called with the run and returns a Progress, or None to pass.
-factories: list[Callable[[Any], Progress | None]] = []
-
-
 def make(run: Any, choice: Any) -> Progress | None:
     """The display for `fit(progress=choice)`."""
     if choice is False or choice is None:
@@ -42,10 +38,6 @@ def make(run: Any, choice: Any) -> Progress | None:
         return TqdmBar()
     if choice == "text":
         return TextLines()
-    for factory in factories:
-        progress = factory(run)
-        if progress is not None:
-            return progress
     display = _notebook_display()
     if display is not None:
         return NotebookLine(display)

@@ -1,8 +1,8 @@
 """A log of training runs on disk, so that they can be listed and drawn after a restart.
 
-One file per run, one JSON object per line: first what runs, then the numbers of each epoch, at the
-end how it ended. Lines are only appended; a run that was killed keeps its epochs. Nothing is
-written unless a `RunLog` is among the callbacks: the notebook extension adds one to every `fit`.
+One file per run, one JSON object per line: first what runs, then numbers as they come, at the end how
+it ended. Lines are only appended, so a run that was killed keeps what it had. A running writer holds
+a lock on its file; that tells its run from one that was killed. `runs.py` reads the logs.
 """
 
 from __future__ import annotations
@@ -12,14 +12,28 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .callbacks import Callback
+import numpy as np
 
-_MOST = 64 << 20  # bytes of a log that are read
+from ._course import summary
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there, a running log looks like an interrupted one
+    fcntl = None  # type: ignore[assignment]
+
 _KEPT = 500  # runs; older logs are removed when a new one begins
+_FINE = 2000  # steps that are logged one by one; from then on buckets grow with the run
+_PERIOD = 1.0  # seconds between two writes of steps
+
+enabled = False  # whether runs are logged that don't say; the notebook extension sets it
+
+
+def wanted(choice: bool | None) -> bool:
+    """Whether `fit(log=choice)` writes a log."""
+    return enabled if choice is None else bool(choice)
 
 
 def folder() -> Path:
@@ -31,157 +45,171 @@ def folder() -> Path:
     return Path(home) / "flowbook" / "runs"
 
 
-class RunLog(Callback):
-    """Logs a run to disk. A log that cannot be written is given up; training goes on.
+class RunLog:
+    """Logs a run to disk, as its observer. A log that cannot be written is given up; training goes on.
 
     Args:
-        path: The file; by default a new one in `folder()`.
-        about: More facts for the first line, such as the notebook's name.
+        run: The run; it takes the name of its file.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str] | None = None, about: dict[str, Any] | None = None
-    ) -> None:
-        self._path = None if path is None else Path(path)
-        self._about = dict(about or {})
+    def __init__(self, run: Any) -> None:
         self._file: Any = None
-
-    @property
-    def name(self) -> str:
-        """The run's name in the list of runs."""
-        return self._path.stem if self._path is not None else ""
-
-    def on_train_begin(self, run: Any) -> None:
-        """Opens the log and says what runs."""
+        self._steps: list[float] = []  # losses that are not written yet
+        self._written = 0  # steps that are
+        self._due = 0.0
+        self._described = False
         try:
-            if self._path is None:
-                self._path = _new_file()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8")
+            self._file = _create(run.name)
         except OSError:
-            self._file = None
             return
-        facts = {"model": _line(run.model), "optimizer": _line(run.optimizer)}
-        head = {"run": self.name, "started": time.time(), "epochs": run.epochs}
-        self._write({**head, **facts, **self._about})
+        run.name = Path(self._file.name).stem
 
-    def on_epoch_end(self, run: Any) -> None:
+    def began(self, run: Any) -> None:
+        """Says what runs."""
+        from . import __version__
+
+        head = {
+            "run": run.name, "label": run.label, "started": run.started, "epochs": run.epochs,
+            "steps_per_epoch": run.steps_per_epoch, "model": _line(run.model),
+            "optimizer": _line(run.optimizer), "version": __version__, "pid": os.getpid(),
+        }  # fmt: skip
+        self._write({**head, **run.facts})
+        self._flush()
+
+    def tick(self, run: Any, first: int, losses: list[float]) -> None:
+        """Appends the losses of some steps, once a second."""
+        self._steps += losses
+        if time.monotonic() >= self._due:
+            self._write_steps(all_of_them=False)
+            self._flush()
+            self._due = time.monotonic() + _PERIOD
+
+    def epoch(self, run: Any) -> None:
         """Appends the numbers of an epoch."""
-        logs = {k: v if math.isfinite(v) else repr(v) for k, v in run.logs.items()}
-        self._write({"epoch": run.epoch + 1, "step": run.step, "logs": logs})
+        logs = {name: _number(value) for name, value in run.logs.items()}
+        entry = {"epoch": run.epoch + 1, "step": run.step, "seconds": round(run.seconds, 3)}
+        if not self._described:  # layers are built by the first step
+            self._described = True
+            self._write({"summary": _text(run.model)})
+        self._write({**entry, "logs": logs})
 
-    def on_train_end(self, run: Any) -> None:
+    def marked(self, run: Any, mark: Any) -> None:
+        """Appends a change."""
+        value = None if mark.value is None else _number(mark.value)
+        self._write({"mark": {**mark._asdict(), "value": value}})
+
+    def ended(self, run: Any) -> None:
         """Says how the run ended, and closes the log."""
-        history = run.history
-        self._write({"ended": time.time(), "steps": run.step, "stopped": history.stopped})
+        self._write_steps(all_of_them=True)
+        error = f"{type(run.error).__name__}: {run.error}"[:500] if run.error else None
+        stopped = run.history.stopped
+        self._write(
+            {"ended": time.time(), "steps": run.step, "seconds": round(run.history.seconds, 3),
+             "stopped": stopped, "error": error}
+        )  # fmt: skip
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
 
+    def _write_steps(self, all_of_them: bool) -> None:
+        """Buckets of a size that grows with the run, so that a log of n steps has O(log n) lines."""
+        rows = []
+        while self._steps:
+            size = 1 << max(0, (self._written // _FINE).bit_length())
+            size = 1 if self._written < _FINE else size
+            if len(self._steps) < size and not all_of_them:
+                break
+            part, self._steps = self._steps[:size], self._steps[size:]
+            if size == 1:  # many at once
+                count = min(len(self._steps) + 1, _FINE - self._written)
+                part = part + self._steps[: count - 1]
+                self._steps = self._steps[count - 1 :]
+                for k, x in enumerate(part):
+                    v = _rounded(x)
+                    rows.append([self._written + k + 1, v, v, v])
+            else:
+                low, high, mean = summary(np.asarray([part]))[:, 0]
+                rows.append(
+                    [self._written + len(part), _rounded(low), _rounded(high), _rounded(mean)]
+                )
+            self._written += len(part)
+        for start in range(0, len(rows), 500):
+            self._write({"course": rows[start : start + 500]})
+
     def _write(self, entry: dict[str, Any]) -> None:
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(entry) + "\n")
-            self._file.flush()
+            self._file.write(json.dumps(entry, default=str) + "\n")
         except (OSError, ValueError):
             self._file = None
 
+    def _flush(self) -> None:
+        if self._file is not None:
+            try:
+                self._file.flush()
+            except OSError:  # the disk is full
+                self._file = None
 
-def _new_file() -> Path:
-    for old in sorted(folder().glob("*.jsonl"))[:-_KEPT]:
-        with contextlib.suppress(OSError):
-            old.unlink()
-    stamp = time.strftime("%Y%m%d-%H%M%S")
+
+def _create(name: str) -> Any:
+    """Opens a new, locked log of that name, or with a number behind it if another kernel has it."""
+    folder().mkdir(parents=True, exist_ok=True)
+    _remove_old()
     for k in range(1000):
-        path = folder() / f"{stamp}{f'-{k}' if k else ''}.jsonl"
-        if not path.exists():
-            return path
+        path = folder() / f"{name}{f'-{k}' if k else ''}.jsonl"
+        try:
+            file = path.open("x", encoding="utf-8")
+        except FileExistsError:
+            continue
+        lock(file)
+        return file
     raise OSError("no free name")
 
 
-def _line(obj: Any) -> str:
-    """The first line of a repr, short."""
+def _remove_old() -> None:
+    logs = sorted(folder().glob("*.jsonl"), key=_changed)
+    for old in logs[:-_KEPT]:
+        with contextlib.suppress(OSError):
+            old.unlink()
+
+
+def _changed(path: Path) -> float:
     try:
-        return repr(obj).partition("\n")[0][:120]
+        return path.stat().st_mtime
+    except OSError:  # another kernel has just removed it
+        return 0.0
+
+
+def lock(file: Any) -> bool:
+    """Locks a log; False if its run still writes to it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _number(value: float) -> float | str:
+    return float(value) if math.isfinite(value) else repr(float(value))
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _line(obj: Any) -> str:
+    return _text(obj).partition("\n")[0][:120]
+
+
+def _text(obj: Any) -> str:
+    """A repr, bounded."""
+    try:
+        return repr(obj)[:4000]
     except Exception:  # a user's __repr__ must not stop a run
         return type(obj).__name__
-
-
-class LoggedRun:
-    """A run read back from its log.
-
-    Attributes:
-        name: Its name in the list.
-        started: Unix time.
-        about: What ran: model, optimizer, epochs.
-        logs: One dict per epoch.
-        steps: Finished steps.
-        ended: Unix time of the end; None while it runs, or if it was killed.
-        stopped: Why it ended early, or None.
-    """
-
-    def __init__(self, name: str, entries: Iterator[dict[str, Any]]) -> None:
-        self.name = name
-        self.started = 0.0
-        self.about: dict[str, Any] = {}
-        self.logs: list[dict[str, float]] = []
-        self.steps = 0
-        self.ended: float | None = None
-        self.stopped: str | None = None
-        for entry in entries:
-            if "started" in entry:
-                self.started = float(entry["started"])
-                self.about = entry
-            elif "logs" in entry:
-                self.logs.append({str(k): float(v) for k, v in entry["logs"].items()})
-                self.steps = int(entry.get("step", 0))
-            elif "ended" in entry:
-                self.ended = float(entry["ended"])
-                self.steps = int(entry.get("steps", self.steps))
-                self.stopped = entry.get("stopped")
-
-    def __getitem__(self, name: str) -> list[float]:
-        return [logs.get(name, math.nan) for logs in self.logs]
-
-    def __iter__(self) -> Iterator[str]:
-        """Names of the numbers, in the order in which they first occurred."""
-        return iter(dict.fromkeys(name for logs in self.logs for name in logs))
-
-    def __contains__(self, name: object) -> bool:
-        return any(name in logs for logs in self.logs)
-
-
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The readable lines of a log; a torn last line is skipped."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for text in file.read(_MOST).splitlines():
-            try:
-                entry = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(entry, dict):
-                yield entry
-
-
-def read(name: str) -> LoggedRun:
-    """Reads one run by its name.
-
-    Raises:
-        FileNotFoundError: If there is no such run.
-    """
-    if os.sep in name or name.startswith("."):
-        raise FileNotFoundError(name)
-    return LoggedRun(name, _entries(folder() / f"{name}.jsonl"))
-
-
-def runs() -> list[LoggedRun]:
-    """All logged runs, the newest first; unreadable logs are left out."""
-    found = []
-    for path in folder().glob("*.jsonl"):
-        try:
-            found.append(LoggedRun(path.stem, _entries(path)))
-        except (OSError, ValueError, TypeError, AttributeError):
-            continue
-    return sorted(found, key=lambda run: run.started, reverse=True)

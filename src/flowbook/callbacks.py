@@ -2,7 +2,8 @@
 
 A callback is a function of the run, called after each epoch, or a `Callback` with methods for
 other moments. Each gets the `Run`, which knows model, optimizer, epoch, step and numbers, and can
-be asked to stop: `run.stop("reason")`.
+be asked to stop: `run.stop("reason")`. A blocking `fit` calls them on the thread that called it,
+`fit(..., wait=False)` on the run's own; the run stands still meanwhile.
 """
 
 from __future__ import annotations
@@ -18,10 +19,6 @@ import flowbook as fb
 from ._state import named_variables
 
 __all__ = ["CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "StopOnNaN"]
-
-
-# Make the callbacks that every `fit` gets beside the user's own; the notebook adds to them.
-factories: list[Callable[[], Callback]] = []
 
 
 class Callback:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,9 @@ from typing import Any
 import pytest
 
 pytest.importorskip("flowbook._core")
-from flowbook import _chart, _runlog
+from flowbook import _chart, _runlog, runs
+from flowbook._history import Mark
+from flowbook.errors import ArgumentError
 
 
 @pytest.fixture(autouse=True)
@@ -20,55 +24,215 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fake_run(**more: Any) -> Any:
-    given = {"model": "m", "optimizer": "o", "epochs": 3, "epoch": 0, "step": 0, "logs": {}}
-    return SimpleNamespace(**{**given, "history": SimpleNamespace(stopped=None), **more})
+    given = {
+        "name": "20260101-120000", "label": "", "model": "m", "optimizer": "o", "epochs": 3,
+        "epoch": 0, "step": 0, "logs": {}, "started": 1.7e9, "steps_per_epoch": 10, "seconds": 1.5,
+        "error": None, "facts": {"data": "d"},
+    }  # fmt: skip
+    return SimpleNamespace(
+        **{**given, "history": SimpleNamespace(stopped=None, seconds=2.5), **more}
+    )
 
 
-def log(epochs: int = 3, *, finish: bool = True) -> str:
-    entry = _runlog.RunLog()
-    run = fake_run()
-    entry.on_train_begin(run)
+def log(epochs: int = 3, *, finish: bool = True, **more: Any) -> str:
+    run = fake_run(**more)
+    entry = _runlog.RunLog(run)
+    entry.began(run)
     for epoch in range(epochs):
+        entry.tick(run, run.step + 1, [1 / (run.step + k + 1) for k in range(10)])
         run.epoch, run.step, run.logs = epoch, 10 * (epoch + 1), {"loss": 1 / (epoch + 1)}
-        entry.on_epoch_end(run)
+        entry.epoch(run)
     if finish:
-        entry.on_train_end(run)
-    return entry.name
+        entry.ended(run)
+    else:
+        entry._flush()
+        _unfinished.append(entry)  # its lock is held as long as the file is open
+    return run.name
+
+
+_unfinished: list[Any] = []
+
+
+def path_of(name: str) -> Path:
+    return _runlog.folder() / f"{name}.jsonl"
 
 
 def test_a_run_is_read_back() -> None:
-    run = _runlog.read(log())
+    run = runs.get(log(label="mine"))
     assert run["loss"] == [1, 1 / 2, 1 / 3]
-    assert (run.steps, run.stopped, list(run)) == (30, None, ["loss"])
-    assert run.ended is not None
+    assert (run.steps, run.stopped, list(run), run.status) == (30, None, ["loss"], "finished")
+    assert (run.seconds, run.label, run.title) == (2.5, "mine", "mine")
     assert run.about["model"] == "'m'"
+    assert run.about["data"] == "d"
+    assert run.best() == ("loss", 1 / 3)
+    points = run.points()
+    assert points.step.tolist() == list(range(1, 31))
+    assert points.mean[:3] == pytest.approx([1, 1 / 2, 1 / 3])
+
+
+def test_a_running_log_is_told_from_one_that_was_killed() -> None:
+    name = log(2, finish=False)
+    assert runs.get(name).status == "running"
+    with pytest.raises(ArgumentError, match="still runs"):
+        runs.delete(name)
+    _unfinished.pop()._file.close()
+    assert runs.get(name).status == "killed"
 
 
 def test_a_killed_run_keeps_its_epochs() -> None:
     name = log(2, finish=False)
-    path = _runlog.folder() / f"{name}.jsonl"
-    path.write_text(path.read_text() + '{"epoch": 3, "lo')
-    run = _runlog.read(name)
+    path_of(name).open("a").write('{"epoch": 3, "lo')
+    run = runs.get(name)
     assert len(run.logs) == 2
     assert run.ended is None
 
 
+def test_every_truncation_can_be_read() -> None:
+    whole = path_of(log(label="x")).read_bytes()
+    for end in range(0, len(whole), 7):
+        path_of("cut").write_bytes(whole[:end])
+        run = runs.get("cut")
+        assert len(run.logs) <= 3
+        assert len(run.points().step) <= 30
+
+
+HOSTILE = [
+    "[1]",
+    "null",
+    '{"logs": 3}',
+    '{"logs": {"loss": "x"}}',
+    '{"logs": {"loss": [1]}}',
+    '{"logs": {"loss": 1e999}}',
+    '{"started": "yesterday"}',
+    '{"started": null}',
+    '{"course": 7}',
+    '{"course": [[1], ["a", 1, 2, 3], [5, 1, 1, 1]]}',
+    '{"mark": []}',
+    '{"mark": {"step": "1", "epoch": {}, "kind": 1, "text": 2}}',
+    '{"ended": {}}',
+    '{"ended": 1e300, "steps": "many"}',
+    '{"ended": ' + "9" * 5000 + "}",
+    "[" * 100_000,
+    "\x00\xff\ufffd",
+    '{"summary": ["<script>"]}',
+    '{"logs": {' + ", ".join(f'"n{i}": 1' for i in range(500)) + "}}",
+]
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=lambda line: line[:20])
+def test_hostile_lines_do_no_harm(line: str) -> None:
+    name = log(1)
+    text = path_of(name).read_text()
+    path_of(name).write_text(line + "\n" + text + line + "\n")
+    run = runs.get(name)
+    assert 1 in run["loss"]
+    assert len(list(run)) <= 65
+    run._repr_mimebundle_()
+    repr(run)
+    repr(runs.all())
+    runs.all()._repr_html_()
+
+
+def test_names_are_escaped() -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    name = log(label=evil, model=evil, facts={"data": evil})
+    for html in (
+        runs.all()._repr_html_(),
+        runs.compare(name, name)._repr_html_(),
+        runs.get(name)._repr_mimebundle_()["text/html"],
+    ):
+        assert evil not in html
+
+
 def test_nan_is_kept() -> None:
-    entry = _runlog.RunLog()
     run = fake_run(logs={"loss": math.nan, "top": math.inf})
-    entry.on_train_begin(run)
-    entry.on_epoch_end(run)
-    entry.on_train_end(run)
-    assert all(json.loads(line) for line in (_runlog.folder() / f"{entry.name}.jsonl").open())
-    logs = _runlog.read(entry.name).logs[0]
-    assert math.isnan(logs["loss"])
-    assert logs["top"] == math.inf
+    entry = _runlog.RunLog(run)
+    entry.began(run)
+    entry.tick(run, 1, [1.0, math.nan])
+    entry.epoch(run)
+    entry.ended(run)
+    for line in path_of(run.name).open():
+        json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    read = runs.get(run.name)
+    assert math.isnan(read.logs[0]["loss"])
+    assert read.logs[0]["top"] == math.inf
+    assert read.points().mean[0] == 1
+    assert math.isnan(read.points().mean[1])
+
+
+def test_marks_and_errors_are_kept() -> None:
+    run = fake_run(error=ValueError("no"))
+    entry = _runlog.RunLog(run)
+    entry.began(run)
+    entry.marked(run, Mark(3, 0.3, "learning rate", "learning rate 0.1 to 0.01", 0.01))
+    entry.ended(run)
+    read = runs.get(run.name)
+    assert read.marks == [Mark(3, 0.3, "learning rate", "learning rate 0.1 to 0.01", 0.01)]
+    assert (read.status, read.error) == ("failed", "ValueError: no")
+
+
+def test_long_runs_have_short_logs() -> None:
+    run = fake_run()
+    entry = _runlog.RunLog(run)
+    entry.began(run)
+    losses = [1.0] * 1000
+    losses[500] = 99.0
+    for k in range(200):
+        entry._due = 0
+        entry.tick(run, 1000 * k + 1, losses if k == 150 else [1.0] * 1000)
+    run.step = 200_000
+    entry.ended(run)
+    points = runs.get(run.name).points()
+    assert len(points.step) < 20_000
+    assert points.step[-1] == 200_000
+    assert points.high.max() == 99
+    assert path_of(run.name).stat().st_size < 700_000
 
 
 def test_runs_are_listed_newest_first_and_junk_is_left_out() -> None:
-    names = [log(), log(), log()]
-    (_runlog.folder() / "20990101-000000.jsonl").write_text('[1]\n{"logs": 3}\n')
-    assert [r.name for r in _runlog.runs()] == names[::-1]
+    names = [log(started=1.7e9 + k) for k in range(3)]
+    assert len(set(names)) == 3
+    path_of("20990101-000000").write_text('[1]\n{"logs": 3}\n')
+    assert [r.name for r in runs.all()] == names[::-1]
+    assert runs.get(-1).name == runs.get("-1").name == names[-1]
+    assert len(runs.all(limit=2)) == 2
+    with pytest.raises(KeyError, match="3 runs"):
+        runs.get(-4)
+
+
+def test_labels_name_the_newest() -> None:
+    log(label="a")
+    name = log(label="a", started=1.8e9)
+    assert runs.get("a").name == name
+
+
+def test_deleting_is_all_or_nothing() -> None:
+    a, b = log(), log()
+    with pytest.raises(KeyError, match="'nothing'"):
+        runs.delete(a, "nothing")
+    assert runs.delete(a) == [a]
+    assert [r.name for r in runs.all()] == [b]
+
+
+def test_several_kernels_write_at_once() -> None:
+    names: list[str] = []
+    threads = [threading.Thread(target=lambda: names.append(log())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(names)) == 8
+    assert all(runs.get(name)["loss"] == [1, 1 / 2, 1 / 3] for name in names)
+
+
+def test_the_oldest_logs_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_runlog, "_KEPT", 3)
+    names = [log(started=1.7e9 + k) for k in range(6)]
+    for k, name in enumerate(names):
+        if path_of(name).exists():
+            os.utime(path_of(name), (k, k))
+    log()
+    assert len(list(_runlog.folder().glob("*.jsonl"))) <= 4
 
 
 def test_an_unwritable_folder_does_not_stop_training(
@@ -77,13 +241,23 @@ def test_an_unwritable_folder_does_not_stop_training(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FLOWBOOK_CACHE_DIR", str(tmp_path / "file"))
     log()
-    assert _runlog.runs() == []
+    assert len(runs.all()) == 0
 
 
-@pytest.mark.parametrize("name", ["../x", ".hidden", "nothing"])
+@pytest.mark.parametrize("name", ["../x", ".hidden", "nothing", "", "a/b"])
 def test_names_do_not_reach_outside(name: str) -> None:
-    with pytest.raises(FileNotFoundError):
-        _runlog.read(name)
+    with pytest.raises(KeyError):
+        runs.get(name)
+
+
+def test_comparing_draws_each_number_once_with_all_runs() -> None:
+    a, b = log(label="one"), log(label="two")
+    charts = runs.compare(a, b).charts()
+    assert [(title, [name for name, _ in lines]) for title, lines, _ in charts] == [
+        ("loss", ["one", "two"])
+    ]
+    with pytest.raises(ArgumentError, match="at least one"):
+        runs.compare()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""How a run's thread has calls made by the thread that waits for it, and what Ctrl-C means there."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Any
+
+SLICE = 0.05  # seconds between two looks at signals while a run is waited for
+
+
+class Call:
+    """A call that one thread hands to another."""
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._function, self._args = function, args
+        self._done = threading.Event()
+        self._error: BaseException | None = None
+        self._refused = False
+
+    def make(self) -> None:
+        """Makes the call here; its error goes to the thread that asked."""
+        try:
+            self._function(*self._args)
+        except BaseException as error:
+            self._error = error
+        self._done.set()
+
+    def refuse(self) -> None:
+        """Lets the thread that asked make the call itself."""
+        self._refused = True
+        self._done.set()
+
+    def finish(self) -> None:
+        """Waits until the call is made."""
+        self._done.wait()
+        if self._refused:
+            self._function(*self._args)
+        elif self._error is not None:
+            raise self._error
+
+
+class Desk:
+    """Takes calls for the thread that serves; where none serves, callers make them themselves.
+
+    Attributes:
+        served: Whether a thread serves.
+    """
+
+    def __init__(self) -> None:
+        self.served = False
+        self._lock = threading.Lock()
+        self._mail: SimpleQueue[Call | None] = SimpleQueue()
+
+    def ask(self, function: Callable[..., Any], *args: Any) -> None:
+        """Has a call made, and waits for it."""
+        with self._lock:
+            call = Call(function, args) if self.served else None
+            if call is not None:
+                self._mail.put(call)
+        if call is not None:
+            call.finish()
+        else:
+            function(*args)
+
+    def take(self) -> Call | None:
+        """The next call, or None after a while; the caller looks at `served` then."""
+        try:
+            return self._mail.get(timeout=SLICE)
+        except Empty:
+            return None
+
+    def close(self) -> None:
+        """Nobody serves any more; wakes up who did."""
+        with self._lock:
+            self.served = False
+            while True:
+                try:
+                    call = self._mail.get_nowait()
+                except Empty:
+                    break
+                if call is not None:
+                    call.refuse()
+        self._mail.put(None)
+
+
+class Interrupts:
+    """Turns the first SIGINT into a request to stop; the second one raises KeyboardInterrupt.
+
+    Args:
+        stop: Called at the first one.
+        over: Tells whether there is nothing left to stop: then the first one raises.
+    """
+
+    def __init__(self, stop: Callable[[], Any], over: Callable[[], bool]) -> None:
+        self._stop, self._over = stop, over
+        self._previous: Any = None
+        self._installed = False
+        self._pressed = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._pressed or self._over():
+            raise KeyboardInterrupt
+        self._pressed = True
+        self._stop()
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._previous = signal.getsignal(signal.SIGINT)
+        if callable(self._previous):  # an ignored signal stays ignored
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, self._previous)

@@ -1,0 +1,162 @@
+"""The compiled steps of training and measuring: one graph from a batch to its loss, with gradients,
+optimizer and metrics inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import flowbook as fb
+
+from ._batches import call_model, leaves_of, parts_of, rebuild, rows_of, structure_of, tensors
+from ._state import dtype_name, spec_text
+from .metrics import Mean, Metric
+from .nn import Module, training
+from .optim import Optimizer
+
+Loss = Callable[..., Any]
+
+
+class Measure:
+    """Loss and metrics over batches, as one compiled step."""
+
+    def __init__(self, model: Module, loss: Loss | None, metrics: Any) -> None:
+        import copy
+
+        self._mean = Mean("loss")
+        # own sums, so that validation does not disturb the training numbers
+        self._metrics = [copy.deepcopy(metric) for metric in as_metrics(metrics)]
+        if loss is None and not self._metrics:
+            raise fb.ArgumentError("evaluate: neither a loss nor metrics. Give at least one.")
+
+        def step(batch: Any, count: Any) -> Any:
+            inputs, target, weights = parts_of(batch)
+            prediction = call_model(model, inputs)
+            if loss is not None:
+                self._mean.add(loss_of(loss, prediction, target, weights), count)
+            for metric in self._metrics:
+                update(metric, prediction, target, count)
+            return prediction
+
+        self._loss = loss
+        self._step = Compiled(step)
+
+    def __call__(self, batches: Iterable[Any]) -> dict[str, float]:
+        used = ([self._mean] if self._loss is not None else []) + self._metrics
+        for metric in used:
+            metric.reset()
+        empty = True
+        with training(False):
+            for batch in batches:
+                batch = tensors(batch)
+                self._step(batch, rows_of(batch))
+                empty = False
+        if empty:
+            raise fb.DataError("evaluate: no batches. Give at least one example.")
+        return {metric.name: metric.result() for metric in used}
+
+
+def training_step(
+    model: Module, optimizer: Optimizer, loss: Loss, mean: Mean, others: Sequence[Metric]
+) -> Callable[[Any, int], Any]:
+    """The compiled step: called with a batch of tensors and its number of rows, returns its loss."""
+
+    def step(batch: Any, count: Any) -> Any:
+        inputs, target, weights = parts_of(batch)
+        prediction = call_model(model, inputs)
+        value = loss_of(loss, prediction, target, weights)
+        parameters = model.parameters()
+        if not parameters:
+            raise fb.ArgumentError(
+                f"fit: {type(model).__name__} has no trainable parameters. "
+                "Are its layers attributes of the module, and not all frozen?"
+            )
+        optimizer.update(model, fb.gradients(value, parameters))
+        mean.add(value, count)
+        for metric in others:
+            update(metric, prediction, target, count)
+        return value
+
+    compiled = Compiled(step)
+
+    def run(batch: Any, count: int) -> Any:
+        with training():
+            return compiled(batch, count)
+
+    return run
+
+
+class Compiled:
+    """`fb.graph` of a function of a batch (any nesting) and a few numbers."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._structure: Any = None
+        self._graph: Any = None
+
+    def __call__(self, batch: Any, *numbers: Any) -> Any:
+        structure = structure_of(batch)
+        if self._graph is None or structure != self._structure:
+            self._structure = structure
+            self._graph = self._compile(batch, len(numbers))
+        return self._graph(*leaves_of(batch), *numbers)
+
+    def _compile(self, example: Any, numbers: int) -> Any:
+        leaves = len(leaves_of(example))
+        function = self._function
+
+        def step(*values: Any) -> Any:
+            batch = rebuild(example, iter(values[:leaves]))
+            return function(batch, *values[leaves:])
+
+        return fb.graph(step)
+
+
+def loss_of(loss: Loss, prediction: Any, target: Any, weights: Any) -> Any:
+    """What the loss function says, checked: one floating number."""
+    value = (
+        loss(prediction, target) if weights is None else loss(prediction, target, weights=weights)
+    )
+    if not isinstance(value, (fb.Tensor, fb.Variable)) or len(value.shape) != 0:
+        got = spec_text(value) if isinstance(value, fb.Tensor) else type(value).__name__
+        raise fb.ShapeError(
+            f"fit: the loss returned {got}. It must return one number (a 0-d tensor): "
+            "fb.mean(...) averages over the batch."
+        )
+    if "float" not in dtype_name(value.dtype):
+        raise fb.DTypeError(f"fit: the loss returned {spec_text(value)}. It must be floating.")
+    return value
+
+
+def as_metrics(metrics: Any) -> list[Metric]:
+    """Metrics and functions, by name or not, as metrics with different names."""
+    named = metrics.items() if isinstance(metrics, Mapping) else [(None, m) for m in metrics]
+    made: list[Metric] = []
+    for name, metric in named:
+        if isinstance(metric, Metric):
+            made.append(metric)
+            metric.name = name or metric.name
+        elif callable(metric) and not isinstance(metric, type):
+            made.append(Mean(name, metric))
+        else:
+            hint = f" Did you mean {metric.__name__}()?" if isinstance(metric, type) else ""
+            raise fb.ArgumentError(
+                f"fit: metric {metric!r} is neither a Metric nor a function of prediction and "
+                f"target.{hint}"
+            )
+    names = ["loss", *(metric.name for metric in made)]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise fb.ArgumentError(
+            f"fit: two numbers are called {twice[0]!r}. Name them: metrics={{'name': metric}}."
+        )
+    return made
+
+
+def update(metric: Metric, prediction: Any, target: Any, count: Any) -> None:
+    """Adds a batch of `count` examples to a metric."""
+    if type(metric) is Mean:  # the count is an input of the graph: the last batch may be smaller
+        metric.add(metric.values(prediction, target), count)
+    else:
+        metric.update(prediction, target)
