@@ -1,0 +1,496 @@
+"""TrainingView: what it tells the page, what the page may ask, with a page that is not one and with a
+real kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("flowbook._core")
+pytest.importorskip("IPython")
+import flowbook as fb
+from flowbook import _run_view, nn
+from flowbook_ext.views import training
+from flowbook_ext.views.training import Sender, TrainingView, View
+
+
+class FakePage:
+    """A hub that writes down what it is given, and when."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[float, dict[str, Any], list[bytes]]] = []
+        self.handlers: dict[str, Any] = {}
+        self.came = threading.Condition()
+
+    def attach(self, view_id: str, handler: Any) -> None:
+        self.handlers[view_id] = handler
+
+    def detach(self, view_id: str) -> None:
+        del self.handlers[view_id]
+
+    def send(self, view_id: str, content: dict[str, Any], buffers: Any = ()) -> None:
+        json.dumps(content, allow_nan=False)
+        with self.came:
+            self.messages.append((time.monotonic(), content, list(buffers)))
+            self.came.notify_all()
+
+    def say(self, view_id: str, **content: Any) -> None:
+        self.handlers[view_id](content, [])
+
+    def wait(
+        self, condition: Callable[[dict[str, Any]], Any], seconds: float = 10
+    ) -> dict[str, Any]:
+        """The first message that fulfils a condition."""
+        end = time.monotonic() + seconds
+        with self.came:
+            while True:
+                for _, content, _ in self.messages:
+                    if condition(content):
+                        return content
+                assert self.came.wait(end - time.monotonic()), [m[1] for m in self.messages][-3:]
+
+    def kinds(self, kind: str) -> list[tuple[dict[str, Any], list[bytes]]]:
+        return [
+            (content, buffers) for _, content, buffers in self.messages if content["kind"] == kind
+        ]
+
+
+class Handle:
+    def __init__(self) -> None:
+        self.shown: list[dict[str, str]] = []
+
+    def display(self, bundle: dict[str, str], raw: bool, display_id: bool) -> Handle:
+        self.shown.append(bundle)
+        return self
+
+    def update(self, bundle: dict[str, str], raw: bool) -> None:
+        self.shown.append(bundle)
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePage]:
+    page = FakePage()
+    sender = Sender()
+    monkeypatch.setattr(training, "sender", sender)
+    yield page
+    for run in fb.runs.active():
+        run.stop("the test is over")
+        run._over.wait(10)
+
+
+def start(
+    page: FakePage, handle: Handle | None = None, **settings: Any
+) -> tuple[Any, TrainingView]:
+    made: list[TrainingView] = []
+
+    def view(run: Any) -> TrainingView:
+        made.append(TrainingView(run, display=handle.display if handle else None))
+        training.sender.attach(made[0], page)
+        return made[0]
+
+    from flowbook import _run
+
+    _run.views.insert(0, view)
+    try:
+        fb.random.seed(0)
+        x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        given = {"epochs": 100_000, "batch_size": 16, "wait": False, **settings}
+        data = given.pop("data", (x, 3 * x + 1))
+        run = fb.fit(
+            nn.Sequential(nn.Dense(1)),
+            data,
+            fb.losses.mean_squared_error,
+            fb.optim.SGD(0.1),
+            **given,
+        )
+    finally:
+        _run.views.remove(view)
+    return run, made[0]
+
+
+def rows(buffers: list[bytes], k: int = 0) -> np.ndarray:
+    return np.frombuffer(buffers[k], "<f8").reshape(-1, 4)
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+# What goes to the page
+
+
+def test_nothing_is_sent_before_a_page_asks(page: FakePage) -> None:
+    run, _ = start(page, epochs=3)
+    run.wait(10)
+    time.sleep(0.05)
+    assert [kind["kind"] for _, kind, _ in page.messages if kind["kind"] != "state"] == []
+
+
+def test_the_state_and_the_updates_together_have_every_step(page: FakePage) -> None:
+    run, view = start(page)
+    until(lambda: run.step > 50)
+    page.say(view.id, kind="open")
+    page.wait(lambda m: m["kind"] == "state")
+    page.wait(lambda m: m["kind"] == "update" and m["points"])
+    page.wait(lambda m: m["kind"] == "update" and m["epochs"])
+    run.stop()
+    run.wait(10)
+    final = page.wait(
+        lambda m: m["kind"] == "state" and m["runs"][0]["progress"]["status"] == "stopped"
+    )
+    (state, buffers), *_ = page.kinds("state")
+    assert state["controls"] is True
+    seen = [rows(buffers)]
+    assert len(seen[0]) == state["runs"][0]["points"]
+    for content, buffers in page.kinds("update"):
+        if content["points"]:
+            seen.append(rows(buffers))
+            assert len(seen[-1]) <= 64
+    steps = np.concatenate([part[:, 0] for part in seen])
+    assert np.unique(steps)[-1] >= 50
+    assert (seen[1][:, 1] <= seen[1][:, 3]).all()
+    assert (seen[1][:, 3] <= seen[1][:, 2]).all()
+    record = final["runs"][0]
+    assert record["progress"]["reason"] == "stop was asked for"
+    assert len(record["epochs"]) == min(run.history.epochs, 2000)
+
+
+def test_at_most_ten_messages_a_second(page: FakePage) -> None:
+    run, view = start(page)
+    page.say(view.id, kind="open")
+    until(lambda: len(page.messages) >= 12)
+    run.stop()
+    times = [t for t, _, _ in page.messages][:12]
+    assert times[-1] - times[0] >= 11 * 0.1 * 0.9
+
+
+def test_numbers_that_are_not_finite_are_json(page: FakePage) -> None:
+    x = np.ones((16, 1), np.float32)
+    run, view = start(page, data=(x, x * np.nan), epochs=2)
+    run.wait(10)
+    page.say(view.id, kind="open")
+    state = page.wait(lambda m: m["kind"] == "state")
+    assert state["runs"][0]["epochs"] == [{"loss": None}] * 2
+    assert [m["kind"] for m in state["runs"][0]["marks"]] == ["alert"]
+
+
+def test_a_second_page_gets_everything_again(page: FakePage) -> None:
+    run, view = start(page)
+    for count in (1, 2):
+        page.say(view.id, kind="open")
+        until(lambda count=count: len(page.kinds("state")) == count)
+    run.stop()
+    run.wait(10)
+
+
+# What the page may ask
+
+
+def ask(page: FakePage, view: TrainingView, number: int, action: str, value: Any = None) -> str:
+    page.say(view.id, kind="control", id=number, action=action, value=value)
+    return page.wait(lambda m: m["kind"] == "ack" and m["id"] == number)["text"]
+
+
+def test_controls_reach_the_run_and_are_acknowledged(page: FakePage) -> None:
+    run, view = start(page)
+    page.say(view.id, kind="open")
+    assert ask(page, view, 1, "pause") == ""
+    until(lambda: run.status == "paused")
+    held = run.step
+    assert ask(page, view, 2, "step") == ""
+    until(lambda: run.step == held + 1)
+    assert ask(page, view, 3, "rate", 0.025) == ""
+    until(lambda: run.learning_rate == np.float32(0.025))
+    assert ask(page, view, 4, "resume") == ""
+    until(lambda: run.step > held + 5)
+    assert ask(page, view, 5, "stop") == ""
+    assert run.wait(10).stopped == "stopped in the view"
+    kinds = [m.kind for m in run.history.marks]
+    assert kinds == ["pause", "learning rate", "resume"]
+    told = [run for content, _ in page.kinds("state") for run in content["runs"]]
+    told += [content for content, _ in page.kinds("update")]
+    assert {m["kind"] for part in told for m in part["marks"]} >= {"pause", "learning rate"}
+    assert ask(page, view, 6, "stop") == "the run has ended"
+
+
+def test_detach_lets_a_blocking_fit_return(page: FakePage) -> None:
+    def press() -> None:
+        until(lambda: page.handlers)
+        (view_id,) = page.handlers
+        page.say(view_id, kind="open")
+        page.wait(lambda m: m["kind"] == "update" and m["progress"]["attached"])
+        page.say(view_id, kind="control", id=1, action="detach")
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    history, view = start(page, wait=True)
+    thread.join()
+    (run,) = fb.runs.active()
+    assert run.history is history
+    assert run.status == "running"
+    assert page.wait(lambda m: m["kind"] == "update" and not m["progress"]["attached"])
+    assert ask(page, view, 2, "stop") == ""
+    run.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"kind": "control", "action": "rate", "value": -1}, "not negative"),
+        ({"kind": "control", "action": "rate", "value": "fast"}, "could not convert"),
+        ({"kind": "control", "action": "rate", "value": None}, "float"),
+        ({"kind": "control", "action": "explode"}, "unknown action 'explode'"),
+        ({"kind": "control"}, "unknown action"),
+    ],
+)
+def test_bad_requests_are_refused_in_words(
+    page: FakePage, content: dict[str, Any], text: str
+) -> None:
+    run, view = start(page)
+    page.say(view.id, id=9, **content)
+    assert text in page.wait(lambda m: m["kind"] == "ack")["text"]
+    assert run.status == "running"
+
+
+def test_unknown_messages_are_ignored(page: FakePage) -> None:
+    run, view = start(page)
+    page.say(view.id, kind="dance")
+    page.say(view.id)
+    until(lambda: run.step > 3)
+
+
+# What stays in the notebook
+
+
+def test_the_cell_keeps_the_last_picture(page: FakePage) -> None:
+    handle = Handle()
+    run, _ = start(page, handle, epochs=20)
+    run.wait(10)
+    first, *_, last = handle.shown
+    assert f"flowbook-kind-run flowbook-id-{run.name}" in first["text/html"]
+    assert f"flowbook-view flowbook-kind-run flowbook-id-{run.name}" in last["text/html"]
+    assert "finished: 20 epochs" in last["text/html"]
+    assert 'src="data:image/svg+xml;base64,' in last["text/html"]
+    assert "widget" not in json.dumps(last)
+    assert last["text/plain"].startswith(f"Run {run.name}: finished")
+
+
+def test_where_no_page_answers_the_picture_follows_slowly(
+    page: FakePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "PICTURES", 0.2)
+    handle = Handle()
+    run, view = start(page, handle)
+    until(lambda: len(handle.shown) >= 3)
+    page.say(view.id, kind="open")
+    page.wait(lambda m: m["kind"] == "update")
+    count = len(handle.shown)
+    time.sleep(0.5)
+    assert len(handle.shown) == count  # a live view is not replaced under the user's hands
+    run.stop()
+    run.wait(10)
+    assert len(handle.shown) == count + 1
+
+
+def test_a_saved_view_is_small(page: FakePage) -> None:
+    handle = Handle()
+    x = np.random.default_rng(0).normal(size=(4096, 1)).astype(np.float32)
+    metrics = {f"m{k}": fb.losses.mean_squared_error for k in range(6)}
+    run, _ = start(
+        page, handle, data=(x, x), epochs=60, validation=0.1, metrics=metrics, batch_size=32
+    )
+    run.learning_rate = 0.01
+    run.wait(60)
+    assert sum(len(text) for text in handle.shown[-1].values()) < 50_000
+
+
+def test_an_ended_view_does_not_keep_the_model_alive(page: FakePage) -> None:
+    import gc
+    import weakref
+
+    run, view = start(page, epochs=1)
+    run.wait(10)
+    until(lambda: not view._runs)
+    model = weakref.ref(run.model)
+    del run
+    until(lambda: gc.collect() is not None and model() is None)
+
+
+def test_a_view_that_fails_does_not_disturb_the_run(page: FakePage, monkeypatch: Any) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no page")
+
+    monkeypatch.setattr(page, "send", fail)
+    run, view = start(page, epochs=50)
+    page.say(view.id, kind="open")
+    assert run.wait(10).epochs == 50
+
+
+def test_logged_runs_are_laid_over_each_other(page: FakePage) -> None:
+    runs = []
+    for rate in (0.1, 0.01):
+        run, _ = start(page, epochs=2, log=True, label=f"rate {rate}")
+        run.wait(10)
+        runs.append(fb.runs.get(run.name))
+    view = View("runs-x", runs)
+    training.sender.attach(view, page)
+    page.say("runs-x", kind="open")
+    state = page.wait(lambda m: m["kind"] == "state" and len(m["runs"]) == 2)
+    assert state["controls"] is False
+    assert [run["label"] for run in state["runs"]] == ["rate 0.1", "rate 0.01"]
+    _, buffers = next(p for p in page.kinds("state") if len(p[0]["runs"]) == 2)
+    assert len(rows(buffers, 1)) == 8
+    html = _run_view.html(runs[0])
+    assert "finished: 2 epochs, 8 steps" in html
+
+
+def test_old_views_make_room(page: FakePage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_KEPT", 3)
+    for k in range(5):
+        training.sender.attach(View(str(k), []), page)
+    assert list(page.handlers) == ["2", "3", "4"]
+
+
+# A real kernel
+
+
+class Kernel:
+    """A kernel and the part of a front end that talks to the hub."""
+
+    def __init__(self) -> None:
+        from jupyter_client.manager import KernelManager
+
+        self.manager = KernelManager()
+        self.manager.start_kernel()
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(60)
+        self.subshell: str | None = None
+        self.comm = ""
+        self.log: list[dict[str, Any]] = []
+
+    def subshells(self) -> bool:
+        """Opens a subshell, as JupyterLab does for each comm; False where there is none."""
+        message = self.client.session.msg("create_subshell_request")
+        self.client.control_channel.send(message)
+        try:
+            reply = self.client.get_control_msg(timeout=5)
+        except queue.Empty:
+            return False
+        self.subshell = reply["content"].get("subshell_id")
+        return self.subshell is not None
+
+    def run(self, code: str) -> str:
+        return str(self.client.execute(code))
+
+    def next(self, seconds: float = 30) -> None:
+        message = self.client.get_iopub_msg(timeout=seconds)
+        kind, content = message["msg_type"], message["content"]
+        if kind == "comm_open" and content["target_name"] == "jupyter.widget":
+            if content["data"]["state"].get("_model_module") == "anywidget":
+                self.comm = content["comm_id"]
+        self.log.append(message)
+
+    def until(self, wanted: Callable[[dict[str, Any]], Any], seconds: float = 30) -> dict[str, Any]:
+        """The first message, of all that came and come, that fulfils a condition."""
+        end, seen = time.monotonic() + seconds, 0
+        while True:
+            for message in self.log[seen:]:
+                if wanted(message):
+                    return message
+            seen = len(self.log)
+            self.next(max(0.1, end - time.monotonic()))
+
+    def custom(self, message: dict[str, Any]) -> dict[str, Any]:
+        data = message["content"].get("data", {}) if message["msg_type"] == "comm_msg" else {}
+        return data.get("content", {}) if data.get("method") == "custom" else {}
+
+    def say(self, **content: Any) -> None:
+        data = {"method": "custom", "content": {"protocol": 1, **content}}
+        message = self.client.session.msg("comm_msg", {"comm_id": self.comm, "data": data})
+        if self.subshell is not None:
+            message["header"]["subshell_id"] = self.subshell
+        self.client.shell_channel.send(message)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    pytest.importorskip("anywidget")
+    from flowbook_ext import hub
+
+    if not hub.BUNDLE.exists():
+        pytest.skip("the package was built without its front end")
+    kernel = Kernel()
+    yield kernel
+    kernel.close()
+
+
+FIT = """
+import numpy as np, flowbook as fb
+%load_ext flowbook
+x = np.ones((64, 1), np.float32)
+model = fb.nn.Dense(1)
+result = fb.fit(model, (x, x), fb.losses.mean_squared_error, epochs=10**9, wait={wait})
+print("the cell goes on", result.stopped if {wait} else result.status)
+"""
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_buttons_work_while_the_cell_runs(kernel: Kernel, wait: bool) -> None:
+    kernel.subshells()
+    cell = kernel.run(FIT.format(wait=wait))
+    shown = kernel.until(lambda m: m["msg_type"] == "display_data")
+    html = shown["content"]["data"]["text/html"]
+    name = html.split("flowbook-id-")[1].split('"')[0]
+    kernel.until(lambda m: kernel.comm)
+    kernel.say(view=name, kind="open")
+    kernel.until(lambda m: kernel.custom(m).get("kind") == "state")
+    kernel.until(lambda m: kernel.custom(m).get("kind") == "update")
+    kernel.say(view=name, kind="control", id=1, action="rate", value=0.125)
+    kernel.until(lambda m: kernel.custom(m).get("kind") == "ack" and kernel.custom(m)["id"] == 1)
+    kernel.until(lambda m: (kernel.custom(m).get("progress") or {}).get("rate") == 0.125)
+    began = time.monotonic()
+    kernel.say(view=name, kind="control", id=2, action="stop")
+    kernel.until(lambda m: kernel.custom(m).get("kind") == "ack" and kernel.custom(m)["id"] == 2)
+    assert time.monotonic() - began < 1
+    if wait:
+        kernel.until(
+            lambda m: (
+                m["msg_type"] == "status"
+                and m["content"]["execution_state"] == "idle"
+                and m["parent_header"].get("msg_id") == cell
+            )
+        )
+        text = kernel.until(lambda m: m["msg_type"] == "stream")["content"]["text"]
+        assert text == "the cell goes on stopped in the view\n"
+    kernel.until(
+        lambda m: (
+            m["msg_type"] == "update_display_data"
+            and "stopped in the view" in m["content"]["data"]["text/html"]
+        )
+    )
+    assert not any(m["msg_type"] == "error" for m in kernel.log)
+
+
+def test_a_kernel_ends_while_a_run_is_at_work(kernel: Kernel) -> None:
+    kernel.run(FIT.format(wait=False))
+    kernel.until(lambda m: m["msg_type"] == "stream")
+    began = time.monotonic()
+    kernel.manager.shutdown_kernel()
+    assert time.monotonic() - began < 5  # of which the manager waits up to five before it kills
+    assert fb.runs.all()[0].status == "stopped"
