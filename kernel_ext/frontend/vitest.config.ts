@@ -12,5 +12,10 @@ export default defineConfig({
       },
     },
   ],
-  test: { environment: "jsdom", include: ["test/**/*.test.ts"], testTimeout: 20000 },
+  test: {
+    environment: "jsdom",
+    include: ["test/**/*.test.ts"],
+    testTimeout: 20000,
+    setupFiles: ["test/setup.ts"],
+  },
 });
