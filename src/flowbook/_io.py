@@ -22,6 +22,7 @@ import numpy as np
 
 import flowbook as fb
 
+from . import _core
 from ._state import dtype_name, spec_text, walk
 
 _MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
@@ -78,8 +79,8 @@ def save(
     arrays: dict[str, np.ndarray] = {}
     types: dict[str, str] = {}
     with fb.outside_graph():
-        for name, leaf in _named(tree).items():
-            types[name], arrays[name] = _to_bytes(leaf)
+        for name, tensor in _together(_named(tree)).items():
+            types[name], arrays[name] = _to_bytes(tensor)
     if not arrays:
         raise fb.ArgumentError(
             f"save: {type(tree).__name__} holds no Variables or tensors. "
@@ -201,9 +202,15 @@ def _named(tree: Any) -> dict[str, Any]:
     return named
 
 
-def _to_bytes(leaf: Any) -> tuple[str, np.ndarray]:
+def _together(named: Mapping[str, Any]) -> dict[str, fb.Tensor]:
+    """The values by path; while a run trains, all as they are between the same two steps."""
+    variables = [name for name, leaf in named.items() if isinstance(leaf, fb.Variable)]
+    values = _core.read_together([named[name] for name in variables])
+    return {**named, **dict(zip(variables, values, strict=True))}
+
+
+def _to_bytes(tensor: fb.Tensor) -> tuple[str, np.ndarray]:
     """safetensors dtype name and a little-endian array with the same bytes."""
-    tensor = leaf.value if isinstance(leaf, fb.Variable) else leaf
     name = dtype_name(tensor.dtype)
     if name == "bfloat16":  # the upper half of a float32, exactly
         wide = fb.astype(tensor, fb.float32).numpy()
