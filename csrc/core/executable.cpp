@@ -237,7 +237,7 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOpti
     s.address[size_t(lowered_.feeds[i])] = static_cast<char*>(view_of(s.feeds[i]).data());
   }
   if (reads_need_care()) [[unlikely]] {  // a run trains meanwhile: between two of its steps
-    for (Variable* v : updated_) {  // refused now rather than after the work
+    for (Variable* v : updated_) {       // refused now rather than after the work
       std::lock_guard lock(v->mutex());
       v->require_writer(nullptr);
     }

@@ -66,8 +66,7 @@ std::vector<Tensor> read_together(std::span<const Ref<Variable>> variables) {
   }
   std::vector<Tensor> values;
   values.reserve(variables.size());
-  for (const Ref<Variable>& v : variables)
-    values.push_back(held.empty() ? v->value() : v->slot());
+  for (const Ref<Variable>& v : variables) values.push_back(held.empty() ? v->value() : v->slot());
   return values;
 }
 

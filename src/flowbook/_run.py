@@ -321,9 +321,13 @@ class Run:
         loop = asyncio.get_running_loop()
         future = loop.create_future()
 
+        def finish() -> None:
+            if not future.done():
+                future.set_result(None)
+
         def over() -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(lambda: future.done() or future.set_result(None))
+                loop.call_soon_threadsafe(finish)
 
         self._call_when_over(over)
         try:

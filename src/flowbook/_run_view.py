@@ -44,11 +44,11 @@ def charts(run: Any) -> list[tuple[str, list[Line], str, list[tuple[float, str]]
     The loss is drawn by step, its validation where the epochs end; other numbers by epoch.
     """
     points: Points = run.points()
-    out = []
+    out: list[tuple[str, list[Line], str, list[tuple[float, str]]]] = []
     numbers_of = run.history if hasattr(run, "history") else run
     per_epoch = _steps_per_epoch(run)
     for title, series in grouped(numbers_of):
-        lines = [Line(name, list(values)) for name, values in series]
+        lines = [Line(*one) for one in series]
         if title == "loss" and len(points.mean) > 2 * len(lines[0].values):
             out.append(_by_step(points, lines, per_epoch, _marks(run, by_step=True)))
         else:

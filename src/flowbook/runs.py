@@ -189,7 +189,7 @@ def all(limit: int | None = None) -> RunList:
     Args:
         limit: At most so many.
     """
-    found = []
+    found: builtins.list[LoggedRun] = []
     for path in sorted(_runlog.folder().glob("*.jsonl"), key=lambda p: p.name, reverse=True):
         if limit is not None and len(found) >= limit:
             break
