@@ -2,6 +2,7 @@
 // front of shared lists of large ones. Statistics gather per thread and are added up every 64 KiB.
 
 #include <sys/mman.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 
 #include "core/blocks.h"
 #include "core/fork.h"
+#include "core/memory_log.h"
 
 namespace flowbook {
 
@@ -34,10 +36,73 @@ struct Shared {
   uint64_t next_id = 1;
   std::atomic<int64_t> live{0}, peak{0}, cached_bytes{0}, allocations{0}, limit{0};
   std::atomic<int64_t> by_kind[kBufferKinds] = {};
+  std::atomic<int64_t> window_peak{0};
+  std::atomic<int64_t (*)()> release{nullptr};
 };
 Shared& shared() {
   static auto* s = new Shared;  // never destroyed: tensors may outlive static destruction
   return *s;
+}
+
+void raise(std::atomic<int64_t>& highest, int64_t value) {
+  int64_t seen = highest.load(std::memory_order_relaxed);
+  while (value > seen && !highest.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
+  }
+}
+
+// Time is cut into intervals; one in which something changed leaves a sample when the first change
+// of a later one is noted.
+class History {
+ public:
+  History() { hold_over_fork(mutex_, 8); }
+  void note(int64_t before, int64_t live) {
+    const int64_t now = clock();
+    if (now / interval_.load(std::memory_order_relaxed) != open_.load(std::memory_order_relaxed))
+        [[unlikely]]
+      close(now, before);
+    last_.store(now, std::memory_order_relaxed);
+    raise(peak_, live);
+  }
+  std::vector<MemorySample> samples(int64_t live) {
+    std::lock_guard lock(mutex_);
+    std::vector<MemorySample> all = samples_;
+    all.push_back({seconds(clock()), live, std::max(live, peak_.load())});
+    return all;
+  }
+
+ private:
+  static int64_t clock() {  // ns; the coarse clock (some ms) is read without a system call
+    timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return int64_t(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+  }
+  double seconds(int64_t time) const { return double(time - start_) * 1e-9; }
+  [[gnu::noinline]] void close(int64_t now, int64_t before) {
+    std::lock_guard lock(mutex_);
+    const int64_t interval = interval_.load(std::memory_order_relaxed);
+    if (now / interval == open_.load(std::memory_order_relaxed)) return;
+    const int64_t peak = peak_.exchange(before, std::memory_order_relaxed);
+    samples_.push_back(
+        {seconds(last_.load(std::memory_order_relaxed)), before, std::max(before, peak)});
+    if (samples_.size() >= size_t(kMemorySamples)) {  // pairs join: the later state, both peaks
+      for (size_t i = 0; i < samples_.size() / 2; ++i) {
+        samples_[i] = samples_[2 * i + 1];
+        samples_[i].peak = std::max(samples_[i].peak, samples_[2 * i].peak);
+      }
+      samples_.resize(samples_.size() / 2);
+      interval_.store(2 * interval, std::memory_order_relaxed);
+    }
+    open_.store(now / interval_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  }
+  std::mutex mutex_;
+  const int64_t start_ = clock();
+  std::atomic<int64_t> interval_{50'000'000};
+  std::atomic<int64_t> open_{start_ / 50'000'000}, last_{start_}, peak_{0};
+  std::vector<MemorySample> samples_;
+};
+History& history() {
+  static auto* h = new History;
+  return *h;
 }
 
 void flush_counters();
@@ -90,7 +155,7 @@ void* take_large(int bucket) {
     }
   }
   void* p = system_allocate(bytes);
-  if (!p && free_cached_memory() > 0) p = system_allocate(bytes);
+  if (!p && free_cached_memory() > 0) p = system_allocate(bytes);  // of finished runs, too
   return p;
 }
 void give_large(void* p, int bucket) {
@@ -122,10 +187,16 @@ constexpr int64_t kFlush =
   for (int i = 0; i < kBufferKinds; ++i)
     if (tls.kinds[i])
       s.by_kind[i].fetch_add(tls.kinds[i], std::memory_order_relaxed), tls.kinds[i] = 0;
+  const int64_t before = live - tls.delta;
   tls.delta = tls.allocations = 0;
-  int64_t peak = s.peak.load(std::memory_order_relaxed);
-  while (live > peak && !s.peak.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
-  }
+  if (live == before) return;
+  raise(s.peak, live);
+  raise(s.window_peak, live);
+  history().note(before, live);
+}
+int64_t relieve() {
+  auto* release = shared().release.load();
+  return release ? release() : 0;
 }
 inline void count(Buffer* b, int64_t sign) {
   const int64_t bytes = b->bytes * sign;
@@ -188,8 +259,13 @@ namespace {
   if (bytes > (int64_t(1) << 46)) out_of_memory(bytes, false);
   if (bytes >= kTrackedBytes) [[unlikely]] {
     const int64_t limit = memory_limit();
-    if (limit && shared().live.load(std::memory_order_relaxed) + bytes > limit)
-      out_of_memory(bytes, true);
+    auto beyond = [&] {
+      return limit && shared().live.load(std::memory_order_relaxed) + bytes > limit;
+    };
+    if (beyond()) [[unlikely]] {
+      relieve();
+      if (beyond()) out_of_memory(bytes, true);
+    }
   }
   Buffer* b = new_header();
   try {
@@ -264,6 +340,7 @@ void reset_peak_memory(int) {
   shared().peak.store(shared().live.load());
 }
 int64_t free_cached_memory(int) {
+  relieve();
   Shared& s = shared();
   std::lock_guard lock(s.mutex);
   int64_t freed = 0;
@@ -276,6 +353,27 @@ int64_t free_cached_memory(int) {
 }
 void set_memory_limit(int64_t bytes) { shared().limit.store(bytes); }
 int64_t memory_limit() { return shared().limit.load(std::memory_order_relaxed); }
+void begin_memory_window() {
+  flush_counters();
+  shared().window_peak.store(shared().live.load());
+}
+int64_t memory_window_peak() {
+  flush_counters();
+  return shared().window_peak.load();
+}
+std::vector<MemorySample> memory_history() {
+  flush_counters();
+  return history().samples(shared().live.load());
+}
+void set_kind(Buffer& b, BufferKind kind) {
+  if (b.kind == kind || b.device) return;
+  Shared& s = shared();
+  std::lock_guard lock(s.mutex);  // against another thread that does the same
+  s.by_kind[int(b.kind)].fetch_sub(b.bytes, std::memory_order_relaxed);
+  s.by_kind[int(kind)].fetch_add(b.bytes, std::memory_order_relaxed);
+  b.kind = kind;
+}
+void on_memory_pressure(int64_t (*release)()) { shared().release.store(release); }
 void set_current_cell(uint32_t cell) { tls.cell = cell; }
 uint32_t current_cell() { return tls.cell; }
 std::vector<BufferInfo> list_buffers(int device) {

@@ -3,10 +3,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <unordered_set>
 
 #include "core/apply.h"
+#include "core/fork.h"
+#include "core/memory_log.h"
 #include "core/owner.h"
 #include "core/plan.h"
+#include "core/profile_log.h"
 #include "core/random.h"
 
 namespace flowbook {
@@ -15,7 +19,30 @@ namespace {
 double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
+
+// The executables there are, for memory pressure: what their finished runs keep is a cache.
+struct Living {
+  Living() {
+    hold_over_fork(mutex, 3);
+    on_memory_pressure(free_idle_arenas);
+  }
+  std::mutex mutex;
+  std::unordered_set<Executable*> all;
+};
+Living& living() {
+  static auto* l = new Living;  // never destroyed: executables may outlive static destruction
+  return *l;
+}
+
 }  // namespace
+
+int64_t free_idle_arenas() {
+  Living& l = living();
+  std::lock_guard lock(l.mutex);
+  int64_t bytes = 0;
+  for (Executable* e : l.all) bytes += e->free_idle();
+  return bytes;
+}
 
 // What one run needs: memory, and the arguments of every step with their pointers resolved.
 // Pointers into the arena and to constants never change; the others are written anew for each run.
@@ -45,13 +72,27 @@ std::shared_ptr<Executable> Executable::compile(const Graph& graph, std::span<co
   const double start = seconds();
   std::shared_ptr<Executable> e(new Executable);
   Recorder eager(nullptr);  // compiling inside a recording must not add to it
-  e->lowered_ = lower(graph, feeds, specs, fetches, effects, {options.optimize});
+  e->lowered_ = lower(graph, feeds, specs, fetches, effects, {options.optimize, options.resize});
   Planner(*e, options).run();
   e->compile_seconds = seconds() - start;
+  std::lock_guard lock(living().mutex);
+  living().all.insert(e.get());
   return e;
 }
 
-Executable::~Executable() = default;
+Executable::~Executable() {
+  std::lock_guard lock(living().mutex);
+  living().all.erase(this);
+}
+
+int64_t Executable::free_idle() {
+  std::vector<std::unique_ptr<State>> idle;
+  {
+    std::lock_guard lock(mutex_);
+    idle.swap(idle_);
+  }
+  return int64_t(idle.size()) * (arena_bytes_ + workspace_bytes_);
+}
 
 std::unique_ptr<Executable::State> Executable::take_state() {
   {
@@ -177,6 +218,7 @@ void Executable::commit(State& s, const RunOptions& options) {
     const double start = options.step_seconds ? seconds() : 0;
     run_step(s, i);
     if (options.step_seconds) (*options.step_seconds)[i] += seconds() - start;
+    if (options.observe) observe_step(s, i, *options.observe);
   }
   for (size_t k = 0; k < updates_.size(); ++k) {
     Update& u = updates_[k];
@@ -188,6 +230,32 @@ void Executable::commit(State& s, const RunOptions& options) {
     }
     u.variable->touch();
   }
+}
+
+// ---- inspection: off the ordinary path ----------------------------------------------------------
+
+// A root and every window on it.
+void Executable::observe_root(int32_t root, char* data, const ValueObserver& observe) const {
+  const Graph& g = *lowered_.graph;
+  for (size_t v = 0; v < g.values.size(); ++v) {
+    const View& view = views_[v];
+    if (view.root != root) continue;
+    const Spec& spec = g.values[v].spec;
+    observe(int32_t(v), {data + view.offset, &spec, view.dense ? nullptr : view.strides});
+  }
+}
+void Executable::observe_sources(const State& s, const ValueObserver& observe) const {
+  for (size_t v = 0; v < lowered_.graph->values.size(); ++v) {
+    const auto kind = places_[v].kind;
+    if (kind == Place::kFeed || kind == Place::kConstant || kind == Place::kVariable)
+      observe_root(int32_t(v), s.address[v], observe);
+  }
+}
+void Executable::observe_step(const State& s, size_t i, const ValueObserver& observe) const {
+  const State::Arguments& a = s.arguments[i];
+  for (size_t k = 0; k < steps_[i].out.size(); ++k)
+    observe_root(steps_[i].out[k], static_cast<char*>(steps_[i].fused ? a.fout[k] : a.out[k].data),
+                 observe);
 }
 
 Tensor Executable::result(const State& s, int32_t value) const {
@@ -211,6 +279,19 @@ Tensor Executable::result(const State& s, int32_t value) const {
 }
 
 std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOptions& options) {
+  if (!profiling() || options.step_seconds) [[likely]]
+    return run_steps(feeds, options);
+  ProfiledRun logged{shared_from_this(), seconds(), 0, {}};
+  RunOptions timed = options;
+  timed.step_seconds = &logged.seconds;
+  std::vector<Tensor> out = run_steps(feeds, timed);
+  logged.end = seconds();
+  log_run(std::move(logged));
+  return out;
+}
+
+std::vector<Tensor> Executable::run_steps(std::span<const Tensor> feeds,
+                                          const RunOptions& options) {
   if (feeds.size() != lowered_.feeds.size())
     fail(ErrorKind::kFeed, "the plan takes ", lowered_.feeds.size(), " inputs, got ", feeds.size(),
          ".");
@@ -221,7 +302,9 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOpti
   struct Release {
     Executable& e;
     std::unique_ptr<State>& state;
+    bool keep = true;  // the memory, for the next run
     ~Release() {
+      if (!keep) return;
       for (Tensor& t : state->feeds) t = Tensor();
       for (Tensor& t : state->variables) t = Tensor();
       for (Tensor& t : state->fresh) t = Tensor();
@@ -248,11 +331,13 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOpti
   for (size_t i = 0; i < variables_.size(); ++i) {
     s.address[size_t(variable_values_[i])] = static_cast<char*>(view_of(s.variables[i]).data());
   }
+  release.keep = false;  // a run that finds no memory must not hold on to its arena
   for (size_t i = 0; i < fresh_.size(); ++i) {
     if (committed_[i]) continue;  // mostly written in place
     s.fresh[i] = empty(fresh_[i]);
     s.address[size_t(fresh_values_[i])] = static_cast<char*>(view_of(s.fresh[i]).data());
   }
+  release.keep = true;
   if (!key_.empty()) {
     // Taken now, given back if the run fails: a cancelled run consumes no random numbers.
     s.key_state = take_generator_counter();
@@ -261,6 +346,7 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOpti
   }
   resolve(s);
   if (options.step_seconds) options.step_seconds->assign(steps_.size(), 0);
+  if (options.observe) observe_sources(s, *options.observe);
   try {
     for (size_t i = 0; i < first_commit_; ++i) {
       check_cancelled();
@@ -271,8 +357,14 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOpti
         run_step(s, i);
         (*options.step_seconds)[i] = seconds() - start;
       }
+      if (options.observe) [[unlikely]]
+        observe_step(s, i, *options.observe);
     }
     check_cancelled();
+  } catch (const Error& e) {
+    release.keep = e.kind != ErrorKind::kOutOfMemory;
+    if (!key_.empty()) return_generator_counter(s.key_state);
+    throw;
   } catch (...) {
     if (!key_.empty()) return_generator_counter(s.key_state);
     throw;

@@ -14,11 +14,17 @@ struct CompileOptions {
   bool optimize = true;  // fold, simplify, merge
   bool fuse = true;      // elementwise groups
   bool reuse = true;     // arena memory by liveness; off keeps every intermediate (inspection)
+  Resize resize = {};    // to see what another batch would need
 };
+
+// Is shown each value of the lowered graph as soon as the run has it; the memory is lent for the
+// call.
+using ValueObserver = std::function<void(int32_t value, const Array& array)>;
 
 struct RunOptions {
   CancelToken* cancel = nullptr;
   std::vector<double>* step_seconds = nullptr;  // filled with the time of each step
+  const ValueObserver* observe = nullptr;
 };
 
 // One kernel call, or one fused group.
@@ -41,7 +47,7 @@ struct Step {
   bool commit = false;  // writes variables in place: part of the last, uncancellable segment
 };
 
-class FB_API Executable {
+class FB_API Executable : public std::enable_shared_from_this<Executable> {
  public:
   // See lower() for the arguments.
   static std::shared_ptr<Executable> compile(const Graph& graph, std::span<const int32_t> feeds,
@@ -52,9 +58,11 @@ class FB_API Executable {
 
   // Results in the order of the fetches. Strong guarantee: if it throws, no variable and no random
   // state has changed.
+  // While a profile is taken (profile_log.h) the times of its steps are logged.
   std::vector<Tensor> run(std::span<const Tensor> feeds, const RunOptions& options = {});
 
   int64_t peak_bytes() const;  // of one run: arena, workspace and results
+  int64_t free_idle();         // gives the arenas of finished runs back; how many bytes
   int64_t arena_bytes() const { return arena_bytes_; }
   const std::vector<Step>& steps() const { return steps_; }
   const Lowered& lowered() const { return lowered_; }
@@ -83,10 +91,14 @@ class FB_API Executable {
     int source = -1;     // index of the variable among those read, if it is written in place
   };
   Executable() = default;
+  std::vector<Tensor> run_steps(std::span<const Tensor> feeds, const RunOptions& options);
   std::unique_ptr<State> take_state();
   void resolve(State& s) const;
   void run_step(State& s, size_t i) const;
   void commit(State& s, const RunOptions& options);
+  void observe_sources(const State& s, const ValueObserver& observe) const;
+  void observe_step(const State& s, size_t i, const ValueObserver& observe) const;
+  void observe_root(int32_t root, char* data, const ValueObserver& observe) const;
   bool alone(const State& s, const Update& u) const;
   Tensor result(const State& s, int32_t value) const;
 
@@ -110,6 +122,9 @@ class FB_API Executable {
   std::vector<std::unique_ptr<State>> idle_;
 };
 
+// Gives back the arenas that finished runs of any executable keep for their next one.
+FB_API int64_t free_idle_arenas();
+
 // A recorded graph with its plans: finds or makes the executable for what is asked.
 class FB_API Program {
  public:
@@ -122,6 +137,10 @@ class FB_API Program {
              std::span<const int32_t> fetches, bool effects, const CompileOptions& options = {});
   const std::shared_ptr<Graph>& graph() const { return graph_; }
   size_t plans() const;
+  // What a run with feeds of these specs would need beside them, in bytes. Plans, but keeps
+  // nothing.
+  int64_t peak_bytes(std::span<const int32_t> feeds, std::span<const Spec> specs,
+                     std::span<const int32_t> fetches, bool effects, Resize resize = {}) const;
 
  private:
   struct Plan {

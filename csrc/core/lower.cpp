@@ -64,6 +64,9 @@ class Lowering {
     mark_origins(-1);
     recorder.end();
     graph_->replace = nullptr;
+    out_.values.assign(to_.size(), -1);
+    for (size_t v = 0; v < to_.size(); ++v)
+      if (to_[v]) out_.values[v] = graph_->find(to_[v].impl());
     to_.clear();  // symbols hold the graph
     sweep();
   }
@@ -101,6 +104,8 @@ class Lowering {
     const std::vector<int32_t> number = graph_->keep(live);
     for (int32_t& v : out_.feeds) v = number[size_t(v)];
     for (int32_t& v : out_.fetches) v = number[size_t(v)];
+    for (int32_t& v : out_.values)
+      if (v >= 0) v = number[size_t(v)];
   }
   void mark_origins(int32_t n) { out_.origin.resize(graph_->nodes.size(), n); }
 
@@ -151,14 +156,16 @@ class Lowering {
 
   AttrBox substituted(const Node& node) {
     AttrBox attrs(*node.op, node.attrs.get());
-    if (sizes_.empty()) return attrs;
+    const Resize& resize = options_.resize;
+    if (sizes_.empty() && !resize.from) return attrs;
     for (const AttrDef& a : node.op->attrs) {
       if (a.type->kind == AttrKind::kShape) {
         auto& s = *static_cast<Shape*>(attrs.mutate(a));
         s = substitute(s, sizes_);
+        for (int i = 0; i < s.rank; ++i) s[i] = resize(s[i], i == 0);
       } else if (a.type->kind == AttrKind::kDim) {
         auto& d = *static_cast<Dim*>(attrs.mutate(a));
-        d = substitute(d, sizes_);
+        d = resize(substitute(d, sizes_), true);
       }
     }
     return attrs;

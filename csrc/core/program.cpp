@@ -61,6 +61,12 @@ Program::Found Program::plan(std::span<const int32_t> feeds, std::span<const Ten
   if (plans_.size() > kMaxPlans) plans_.pop_back();
   return {plans_[0]->executable, std::move(why)};
 }
+int64_t Program::peak_bytes(std::span<const int32_t> feeds, std::span<const Spec> specs,
+                            std::span<const int32_t> fetches, bool effects, Resize resize) const {
+  CompileOptions options;
+  options.resize = resize;
+  return Executable::compile(*graph_, feeds, specs, fetches, effects, options)->peak_bytes();
+}
 size_t Program::plans() const {
   std::lock_guard lock(mutex_);
   return plans_.size();

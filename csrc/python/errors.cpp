@@ -61,7 +61,8 @@ constexpr ErrorClass kClasses[] = {
 
 PyObject* g_classes[kErrorKinds];
 PyObject* g_base;
-PyObject* g_hook;  // (op name, text, input names, values) -> text
+PyObject* g_hook;         // (op name, text, input names, values) -> text
+PyObject* g_memory_hook;  // text of an OutOfMemoryError -> text
 
 void set_error(const Error& e, const std::string& message) noexcept {
   if (e.kind == ErrorKind::kCancelled) {
@@ -72,6 +73,14 @@ void set_error(const Error& e, const std::string& message) noexcept {
   PyObject* type = g_classes[int(e.kind)] ? g_classes[int(e.kind)] : PyExc_RuntimeError;
   PyObject* value = PyUnicode_DecodeUTF8(message.data(), Py_ssize_t(message.size()), "replace");
   if (!value) return;
+  if (e.kind == ErrorKind::kOutOfMemory && g_memory_hook) {
+    if (PyObject* told = PyObject_CallOneArg(g_memory_hook, value)) {
+      Py_DECREF(value);
+      value = told;
+    } else {
+      PyErr_Clear();  // an error message is no place for another error
+    }
+  }
   PyErr_SetObject(type, value);
   Py_DECREF(value);
 }
@@ -155,6 +164,10 @@ void bind_errors(py::module_& m) {
     } catch (const Error& e) {
       raise(e);
     }
+  });
+  m.def("set_memory_hook", [](py::object hook) {
+    Py_XDECREF(g_memory_hook);
+    g_memory_hook = hook.is_none() ? nullptr : hook.release().ptr();
   });
   m.def("set_error_hook", [](py::object hook) {
     Py_XDECREF(g_hook);

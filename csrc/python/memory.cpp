@@ -1,7 +1,10 @@
 // Memory accounting: statistics, limits, the list of large buffers, the cell that allocations are
 // charged to.
+#include <algorithm>
+
 #include "binding.h"
 #include "core/backend.h"
+#include "core/memory_log.h"
 
 namespace flowbook::python {
 namespace {
@@ -43,6 +46,18 @@ void bind_memory(py::module_& m) {
     set_memory_limit(bytes);
   });
   m.def("memory_limit", memory_limit);
+  m.def(
+      "memory_history",
+      [] {
+        py::list all;
+        for (const MemorySample& s : memory_history())
+          all.append(py::make_tuple(s.seconds, s.live, s.peak));
+        return all;
+      },
+      "(seconds, live, peak) of the intervals in which the CPU's memory use changed; the last is "
+      "now.");
+  m.def("begin_memory_window", begin_memory_window);
+  m.def("memory_window_peak", memory_window_peak);
   m.def("set_current_cell", [](uint32_t cell) { set_current_cell(cell); });
   m.def("current_cell", current_cell);
   m.def(
@@ -54,6 +69,17 @@ void bind_memory(py::module_& m) {
         return all;
       },
       py::arg("device") = 0, "(id, bytes, cell, kind) of each large live buffer.");
+  m.def("device_of", [](const Tensor& t) { return int(t.spec().device); });
+  m.def(
+      "set_buffer_kind",
+      [](const Tensor& t, const std::string& kind) {
+        if (t.symbolic()) return;
+        const auto* found = std::find(std::begin(kKinds), std::end(kKinds), kind);
+        if (found == std::end(kKinds))
+          argument_error("set_buffer_kind: there is no kind ", kind, ".");
+        set_kind(*view_of(t).buffer, BufferKind(found - kKinds));
+      },
+      "Says what the memory behind a tensor is used for.");
   m.def(
       "buffer_of",
       [](const Tensor& t) -> py::object {

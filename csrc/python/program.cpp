@@ -1,6 +1,8 @@
 // Compiled graphs: plans, and one native call per run.
 #include "core/executable.h"
 
+#include "core/inspect.h"
+#include "core/profile_log.h"
 #include "interrupt.h"
 
 namespace flowbook::python {
@@ -38,7 +40,7 @@ std::vector<Tensor> fed(py::handle list) {
 }
 
 py::list run_executable(Executable& e, py::handle feeds, const std::shared_ptr<CancelToken>& cancel,
-                        std::vector<double>* seconds) {
+                        std::vector<double>* seconds, const ValueObserver* observe = nullptr) {
   std::vector<Tensor> in = fed(feeds), out;
   {
     CancelToken own;
@@ -49,6 +51,7 @@ py::list run_executable(Executable& e, py::handle feeds, const std::shared_ptr<C
     RunOptions options;
     options.cancel = token;
     options.step_seconds = seconds;
+    options.observe = observe;
     out = e.run(in, options);
   }
   flush_interrupt();
@@ -56,6 +59,42 @@ py::list run_executable(Executable& e, py::handle feeds, const std::shared_ptr<C
   for (size_t i = 0; i < out.size(); ++i)
     PyList_SET_ITEM(results.ptr(), Py_ssize_t(i), checked(wrap(std::move(out[i]))));
   return results;
+}
+
+py::dict stats_record(const ValueStats& s) {
+  py::dict d;
+  d["count"] = s.count;
+  d["nan"] = s.nan;
+  d["positive_inf"] = s.positive_inf;
+  d["negative_inf"] = s.negative_inf;
+  d["zeros"] = s.zeros;
+  d["min"] = s.min;
+  d["max"] = s.max;
+  d["mean"] = s.mean;
+  d["std"] = s.std;
+  py::list bins;
+  for (int64_t n : s.histogram) bins.append(n);
+  d["histogram"] = bins;
+  return d;
+}
+
+// Runs and summarises each value as soon as it is there; `into` is filled up to where a run fails.
+py::list inspect_executable(Executable& e, py::handle feeds, py::dict into) {
+  std::vector<std::pair<int32_t, ValueStats>> seen;
+  const ValueObserver observe = [&](int32_t value, const Array& a) {
+    if (a.spec->device == 0) seen.emplace_back(value, summarize(a));
+  };
+  auto fill = [&] {
+    for (auto& [value, stats] : seen) into[py::int_(value)] = stats_record(stats);
+  };
+  try {
+    py::list out = run_executable(e, feeds, nullptr, nullptr, &observe);
+    fill();
+    return out;
+  } catch (...) {
+    fill();
+    throw;
+  }
 }
 
 py::list step_records(const Executable& e) {
@@ -71,6 +110,7 @@ py::list step_records(const Executable& e) {
       if (n >= 0 && size_t(n) < e.lowered().origin.size())
         origins.append(e.lowered().origin[size_t(n)]);
     d["nodes"] = origins;
+    d["lowered"] = s.nodes;
     py::list ops;
     for (int32_t n : s.nodes) {
       const Node& node = e.lowered().graph->nodes[size_t(n)];
@@ -101,14 +141,31 @@ void bind_program(py::module_& m) {
             return py::make_tuple(out, seconds);
           },
           "(results, seconds of each step).")
+      .def("inspect", inspect_executable, py::arg("feeds"), py::arg("into"),
+           "Runs; `into` gets the statistics of each value of the lowered graph, in the order in "
+           "which they were computed.")
+      .def("free_idle", &Executable::free_idle)
       .def("text", &Executable::text)
       .def("lowered_text", [](const Executable& e) { return e.lowered().graph->text(); })
       .def("steps", step_records)
       .def_property_readonly("lowered", [](const Executable& e) { return e.lowered().graph; })
       .def_property_readonly("origin", [](const Executable& e) { return e.lowered().origin; })
+      .def_property_readonly("values", [](const Executable& e) { return e.lowered().values; })
       .def_property_readonly("peak_bytes", &Executable::peak_bytes)
       .def_property_readonly("arena_bytes", &Executable::arena_bytes)
       .def_readonly("compile_seconds", &Executable::compile_seconds);
+
+  m.def("begin_profile", begin_profile, "From now on the times of all runs' steps are logged.");
+  m.def(
+      "end_profile",
+      [] {
+        ProfileLog log = end_profile();
+        py::list runs;
+        for (ProfiledRun& r : log.runs)
+          runs.append(py::make_tuple(std::move(r.executable), r.start, r.end, r.seconds));
+        return py::make_tuple(runs, log.dropped);
+      },
+      "([(executable, start, end, seconds of each step)], number of runs beyond those kept).");
 
   py::class_<Program, std::shared_ptr<Program>>(m, "Program", "A recorded graph with its plans.")
       .def(py::init(
@@ -116,6 +173,22 @@ void bind_program(py::module_& m) {
            py::arg("graph"))
       .def_property_readonly("graph", &Program::graph)
       .def("plans", &Program::plans)
+      .def(
+          "peak_bytes",
+          [](Program& p, const std::vector<int64_t>& feeds, const std::vector<std::string>& specs,
+             const std::vector<int64_t>& fetches, bool effects, int64_t from, int64_t to) {
+            std::vector<Spec> given;
+            for (const std::string& s : specs) given.push_back(parse_spec(s));
+            if (given.size() != feeds.size())
+              argument_error("peak_bytes: ", feeds.size(), " feeds and ", given.size(), " specs.");
+            Recorder outside(nullptr);
+            return p.peak_bytes(ids(feeds, *p.graph()), given, ids(fetches, *p.graph()), effects,
+                                {from, to});
+          },
+          py::arg("feeds"), py::arg("specs"), py::arg("fetches"), py::arg("effects") = true,
+          py::arg("from_size") = 0, py::arg("to_size") = 0,
+          "What a run with such feeds would need beside them, in bytes; recorded sizes `from_size` "
+          "count as `to_size`.")
       .def(
           "plan",
           [](Program& p, const std::vector<int64_t>& feeds, py::handle values,
