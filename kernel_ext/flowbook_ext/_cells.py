@@ -17,6 +17,8 @@ from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
+from IPython.core.getipython import get_ipython
+
 import flowbook
 from flowbook import _core
 
@@ -31,11 +33,16 @@ class _Tracker:
         self.shell = shell
         self.raw = ""
         self.cell_id: str | None = None
+        self.files: dict[str, tuple[str, int]] = {}  # name of compiled code -> cell id, n of In [n]
 
     def pre_run_cell(self, info: Any) -> None:
         self.raw = info.raw_cell or ""
         self.cell_id = getattr(info, "cell_id", None)
-        _core.set_current_cell(execution_count(self.shell))
+        count = execution_count(self.shell)
+        if self.cell_id:
+            name = self.shell.compile.get_code_name(self.raw, self.raw, count)
+            self.files[name] = (self.cell_id, count)
+        _core.set_current_cell(count)
 
     def post_run_cell(self, result: Any) -> None:
         _core.set_current_cell(0)
@@ -56,6 +63,16 @@ def _explain_memory(shell: Any) -> None:
         display(MemoryView(_holders.snapshot(shell)))
     except Exception as error:  # an explanation must not hide the error that it explains
         print(f"%memory could not look: {error}")
+
+
+def sources() -> Mapping[str, tuple[str, int]]:
+    """Where code came from: the name under which a cell was compiled -> its id, and n of In [n].
+
+    Functions and classes that one cell defines and another one calls have no other trace of theirs.
+    """
+    shell = get_ipython()
+    tracker = getattr(shell, _HOOK, None)
+    return {} if tracker is None else tracker.files
 
 
 def allow_comments_above(lines: list[str]) -> list[str]:

@@ -186,6 +186,18 @@ def test_where_outputs_share_no_page_the_bundle_has_a_widget(
     assert {"text/plain", "text/html"} <= set(bundle)
 
 
+def test_code_of_other_cells_leads_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_module._cells, "sources", lambda: {"/tmp/k/1.py": ("c9", 4)})
+    record = records.mlp()
+    record["nodes"][2]["cell"] = "/tmp/k/1.py"
+    hub = FakeHub()
+    GraphView(record).receive(hub, {"kind": "open"})
+    _, content, buffers = hub.sent[0]
+    nodes = unpack(content["record"]["packed"], buffers)
+    assert [(n["cell"], n["exec"]) for n in nodes[1:4]] == [("c1", 3), ("c9", 4), ("c1", 3)]
+    assert record["nodes"][2]["cell"] == "/tmp/k/1.py"
+
+
 # ---- files -----------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from flowbook import ArgumentError, _drawing
 
+from .. import _cells
 from .. import hub as _hub
 from .packing import finite, pack_record
 
@@ -111,7 +112,7 @@ class GraphView:
         """Answers a message of the page."""
         kind = content.get("kind")
         if kind == "open":
-            state, buffers = pack_record(self.record)
+            state, buffers = pack_record(_located(self.record))
             state["has_optimised"] = bool(self.record.get("optimised"))
             hub.send(self.id, {"kind": "state", "record": state}, buffers)
         elif kind == "select":
@@ -176,6 +177,20 @@ _selections: dict[str, tuple[int, ...]] = {}  # ids of nodes, by view
 def show(graph: Any) -> dict[str, Any]:
     """The MIME bundle of a graph with its live half attached; the extension's renderer of graphs."""
     return GraphView(graph)._repr_mimebundle_()
+
+
+def _located(record: Record) -> Record:
+    """The record with cells by their ids, also of code that another cell defined."""
+    cells = _cells.sources()
+    if not cells:
+        return record
+    nodes = [
+        {**node, "cell": cells[cell][0], "exec": cells[cell][1]}
+        if (cell := node.get("cell")) in cells
+        else node
+        for node in record["nodes"]
+    ]
+    return {**record, "nodes": nodes}
 
 
 # ---- pages that stand alone ------------------------------------------------------------------------

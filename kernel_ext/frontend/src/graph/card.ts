@@ -14,15 +14,14 @@ export interface CardContext {
 
 type Row = [name: string, value: string | Node, cls?: string];
 
-/** "In [3] line 2" as a link to the cell where the page has it. */
+/** "In [3], line 2" as a link to the cell; the name of a file for code that is in no cell. */
 function place(node: GraphNode): Node | string {
-  const words = [
-    node.exec === null ? (node.cell ? "cell" : "") : `In [${node.exec}]`,
-    node.line === null ? "" : `line ${node.line}`,
-  ].filter(Boolean);
-  if (!words.length) return "";
-  const href = cellHref(node.cell);
-  return href ? h("a", { href, class: "jump" }, words.join(", ")) : words.join(", ");
+  const file = node.cell && /[/\\]/.test(node.cell) ? node.cell.split(/[/\\]/).pop() : undefined;
+  const where = node.exec === null ? (node.cell ? "cell" : "") : `In [${node.exec}]`;
+  const words = [file ?? where, node.line === null ? "" : `line ${node.line}`];
+  const text = words.filter(Boolean).join(", ");
+  const href = file ? undefined : cellHref(node.cell);
+  return href && text ? h("a", { href, class: "jump" }, text) : text;
 }
 
 function listing(node: GraphNode, context: CardContext): string {

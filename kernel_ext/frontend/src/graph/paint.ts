@@ -105,7 +105,7 @@ export class Painter {
         const known = mode === "time" ? totals[i].timed : totals[i].bytes > 0;
         const text = mode === "time" ? humanTime(totals[i].time) : humanBytes(totals[i].bytes);
         return {
-          colour: HEAT[side],
+          colour: known ? HEAT[side] : LOOKS.scope[side],
           share: inner[i] && most > 0 ? size(totals[i]) / most : 0,
           value: known ? text : "",
         };

@@ -62,6 +62,7 @@ export class GraphView implements View {
   private hover = -1;
   private current = -1;
   private comparing = false;
+  private carded = -1; // the box that the card is about
 
   private readonly stage = h("div", { class: "stage" });
   private readonly tip = h("div", { class: "tip", role: "tooltip" });
@@ -101,7 +102,7 @@ export class GraphView implements View {
     });
     this.viewport = new Viewport(this.stage, (t) => {
       this.renderer?.transform(t);
-      this.hideCard();
+      this.placeCard();
     });
     const style = document.createElement("style");
     style.textContent = CSS;
@@ -458,6 +459,13 @@ export class GraphView implements View {
       : scopeCard(box, this.scene.scopes[box.ref], totals);
     this.tip.replaceChildren(...content);
     this.tip.hidden = false;
+    this.carded = index;
+    this.placeCard();
+  }
+
+  private placeCard(): void {
+    const box = this.scene?.boxes[this.carded];
+    if (this.tip.hidden || !box) return;
     const { left, top } = this.viewport.beside(box, this.tip, this.host);
     this.tip.style.left = `${left}px`;
     this.tip.style.top = `${top}px`;
