@@ -42,6 +42,7 @@ void register_cpu() {
   register_random(*cpu);
   register_nn(*cpu);
   register_batch_norm(*cpu);
+  register_attention(*cpu);
   register_optim(*cpu);
   add_device(std::move(cpu));
   g_core_ops.copy = strided_copy;

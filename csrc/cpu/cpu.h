@@ -16,6 +16,7 @@ void register_create(Backend& cpu);
 void register_random(Backend& cpu);
 void register_nn(Backend& cpu);
 void register_batch_norm(Backend& cpu);
+void register_attention(Backend& cpu);
 void register_optim(Backend& cpu);
 
 std::unique_ptr<FusedKernel> make_fused(const FusedSpec& spec);

@@ -1,7 +1,8 @@
-// Chooses the instruction set of own_gemm.h, pool_loops.h and channel_loops.h: the one that loops.h
-// chose.
+// Chooses the instruction set of own_gemm.h, pool_loops.h, channel_loops.h and attention_loops.h:
+// the one that loops.h chose.
 #include "cpu/own_gemm.h"
 
+#include "cpu/attention_loops.h"
 #include "cpu/channel_loops.h"
 #include "cpu/loops.h"
 #include "cpu/pool_loops.h"
@@ -13,6 +14,7 @@ namespace flowbook::cpu {
   extern const OwnGemmTable kOwnGemm;      \
   extern const PoolTable kPoolTable;       \
   extern const ChannelTable kChannelTable; \
+  extern const AttentionLoops kAttention;  \
   }
 #if FLOWBOOK_ISA_X86
 FLOWBOOK_TABLES(v2)
@@ -30,11 +32,15 @@ const PoolTable& pool_loops() { return choose(v2::kPoolTable, v3::kPoolTable, v4
 const ChannelTable& channel_loops() {
   return choose(v2::kChannelTable, v3::kChannelTable, v4::kChannelTable);
 }
+const AttentionLoops& attention_loops() {
+  return choose(v2::kAttention, v3::kAttention, v4::kAttention);
+}
 #else
 FLOWBOOK_TABLES(base)
 const OwnGemmTable& own_gemm() { return base::kOwnGemm; }
 const PoolTable& pool_loops() { return base::kPoolTable; }
 const ChannelTable& channel_loops() { return base::kChannelTable; }
+const AttentionLoops& attention_loops() { return base::kAttention; }
 #endif
 #undef FLOWBOOK_TABLES
 

@@ -17,6 +17,7 @@ void register_ops(OpRegistry& r) {
   ops::register_create(r);
   ops::register_nn(r);
   ops::register_batch_norm(r);
+  ops::register_attention(r);
   ops::register_random(r);
   ops::register_optim(r);
   ops::register_control(r);

@@ -15,6 +15,7 @@ void register_pooling(OpRegistry&);
 void register_create(OpRegistry&);
 void register_nn(OpRegistry&);
 void register_batch_norm(OpRegistry&);
+void register_attention(OpRegistry&);
 void register_random(OpRegistry&);
 void register_optim(OpRegistry&);
 void register_control(OpRegistry&);

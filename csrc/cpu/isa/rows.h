@@ -98,25 +98,24 @@ FB_HEAVY(pow); FB_HEAVY(atan2); FB_HEAVY(logaddexp); FB_HEAVY(logaddexp_share);
 // clang-format on
 #undef FB_HEAVY
 
-// Rows with a branch for rare inputs: `near` alone vectorises, and a block without such inputs
-// needs no more.
+// Rows that compute in one of three ways, by the size of x (cpu/scalar/trigonometry.h): `near` and
+// `far` vectorise, the row's own value, with the C library in it, does not. A block takes the
+// cheapest way that holds for all of it; each element's bits depend on that element alone.
 template <class Row, class T>
-struct Near {
-  static constexpr bool kExists = false;
+struct Ways {
+  static constexpr bool kExist = false;
 };
-#define FB_NEAR(NAME)                                                                            \
-  template <>                                                                                    \
-  struct Near<NAME##_row, float> {                                                               \
-    static constexpr bool kExists = true;                                                        \
-    static inline __attribute__((always_inline)) float value(float x) { return NAME##_near(x); } \
-    static inline __attribute__((always_inline)) bool holds(float x) {                           \
-      return !(abs(x) >= kTrigLimit);                                                            \
-    }                                                                                            \
+#define FB_WAYS(NAME, NEAR, FAR)                                                         \
+  template <>                                                                            \
+  struct Ways<NAME##_row, float> {                                                       \
+    static constexpr bool kExist = true;                                                 \
+    static inline __attribute__((always_inline)) float near(float x) { return NEAR(x); } \
+    static inline __attribute__((always_inline)) float far(float x) { return FAR(x); }   \
   };
-FB_NEAR(sin)
-FB_NEAR(cos)
-FB_NEAR(tan)
-#undef FB_NEAR
+FB_WAYS(sin, sin_near, sin_far)
+FB_WAYS(cos, cos_near, cos_far)
+FB_WAYS(tan, tan_far, tan_far)
+#undef FB_WAYS
 
 // Elements of the stack buffers that strided operands are gathered into.
 inline constexpr int64_t kBlock = 256;
@@ -132,18 +131,23 @@ void gather(const Operand& from, T* __restrict to, int64_t at, int64_t n) {
   }
 }
 
-// ---- one input
-// ------------------------------------------------------------------------------------------------------
+// ---- one input --------------------------------------------------------------------------------
 template <class Row, class T, class R>
 void dense_unary(const T* x, R* out, int64_t n) {
-  if constexpr (Near<Row, T>::kExists) {
+  if constexpr (Ways<Row, T>::kExist) {
     for (int64_t i = 0; i < n; i += kBlock) {
       const int64_t m = n - i < kBlock ? n - i : kBlock;
-      bool near = true;
-      for (int64_t j = 0; j < m; ++j) near &= Near<Row, T>::holds(x[i + j]);
+      bool near = true, far = true;
+      for (int64_t j = 0; j < m; ++j) {
+        near &= !(abs(x[i + j]) >= kTrigNear);
+        far &= !(abs(x[i + j]) >= kTrigLimit);
+      }
       if (near) {
         FB_LOOP
-        for (int64_t j = 0; j < m; ++j) out[i + j] = Near<Row, T>::value(x[i + j]);
+        for (int64_t j = 0; j < m; ++j) out[i + j] = Ways<Row, T>::near(x[i + j]);
+      } else if (far) {
+        FB_LOOP
+        for (int64_t j = 0; j < m; ++j) out[i + j] = Ways<Row, T>::far(x[i + j]);
       } else {
         for (int64_t j = 0; j < m; ++j) out[i + j] = Row::value(x[i + j]);
       }
@@ -178,8 +182,7 @@ void unary(const Operand* in, void* to, int64_t n) {
   }
 }
 
-// ---- two inputs
-// -----------------------------------------------------------------------------------------------------
+// ---- two inputs -------------------------------------------------------------------------------
 template <class Row, class T, class R>
 void dense_binary(const T* x, const T* y, R* out, int64_t n) {
   FB_LOOP
@@ -229,8 +232,7 @@ void binary(const Operand* in, void* to, int64_t n) {
   }
 }
 
-// ---- a condition and two inputs
-// -------------------------------------------------------------------------------------
+// ---- a condition and two inputs ---------------------------------------------------------------
 template <class Row, class T>
 void dense_ternary(const bool* c, const T* x, const T* y, T* out, int64_t n) {
   FB_LOOP

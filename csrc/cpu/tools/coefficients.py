@@ -1,4 +1,4 @@
-"""Prints the polynomials of csrc/cpu/scalar.h, one set a function; pass names to choose."""
+"""Prints the polynomials of csrc/cpu/scalar, one set a function; pass names to choose."""
 
 from __future__ import annotations
 
@@ -41,15 +41,6 @@ SETS = {
     # float32, computed in float32
     "exp_f": lambda: fit(mp.exp, range(7), -LN2 / 2, LN2 / 2, fixed={0: 1, 1: 1}),
     "exp2_f": lambda: fit(lambda x: mp.power(2, x), range(7), -0.5, 0.5, fixed={0: 1}),
-    # (exp(2 f) - 1 - 2 f) / f^2 over |2 f| <= ln 2 / 2
-    "expm1_2x_f": lambda: fit(
-        ratio(lambda x: (mp.expm1(2 * x) - 2 * x) / x**2),
-        range(5),
-        -LN2 / 4,
-        LN2 / 4,
-        fixed={0: 2},
-        weight=ratio(lambda x: x**2 / mp.expm1(2 * x)),
-    ),
     "expm1_f": lambda: fit(
         ratio(lambda x: (mp.expm1(x) - x) / x**2),
         range(5),
@@ -66,7 +57,11 @@ SETS = {
         fixed={0: -0.5},
         weight=ratio(lambda x: x**2 / mp.log1p(x)),
     ),
-    "tanh_f": lambda: odd_fit(mp.tanh, 4, mp.mpf("0.35") ** 2, 24),
+    "tanh_step_f": lambda: odd_fit(mp.tanh, 3, (LN2 / 4) ** 2, 24),
+    "sin_f": lambda: odd_fit(mp.sin, 3, (mp.pi / 4) ** 2, 24),
+    "cos_f": lambda: fit(
+        lambda z: mp.cos(mp.sqrt(z)), range(5), 0, (mp.pi / 4) ** 2, fixed={0: 1, 1: -0.5}
+    ),
     "asin_f": lambda: odd_fit(mp.asin, 5, 0.25, 24),
     "atan_f": lambda: odd_fit(mp.atan, 9, 1, 24),
     "erf_f": lambda: fit(

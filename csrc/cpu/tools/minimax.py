@@ -1,4 +1,4 @@
-"""Minimax polynomials with rounded coefficients: where the numbers of csrc/cpu/scalar.h come from.
+"""Minimax polynomials with rounded coefficients: where the numbers of csrc/cpu/scalar come from.
 
 `fit` runs Remez's exchange in 60 digits on the relative (or weighted) error, rounds the leading coefficient it returns
 to the working format, fits the others again around it, and so on, so that later coefficients make up for the rounding

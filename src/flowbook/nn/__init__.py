@@ -18,6 +18,7 @@ from ._activations import (
     Softplus,
     Tanh,
 )
+from ._attention import MultiHeadAttention, scaled_dot_product_attention
 from ._conv import AvgPool2D, BatchNorm, Conv2D, GlobalAvgPool, MaxPool2D
 from ._layers import Dense, Dropout, Embedding, Flatten, LayerNorm, Sequential
 from ._module import Module
@@ -42,6 +43,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Module",
+    "MultiHeadAttention",
     "ReLU",
     "Sequential",
     "SiLU",
@@ -52,6 +54,7 @@ __all__ = [
     "dtype_policy",
     "init",
     "is_training",
+    "scaled_dot_product_attention",
     "set_dtype_policy",
     "training",
     *_functions.__all__,

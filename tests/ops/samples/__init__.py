@@ -1,8 +1,9 @@
 """Samples by family. Importing this package declares all of them (`sample.DECLARED`)."""
 
-from . import conv, create, elementwise, index, linalg, nn, optim, random, reduce, shape
+from . import attention, conv, create, elementwise, index, linalg, nn, optim, random, reduce, shape
 
 __all__ = [
+    "attention",
     "conv",
     "create",
     "elementwise",

@@ -1,0 +1,331 @@
+// Attention by blocks: 64 queries at a time meet 256 keys at a time, so that scores live in the
+// second cache and memory grows with the length alone. Forward keeps a running maximum and sum of
+// each row (Milakov, Gimelshein 2018); backward makes the probabilities again from the logarithm of
+// the sum (Dao, Fu, Ermon, Rudra, Ré 2022). Operands may have any strides.
+#include "ops/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "cpu/attention_loops.h"
+#include "cpu/cpu.h"
+#include "cpu/gemm.h"
+#include "cpu/pool.h"
+
+namespace flowbook::cpu {
+namespace {
+
+constexpr int64_t kQueries = 64, kKeys = 256;
+// Backward cuts work by the heads of the keys, whose gradients a chunk owns. Where these are fewer
+// than kUnits it cuts the queries, too, and adds the parts in order.
+constexpr int64_t kUnits = 16;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// One operand as [batch, heads, rows, columns]; strides in elements.
+struct Stack {
+  char* data = nullptr;
+  int64_t batch[kMaxRank] = {}, head = 0, row = 0, column = 0;
+};
+
+struct Problem {
+  DType dtype;
+  int64_t bytes;
+  int pair;  // index into the loops
+  int rank;  // of the batch
+  int64_t dims[kMaxRank];
+  int64_t batch = 1, heads = 1, groups = 1;  // heads of the query; and how many share a key
+  int64_t queries, keys, size, width;
+  double scale;
+  bool causal;
+  ScoreRow::Mask mask_kind = ScoreRow::kNone;
+  Stack query, key, value, mask;
+  const AttentionLoops* loops;
+
+  int64_t key_heads() const { return heads / groups; }
+  int64_t query_blocks() const { return ceil_div(queries, kQueries); }
+  // How many keys a block of queries that ends at `end` meets.
+  int64_t keys_until(int64_t end) const { return causal ? std::min(keys, end) : keys; }
+  // How many of the keys that begin at `key` a query meets.
+  int64_t seen(int64_t query, int64_t key, int64_t n) const {
+    return causal ? std::clamp<int64_t>(query + 1 - key, 0, n) : n;
+  }
+  int64_t offset(const Stack& s, int64_t item, int64_t head, int64_t row) const {
+    int64_t n = head * s.head + row * s.row;
+    for (int d = rank - 1; d >= 0; --d) n += item % dims[d] * s.batch[d], item /= dims[d];
+    return n;
+  }
+  char* at(const Stack& s, int64_t item, int64_t head, int64_t row) const {
+    return s.data + offset(s, item, head, row) * bytes;
+  }
+  int64_t elements() const { return kQueries * std::min(keys, kKeys); }  // of a block of scores
+};
+
+Stack stack_of(const Array& x, const Shape& shape) {
+  int64_t strides[kMaxRank];
+  fit_strides(x, shape, strides);
+  Stack s;
+  s.data = static_cast<char*>(x.data);
+  const int rank = shape.rank;
+  s.row = strides[rank - 2], s.column = strides[rank - 1];
+  if (rank > 2) s.head = strides[rank - 3];
+  for (int i = 0; i + 3 < rank; ++i) s.batch[i] = strides[i];
+  return s;
+}
+Stack stack_of(const Array& x) { return stack_of(x, x.spec->shape); }
+// [..., heads, queries]: a number for each query.
+Stack vector_of(const Array& x) {
+  Shape one = x.spec->shape;
+  int64_t strides[kMaxRank];
+  fit_strides(x, one, strides);
+  strides[one.rank] = 0;
+  one.push_back(1);
+  const Spec spec{one, x.spec->dtype, x.spec->device, false};
+  return stack_of({x.data, &spec, strides}, one);
+}
+
+Problem describe(std::span<const Array> in, double scale, bool causal) {
+  const Shape &q = in[0].spec->shape, &k = in[1].spec->shape, &v = in[2].spec->shape;
+  const int rank = q.rank;
+  Problem p;
+  p.dtype = in[0].spec->dtype, p.bytes = size_of(p.dtype), p.pair = p.dtype == DType::f64;
+  p.rank = std::max(rank - 3, 0);
+  for (int i = 0; i < p.rank; ++i) p.batch *= p.dims[i] = q[i].value();
+  if (rank > 2 && q[rank - 3].value() > 0)
+    p.heads = q[rank - 3].value(), p.groups = p.heads / k[rank - 3].value();
+  else if (rank > 2)
+    p.batch = 0;
+  p.queries = q[rank - 2].value(), p.size = q[rank - 1].value();
+  p.keys = k[rank - 2].value(), p.width = v[rank - 1].value();
+  p.scale = ops::attention_scale(scale, q[rank - 1]), p.causal = causal;
+  p.query = stack_of(in[0]), p.key = stack_of(in[1]), p.value = stack_of(in[2]);
+  const Array& mask = in[3];
+  const bool boolean = mask.spec->dtype == DType::bool_;
+  if (!boolean || mask.spec->shape.rank > 0) {
+    Shape scores = q;
+    scores[rank - 1] = k[rank - 2];
+    p.mask = stack_of(mask, scores);
+    p.mask_kind = boolean ? ScoreRow::kBool : ScoreRow::kAdd;
+  } else if (mask.data && !*mask.as<bool>()) {  // a scalar `false`: nobody looks anywhere
+    p.mask = {static_cast<char*>(mask.data)};
+    p.mask_kind = ScoreRow::kBool;
+  }
+  p.loops = &attention_loops();
+  return p;
+}
+
+// c = a b, or c += a b, on this thread.
+struct Matrix {
+  const void* data;
+  int64_t row, column;
+};
+void multiply(const Problem& p, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c,
+              int64_t ldc, bool accumulate) {
+  const Gemm g{p.dtype, m,     n,        k, a.data, a.row,     a.column,
+               b.data,  b.row, b.column, c, ldc,    accumulate};
+  gemm_block(g, {1, 1, m, n, 1, k}, 0);
+}
+Matrix plain(const Stack& s, const void* at) { return {at, s.row, s.column}; }
+Matrix across(const Stack& s, const void* at) { return {at, s.column, s.row}; }
+
+// Rows of the mask for queries from `q` and keys from `key`; row() steps to the i-th.
+struct MaskRows {
+  MaskRows(const Problem& p, int64_t item, int64_t head, int64_t q, int64_t key)
+      : first{p.scale, p.mask_kind, nullptr, p.mask.column} {
+    if (p.mask_kind == ScoreRow::kNone) return;
+    const int64_t bytes = p.mask_kind == ScoreRow::kBool ? 1 : p.bytes;
+    data = p.mask.data + (p.offset(p.mask, item, head, q) + key * p.mask.column) * bytes;
+    step = p.mask.row * bytes;
+  }
+  ScoreRow row(int64_t i) const {
+    ScoreRow r = first;
+    r.mask_data = data + i * step;
+    return r;
+  }
+  ScoreRow first;
+  const char* data = nullptr;
+  int64_t step = 0;
+};
+
+// ---- forward ----------------------------------------------------------------------------------
+// Queries [q, q + rows) of one head: y[rows, width] and logsumexp[rows].
+void forward_block(const Problem& p, int64_t item, int64_t head, int64_t q, int64_t rows,
+                   char* scores, char* y, char* logsumexp) {
+  const AttentionLoops& loops = *p.loops;
+  double room[3 * kQueries];  // maximum, sum and factor of each row
+  char *max = reinterpret_cast<char*>(room), *sum = max + kQueries * p.bytes,
+       *keep = sum + kQueries * p.bytes;
+  for (int64_t i = 0; i < rows; ++i)
+    if (p.pair)
+      reinterpret_cast<double*>(max)[i] = -INFINITY, reinterpret_cast<double*>(sum)[i] = 0;
+    else
+      reinterpret_cast<float*>(max)[i] = -INFINITY, reinterpret_cast<float*>(sum)[i] = 0;
+  const int64_t shared = head / p.groups, until = p.keys_until(q + rows);
+  const char* query = p.at(p.query, item, head, q);
+  if (until == 0) std::memset(y, 0, size_t(rows * p.width * p.bytes));
+  for (int64_t key = 0; key < until; key += kKeys) {
+    const int64_t n = std::min(kKeys, until - key);
+    multiply(p, rows, n, p.size, plain(p.query, query),
+             across(p.key, p.at(p.key, item, shared, key)), scores, n, false);
+    const MaskRows mask(p, item, head, q, key);
+    for (int64_t i = 0; i < rows; ++i) {
+      char* row = scores + i * n * p.bytes;
+      const int64_t seen = p.seen(q + i, key, n);
+      loops.softmax[p.pair](row, seen, mask.row(i), max + i * p.bytes, sum + i * p.bytes,
+                            keep + i * p.bytes);
+      std::memset(row + seen * p.bytes, 0, size_t((n - seen) * p.bytes));
+      if (key > 0) loops.scale[p.pair](y + i * p.width * p.bytes, p.width, keep + i * p.bytes);
+    }
+    multiply(p, rows, p.width, n, {scores, n, 1}, plain(p.value, p.at(p.value, item, shared, key)),
+             y, p.width, key > 0);
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    loops.finish[p.pair](y + i * p.width * p.bytes, p.width, max + i * p.bytes, sum + i * p.bytes,
+                         logsumexp + i * p.bytes);
+}
+
+void attention(const KernelArgs& args) {
+  const auto* op = static_cast<const ops::Attention*>(args.attrs);
+  const Problem p = describe(args.in, op->scale, op->causal);
+  char *y = args.out[0].as<char>(), *logsumexp = args.out[1].as<char>();
+  const int64_t blocks = p.query_blocks();
+  parallel_for(p.batch * p.heads * blocks, [&](int64_t i) {
+    // The last queries of a causal head meet the most keys: they go first.
+    const int64_t q = (blocks - 1 - i % blocks) * kQueries, head = i / blocks;
+    const int64_t rows = std::min(kQueries, p.queries - q), row = head * p.queries + q;
+    const Ref<Buffer> scores = allocate(p.elements() * p.bytes, BufferKind::kWorkspace);
+    forward_block(p, head / p.heads, head % p.heads, q, rows, static_cast<char*>(scores->data),
+                  y + row * p.width * p.bytes, logsumexp + row * p.bytes);
+  });
+}
+
+// ---- backward ---------------------------------------------------------------------------------
+struct Backward {
+  Problem p;
+  Stack y, dy;                               // [..., heads, queries, width]
+  Stack logsumexp, dlogsumexp;               // a number for each query
+  char *dquery, *dkey, *dvalue, *workspace;  // dense
+  int64_t parts;                             // a head's queries are cut into
+
+  int64_t part_bytes() const { return p.keys * (p.size + p.width) * p.bytes; }
+};
+int64_t parts_of(const Problem& p) {
+  const int64_t units = p.batch * p.key_heads();
+  if (units == 0 || units >= kUnits) return 1;
+  return std::max<int64_t>(1, std::min(ceil_div(kUnits, units), p.groups * p.query_blocks()));
+}
+
+// What queries [q, q + rows) of one head add to the gradients of their keys and values.
+void backward_block(const Backward& b, int64_t item, int64_t head, int64_t q, int64_t rows,
+                    char* scores, char* dscores, char* dkey, char* dvalue) {
+  const Problem& p = b.p;
+  const AttentionLoops& loops = *p.loops;
+  double room[kQueries];
+  char* shift = reinterpret_cast<char*>(room);
+  const int64_t shared = head / p.groups, until = p.keys_until(q + rows);
+  const int64_t first = (item * p.heads + head) * p.queries + q;  // of the rows, in dense order
+  const char *query = p.at(p.query, item, head, q), *dy = p.at(b.dy, item, head, q);
+  for (int64_t i = 0; i < rows; ++i)
+    loops.dot[p.pair](p.at(b.y, item, head, q + i), b.y.column, p.at(b.dy, item, head, q + i),
+                      b.dy.column, p.width, p.at(b.dlogsumexp, item, head, q + i),
+                      shift + i * p.bytes);
+  char* dquery = b.dquery + first * p.size * p.bytes;
+  if (until == 0) std::memset(dquery, 0, size_t(rows * p.size * p.bytes));
+  for (int64_t key = 0; key < until; key += kKeys) {
+    const int64_t n = std::min(kKeys, until - key);
+    const char *k = p.at(p.key, item, shared, key), *v = p.at(p.value, item, shared, key);
+    multiply(p, rows, n, p.size, plain(p.query, query), across(p.key, k), scores, n, false);
+    multiply(p, rows, n, p.width, plain(b.dy, dy), across(p.value, v), dscores, n, false);
+    const MaskRows mask(p, item, head, q, key);
+    for (int64_t i = 0; i < rows; ++i) {
+      char* row = scores + i * n * p.bytes;
+      const int64_t seen = p.seen(q + i, key, n);
+      loops.probabilities[p.pair](row, seen, mask.row(i), p.at(b.logsumexp, item, head, q + i));
+      std::memset(row + seen * p.bytes, 0, size_t((n - seen) * p.bytes));
+    }
+    multiply(p, n, p.width, rows, {scores, 1, n}, plain(b.dy, dy), dvalue + key * p.width * p.bytes,
+             p.width, true);
+    for (int64_t i = 0; i < rows; ++i)
+      loops.gradient[p.pair](scores + i * n * p.bytes, dscores + i * n * p.bytes,
+                             p.seen(q + i, key, n), p.scale, shift + i * p.bytes);
+    multiply(p, rows, p.size, n, {scores, n, 1}, plain(p.key, k), dquery, p.size, key > 0);
+    multiply(p, n, p.size, rows, {scores, 1, n}, plain(p.query, query),
+             dkey + key * p.size * p.bytes, p.size, true);
+  }
+}
+
+template <class T>
+void add_parts(const Backward& b, int64_t unit) {
+  const Problem& p = b.p;
+  const int64_t nk = p.keys * p.size, nv = p.keys * p.width;
+  T *dkey = reinterpret_cast<T*>(b.dkey) + unit * nk,
+    *dvalue = reinterpret_cast<T*>(b.dvalue) + unit * nv;
+  const T* part = reinterpret_cast<const T*>(b.workspace + unit * b.parts * b.part_bytes());
+  std::copy(part, part + nk, dkey), std::copy(part + nk, part + nk + nv, dvalue);
+  for (int64_t i = 1; i < b.parts; ++i) {
+    part += nk + nv;
+    for (int64_t j = 0; j < nk; ++j) dkey[j] += part[j];
+    for (int64_t j = 0; j < nv; ++j) dvalue[j] += part[nk + j];
+  }
+}
+
+void attention_gradient(const KernelArgs& args) {
+  const auto* op = static_cast<const ops::AttentionGradient*>(args.attrs);
+  Backward b{describe(args.in, op->scale, op->causal),
+             stack_of(args.in[4]),
+             stack_of(args.in[6]),
+             vector_of(args.in[5]),
+             vector_of(args.in[7]),
+             args.out[0].as<char>(),
+             args.out[1].as<char>(),
+             args.out[2].as<char>(),
+             static_cast<char*>(args.workspace),
+             0};
+  const Problem& p = b.p;
+  b.parts = parts_of(p);
+  const int64_t units = p.batch * p.key_heads(), blocks = p.query_blocks(),
+                pairs = p.groups * blocks;
+  parallel_for(units * b.parts, [&](int64_t i) {
+    const int64_t unit = i / b.parts, part = i % b.parts;
+    const int64_t item = unit / p.key_heads(), shared = unit % p.key_heads();
+    const int64_t nk = p.keys * p.size * p.bytes, nv = p.keys * p.width * p.bytes;
+    char* own = b.parts > 1 ? b.workspace + i * b.part_bytes() : nullptr;
+    char *dkey = own ? own : b.dkey + unit * nk, *dvalue = own ? own + nk : b.dvalue + unit * nv;
+    std::memset(dkey, 0, size_t(nk)), std::memset(dvalue, 0, size_t(nv));
+    const Ref<Buffer> room = allocate(2 * p.elements() * p.bytes, BufferKind::kWorkspace);
+    char *scores = static_cast<char*>(room->data), *dscores = scores + p.elements() * p.bytes;
+    // Pairs of a head and a block of queries go round the parts: a causal head's are unlike in
+    // work.
+    for (int64_t pair = part; pair < pairs; pair += b.parts) {
+      check_cancelled();
+      const int64_t head = shared * p.groups + pair / blocks, q = pair % blocks * kQueries;
+      backward_block(b, item, head, q, std::min(kQueries, p.queries - q), scores, dscores, dkey,
+                     dvalue);
+    }
+  });
+  if (b.parts > 1)
+    parallel_for(units, [&](int64_t unit) {
+      p.pair ? add_parts<double>(b, unit) : add_parts<float>(b, unit);
+    });
+}
+int64_t workspace(const OpDef&, const void* attrs, std::span<const Array> in) {
+  const auto* op = static_cast<const ops::AttentionGradient*>(attrs);
+  std::array<Array, 4> operands{in[0], in[1], in[2], in[3]};
+  operands[3].data = nullptr;  // a plan has sizes, not values
+  const Problem p = describe(operands, op->scale, op->causal);
+  const int64_t parts = parts_of(p);
+  return parts > 1 ? p.batch * p.key_heads() * parts * p.keys * (p.size + p.width) * p.bytes : 0;
+}
+
+}  // namespace
+
+void register_attention(Backend& cpu) {
+  constexpr DTypeSet kTypes = DTypeSet(set_of(DType::f32) | set_of(DType::f64));
+  cpu.kernel("attention", attention, kTypes).strided = true;
+  KernelEntry& backward = cpu.kernel("attention_gradient", attention_gradient, kTypes);
+  backward.strided = true;
+  backward.workspace = workspace;
+}
+
+}  // namespace flowbook::cpu

@@ -1,0 +1,57 @@
+// float32: the error function and what stands on it.
+#pragma once
+
+FB_SCALAR float erf(float x) {
+  const float a = abs(x), c = at_most(a, 4.0f), z = x * x;
+  const float near = fma(a,
+                         poly(z, /*erf_f*/ 1.2837917e-01f, -3.7612626e-01f, 1.1283579e-01f,
+                              -2.6853347e-02f, 5.187162e-03f, -7.997853e-04f, 7.806904e-05f),
+                         a);
+  const float e = poly(c, /*erf_tail_f*/ -5.1031995e-04f, -1.625975e+00f, -9.2076516e-01f,
+                       -1.4865132e-01f, 3.1458296e-02f, -4.2409115e-03f, 2.6772037e-04f),
+              t = e + kMagic, f = e - (t - kMagic);
+  const float far = fma(-power_of_two(t),
+                        poly(f, /*exp2_f*/ 1.0e+00f, 6.931472e-01f, 2.402265e-01f, 5.5503666e-02f,
+                             9.617931e-03f, 1.3389924e-03f, 1.5561853e-04f),
+                        1.0f);
+  return copysign(a < 1.0f ? near : a == a ? far : a, x);
+}
+// erfc(a) exp(a^2) for a >= 0
+FB_SCALAR double erfcx_w(double a) {
+  const double q = 1.0 / (a + 3.0), t = fma(-6.0, q, 1.0);  // t = (a - 3) / (a + 3)
+  return poly(t, /*erfcx_w*/ 1.074006907089972, -0.8833944541900941, 0.5902283574696918,
+              -0.3104672109454745, 0.11952775940525107, -0.026827957090906258,
+              -0.0012126727340976639, 0.0030383276842240636, -0.0005451324491614737,
+              -0.000287749881354624, 9.483269882454421e-05, 3.909572981770059e-05) *
+         q;
+}
+FB_SCALAR double erfc_w(double x) {
+  const double a = abs(x), c = at_most(a, 11.0), r = exp_w(-c * c) * erfcx_w(c);
+  return x < 0.0 ? 2.0 - r : r;
+}
+FB_SCALAR float erfc(float x) { return float(erfc_w(double(x))); }
+FB_SCALAR float normal_cdf(float x) { return float(0.5 * erfc_w(double(x) * -0.7071067811865476)); }
+FB_SCALAR float gelu_erf(float x) {
+  const double a = x, r = 0.5 * a * erfc_w(a * -0.7071067811865476);
+  return x < -20.0f ? -0.0f : float(r);
+}
+FB_SCALAR float gelu_erf_slope(float x) {
+  const double a = clamp(double(x), -16.0, 16.0), u = abs(a) * 0.7071067811865476,
+               e = exp_w(-u * u);
+  const double half = 0.5 * e * erfcx_w(u), cdf = a < 0.0 ? half : 1.0 - half;
+  return float(fma(a * 0.3989422804014327, e, cdf));
+}
+FB_SCALAR float erfinv(float x) {
+  const double a = x, w = -log_w((1.0 - a) * (1.0 + a)), s = sqrt(w);
+  const double near =
+      a * poly(w, /*erfinv_w*/ 0.886226928754116, 0.23201349530404644, 0.011550785118291825,
+               -0.0023397879327721376, -0.00012030655157532054, 3.9216536070647865e-05,
+               6.3806372664754614e-06, -2.626670750030471e-06, 3.225954483933321e-07,
+               -1.639451136601142e-08, 5.081771446400601e-11, 1.809913088214367e-11);
+  const double far =
+      poly(s, /*erfinv_tail_w*/ -0.09346380817163778, 1.184352351128606, -0.3961039441351012,
+           0.29451624176340757, -0.11854316415765605, 0.0287903595743702, -0.004245020977539623,
+           0.0003519495835906513, -1.2642709567715494e-05);
+  const float r = w < 6.25 ? float(near) : copysign(float(far), x);
+  return abs(x) < 1.0f ? r : abs(x) == 1.0f ? copysign(kInf<float>, x) : kNaN<float>;
+}

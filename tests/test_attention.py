@@ -1,0 +1,159 @@
+"""Attention as users meet it: memory, views, threads, masks, the layer. The op itself, its gradients
+and its edges are in tests/ops/samples/attention.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import flowbook as fb
+
+attend = fb.nn.scaled_dot_product_attention
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def reference(q, k, v, mask=None, causal=False, scale=None):
+    s = q.astype("f8") @ np.swapaxes(k, -1, -2) * (scale or q.shape[-1] ** -0.5)
+    if mask is not None:
+        s = np.where(mask, s, -np.inf) if mask.dtype == bool else s + mask
+    if causal:
+        s = np.where(np.tri(*s.shape[-2:], dtype=bool), s, -np.inf)
+    e = np.exp(s - s.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True) @ v
+
+
+def training_step(length: int):
+    @fb.graph
+    def step(q, k, v):
+        loss = fb.sum(attend(q, k, v, causal=True) ** 2)
+        return fb.gradients(loss, [q, k, v])
+
+    x = [fb.asarray(normal(1, 2, length, 16, seed=i)) for i in range(3)]
+    fb.memory.reset_peak()
+    before = fb.memory.stats().live
+    step(*x)
+    return fb.memory.stats().peak - before
+
+
+def test_memory_grows_with_the_length_and_not_with_its_square() -> None:
+    short, long = training_step(512), training_step(2048)
+    assert long < 2 * 2048 * 2048 * 4  # one matrix of scores of both heads
+    assert long < 6 * max(short, 1)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_heads_may_be_views_of_one_projection(causal: bool) -> None:
+    b, t, heads, d = 2, 130, 3, 8
+    qkv = fb.asarray(normal(b, t, 3, heads, d))
+    q, k, v = (fb.permute_dims(x, (0, 2, 1, 3)) for x in fb.unstack(qkv, 2))
+    got = attend(q, k, v, causal=causal)
+    want = reference(q.numpy(), k.numpy(), v.numpy(), causal=causal)
+    np.testing.assert_allclose(got.numpy(), want, rtol=2e-5, atol=2e-6)
+    again = attend(*(fb.asarray(np.ascontiguousarray(x.numpy())) for x in (q, k, v)), causal=causal)
+    np.testing.assert_array_equal(got.numpy(), again.numpy())
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
+    q, k, v = (fb.asarray(normal(1, 2, 200, 16, seed=i)) for i in range(3))
+
+    def run() -> list[np.ndarray]:
+        def f(q, k, v):
+            return fb.sum(fb.sin(attend(q, k, v, causal=True)))
+
+        return [g.numpy() for g in fb.grad(f, wrt=(0, 1, 2))(q, k, v)]
+
+    threads = fb.get_num_threads()
+    try:
+        results = []
+        for n in (1, 2, 3):
+            fb.set_num_threads(n)
+            results.append(run())
+    finally:
+        fb.set_num_threads(threads)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_masks_and_scales_are_those_of_the_formula() -> None:
+    q, k, v = normal(2, 3, 20, 8), normal(2, 3, 30, 8, seed=1), normal(2, 3, 30, 5, seed=2)
+    allowed = np.random.default_rng(3).random((2, 1, 20, 30)) > 0.3
+    bias = normal(3, 20, 30, seed=4)
+    for mask in (allowed, bias, bias.astype(np.float64)):
+        got = attend(q, k, v, mask=mask, scale=0.3)
+        np.testing.assert_allclose(
+            got.numpy(), reference(q, k, v, mask, scale=0.3), rtol=3e-5, atol=3e-6
+        )
+    even = attend(q, k, v, scale=0.0).numpy()
+    np.testing.assert_allclose(
+        even, np.broadcast_to(v.mean(2, keepdims=True), even.shape), 1e-4, 1e-5
+    )
+
+
+def test_a_query_that_may_look_nowhere_gives_zeros_and_no_gradient() -> None:
+    q, k, v = (fb.asarray(normal(1, 1, 4, 3, seed=i)) for i in range(3))
+    mask = np.ones((4, 4), bool)
+    mask[2] = False
+    y = attend(q, k, v, mask=mask).numpy()
+    assert (y[0, 0, 2] == 0).all()
+    assert np.isfinite(y).all()
+    dq, dk, dv = fb.grad(lambda *x: fb.sum(attend(*x, mask=mask) ** 2), wrt=(0, 1, 2))(q, k, v)
+    assert (dq.numpy()[0, 0, 2] == 0).all()
+    assert all(np.isfinite(d.numpy()).all() for d in (dq, dk, dv))
+
+
+def test_nan_is_seen_where_it_is_and_nowhere_else() -> None:
+    q = normal(1, 1, 100, 4)
+    q[0, 0, 70, 1] = np.nan
+    y = attend(q, normal(1, 1, 100, 4, seed=1), normal(1, 1, 100, 4, seed=2), causal=True).numpy()
+    assert np.isnan(y[0, 0, 70]).all()
+    assert np.isfinite(np.delete(y, 70, 2)).all()
+
+
+def test_grouped_heads_are_repeated_heads() -> None:
+    q, k, v = normal(2, 6, 9, 4), normal(2, 2, 9, 4, seed=1), normal(2, 2, 9, 4, seed=2)
+    wide = [np.repeat(x, 3, 1) for x in (k, v)]
+    np.testing.assert_allclose(attend(q, k, v).numpy(), reference(q, *wide), rtol=2e-5, atol=2e-6)
+
+
+def test_a_float_mask_has_a_gradient() -> None:
+    q, k, v = (normal(1, 2, 5, 4, seed=i).astype(np.float64) for i in range(3))
+    bias = fb.asarray(normal(2, 1, 5, seed=3).astype(np.float64))
+    f = lambda m: fb.sum(fb.sin(attend(q, k, v, mask=m)))  # noqa: E731
+    g = fb.grad(f)(bias).numpy()
+    step = np.zeros_like(g)
+    step[1, 0, 2] = 1e-6
+    difference = (f(fb.asarray(bias.numpy() + step)) - f(fb.asarray(bias.numpy() - step))).item()
+    assert g[1, 0, 2] == pytest.approx(difference / 2e-6, rel=1e-5)
+
+
+def test_the_layer_attends_to_itself_and_to_a_context() -> None:
+    layer = fb.nn.MultiHeadAttention(4, kv_heads=2, causal=True)
+    x = fb.asarray(normal(2, 7, 16))
+    y = layer(x)
+    assert y.shape == (2, 7, 16)
+    first = layer(x[:, :3]).numpy()  # causal: what comes later changes nothing
+    np.testing.assert_allclose(y.numpy()[:, :3], first, rtol=1e-4, atol=1e-6)
+    assert len(layer.parameters()) == 8
+    cross = fb.nn.MultiHeadAttention(2, size=5)
+    assert cross(x, fb.asarray(normal(2, 3, 10))).shape == (2, 7, 16)
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "make"),
+    [
+        (fb.ArgumentError, "kv_heads is 2", lambda: fb.nn.MultiHeadAttention(3, kv_heads=2)),
+        (fb.ArgumentError, "heads is 0", lambda: fb.nn.MultiHeadAttention(0)),
+        (
+            fb.ShapeError,
+            "do not divide",
+            lambda: fb.nn.MultiHeadAttention(3)(fb.asarray(normal(2, 7, 16))),
+        ),
+    ],
+)
+def test_the_layer_refuses_what_does_not_fit(error: type, text: str, make) -> None:
+    with pytest.raises(error, match=text):
+        make()
