@@ -90,15 +90,13 @@ def cnn(p: dict[str, Any], x: Any) -> Any:
 
 def gpt(p: dict[str, Any], tokens: Any) -> Any:
     (b, t), d, heads = tokens.shape, w.GPT["width"], w.GPT["heads"]
-    mask = fb.triu(fb.full((t, t), -1e9, dtype=fb.float32), k=1)
     x = fb.nn.embedding(p["tokens"], tokens) + p["positions"]
     for i in range(w.GPT["layers"]):
         h = fb.nn.layer_norm(x, p[f"{i}.n0.w"], p[f"{i}.n0.b"])
         qkv = fb.reshape(dense(p, f"{i}.qkv", h), (b, t, 3, heads, d // heads))
-        qkv = fb.permute_dims(qkv, (2, 0, 3, 1, 4))
-        q, k, v = qkv[0], qkv[1], qkv[2]
-        scores = (q @ fb.matrix_transpose(k)) * (d // heads) ** -0.5 + mask
-        h = fb.permute_dims(fb.nn.softmax(scores) @ v, (0, 2, 1, 3))
+        q, k, v = (fb.permute_dims(x, (0, 2, 1, 3)) for x in fb.unstack(qkv, 2))
+        h = fb.nn.scaled_dot_product_attention(q, k, v, causal=True)
+        h = fb.permute_dims(h, (0, 2, 1, 3))
         x = x + dense(p, f"{i}.out", fb.reshape(h, (b, t, d)))
         h = fb.nn.layer_norm(x, p[f"{i}.n1.w"], p[f"{i}.n1.b"])
         h = fb.nn.gelu(dense(p, f"{i}.up", h), approximate="tanh")

@@ -99,14 +99,12 @@ def norm(x: Any, weight: Any, bias: Any, axes: Any = -1) -> Any:
 
 def gpt(p: dict[str, Any], tokens: Any) -> Any:
     (b, t), d, heads = tokens.shape, w.GPT["width"], w.GPT["heads"]
-    mask = jnp.triu(jnp.full((t, t), -1e9, jnp.float32), 1)
     x = p["tokens"][tokens] + p["positions"]
     for i in range(w.GPT["layers"]):
         h = norm(x, p[f"{i}.n0.w"], p[f"{i}.n0.b"])
         qkv = dense(p, f"{i}.qkv", h).reshape(b, t, 3, heads, d // heads)
-        q, k, v = qkv.transpose(2, 0, 3, 1, 4)
-        scores = q @ k.swapaxes(-1, -2) * (d // heads) ** -0.5 + mask
-        h = (jax.nn.softmax(scores) @ v).transpose(0, 2, 1, 3).reshape(b, t, d)
+        q, k, v = qkv.transpose(2, 0, 1, 3, 4)
+        h = jax.nn.dot_product_attention(q, k, v, is_causal=True).reshape(b, t, d)
         x = x + dense(p, f"{i}.out", h)
         h = norm(x, p[f"{i}.n1.w"], p[f"{i}.n1.b"])
         x = x + dense(p, f"{i}.down", jax.nn.gelu(dense(p, f"{i}.up", h), approximate=True))

@@ -76,7 +76,10 @@ FB_SCALAR double silu_slope(double x) {
 FB_SCALAR double gelu_tanh_gate(double x) {
   return sigmoid(x * fma(x * x, 0.07135481627260025, 1.5957691216057308));
 }
-FB_SCALAR double gelu_tanh(double x) { return x < -40.0 ? -0.0 : x * gelu_tanh_gate(x); }
+FB_SCALAR double gelu_tanh(double x) {
+  const double y = x * gelu_tanh_gate(x);
+  return x < -40.0 ? -0.0 : y;
+}
 FB_SCALAR double gelu_tanh_slope(double x) {
   const double c = clamp(x, -40.0, 40.0), z = c * c, s = gelu_tanh_gate(c),
                rest = gelu_tanh_gate(-c);
