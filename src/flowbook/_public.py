@@ -13,7 +13,8 @@ from . import _core
 _HELPERS = ("_gradient", "_slope", "_gate", "_share", "_no_nan", "_pick")
 # Reached by indexing, by other functions' arguments, or by namespaces of their own.
 _INNER = frozenset(
-    "place narrow iota dim slice set_slice add_slice add_along_axis copy cast attention gelu_erf gelu_tanh".split()
+    "place narrow iota dim slice set_slice add_slice add_along_axis copy cast attention"
+    " gelu_erf gelu_tanh".split()
 )
 _NEURAL = frozenset(("nn", "conv"))
 _ELSEWHERE = _NEURAL | {"random", "optim", "control"}
