@@ -137,15 +137,17 @@ void dense_unary(const T* x, R* out, int64_t n) {
   if constexpr (Ways<Row, T>::kExist) {
     for (int64_t i = 0; i < n; i += kBlock) {
       const int64_t m = n - i < kBlock ? n - i : kBlock;
-      bool near = true, far = true;
+      // Sizes compare like their bits, and a maximum of integers is one instruction; NaN is no
+      // size.
+      int largest = 0;
       for (int64_t j = 0; j < m; ++j) {
-        near &= !(abs(x[i + j]) >= kTrigNear);
-        far &= !(abs(x[i + j]) >= kTrigLimit);
+        const int b = bits(abs(x[i + j])), size = b > bits(kInf<float>) ? 0 : b;
+        largest = largest < size ? size : largest;
       }
-      if (near) {
+      if (largest < bits(kTrigNear)) {
         FB_LOOP
         for (int64_t j = 0; j < m; ++j) out[i + j] = Ways<Row, T>::near(x[i + j]);
-      } else if (far) {
+      } else if (largest < bits(kTrigLimit)) {
         FB_LOOP
         for (int64_t j = 0; j < m; ++j) out[i + j] = Ways<Row, T>::far(x[i + j]);
       } else {
