@@ -23,7 +23,7 @@ _MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace
 COLOURS = {
     "linalg": ("#4f5bd5", "#8b94f5"),
     "elementwise": ("#0e8a7d", "#3fc7b8"),
-    "reduce": ("#b7791f", "#e3b25c"),
+    "reduce": ("#96620f", "#e3b25c"),
     "nn": ("#9440c9", "#c58af0"),
     "shape": ("#64748b", "#94a3b8"),
     "random": ("#c2377e", "#f081b8"),

@@ -10,6 +10,11 @@ import { type Channel, type Message, type Model, mountOf, PROTOCOL, type View } 
 const ROOT = "flowbook-view";
 /** How long a root may be out of the page (scrolled away, moved) before its view is taken down. */
 const GRACE_MS = 5000;
+/**
+ * When roots that got no answer are asked about again. JupyterLab sends what comes in a comm's first
+ * moments to the main shell, where it waits behind the running cell; later messages go to a subshell.
+ */
+const AGAIN_MS = [300, 700, 1500, 3000, 6000];
 
 interface Place {
   root: HTMLElement;
@@ -123,6 +128,8 @@ export class Hub {
   private readonly memories = new Map<string, Map<string, unknown>>();
   private readonly observer: MutationObserver;
   private scheduled = false;
+  private again: ReturnType<typeof setTimeout> | undefined;
+  private readonly onClosed = (): void => this.close();
   private readonly onMessage = (content: Message, buffers?: DataView[]): void =>
     this.receive(content, buffers ?? []);
 
@@ -131,6 +138,8 @@ export class Hub {
     private readonly page: ParentNode & Node = document,
   ) {
     model.on("msg:custom", this.onMessage as never);
+    // Nothing else tells of a kernel that restarts or dies; one that comes back brings a new model.
+    model.on("comm_live_update", this.onClosed);
     this.observer = new MutationObserver(() => this.schedule());
     this.observer.observe(page, { childList: true, subtree: true });
     this.scan();
@@ -141,7 +150,9 @@ export class Hub {
     if (!this.live) return;
     this.live = false;
     this.observer.disconnect();
+    clearTimeout(this.again);
     this.model.off("msg:custom", this.onMessage as never);
+    this.model.off("comm_live_update", this.onClosed);
     for (const view of this.mounted.values()) view.tellLive();
     this.waiting.clear();
   }
@@ -190,6 +201,18 @@ export class Hub {
       if (!root.isConnected) this.waiting.delete(root);
     }
     for (const id of asked) this.send(id, { kind: "open" });
+    if (asked.size) this.askAgain(0);
+  }
+
+  /** Asks once more about roots that still wait, less and less often. */
+  private askAgain(turn: number): void {
+    clearTimeout(this.again);
+    if (turn === AGAIN_MS.length || !this.waiting.size) return;
+    this.again = setTimeout(() => {
+      const ids = new Set([...this.waiting.values()].map((place) => place.id));
+      for (const id of ids) this.send(id, { kind: "open" });
+      this.askAgain(turn + 1);
+    }, AGAIN_MS[turn]);
   }
 
   private receive(message: Message, buffers: DataView[]): void {

@@ -25,6 +25,9 @@ class FakeModel {
     for (const callback of this.listeners.get("msg:custom") ?? [])
       (callback as (...args: unknown[]) => void)(content, buffers);
   }
+  fire(event: string): void {
+    for (const callback of this.listeners.get(event) ?? []) (callback as () => void)();
+  }
   state(view: string, more: object = {}): void {
     this.answer({ protocol: 1, view, kind: "state", ...more });
   }
@@ -71,6 +74,46 @@ afterEach(() => {
   for (const hub of hubs.splice(0)) hub.close();
   document.body.replaceChildren();
   vi.useRealTimers();
+});
+
+test("a question that got lost is asked again, until it is answered", () => {
+  vi.useFakeTimers();
+  root("a");
+  root("b");
+  const model = new FakeModel();
+  hubOf(model);
+  model.state("b");
+  model.sent.length = 0;
+  vi.advanceTimersByTime(400);
+  expect(model.sent.map((message) => message.view)).toEqual(["a"]);
+  model.state("a");
+  vi.advanceTimersByTime(60_000);
+  expect(model.sent.length).toBe(1);
+});
+
+test("a root that no kernel knows is not asked about for ever", () => {
+  vi.useFakeTimers();
+  root("a");
+  const model = new FakeModel();
+  hubOf(model);
+  vi.advanceTimersByTime(600_000);
+  expect(model.sent.length).toBeLessThan(8);
+});
+
+test("views learn that their kernel is gone, and the next kernel takes them over", () => {
+  root();
+  const model = new FakeModel();
+  hubOf(model);
+  model.state("a");
+  const heard: boolean[] = [];
+  mounted[0].channel.onLive((live) => heard.push(live));
+  model.fire("comm_live_update");
+  expect(heard).toEqual([false]);
+  const next = new FakeModel();
+  hubOf(next);
+  next.state("a");
+  expect(mounted[0].disposed).toBe(true);
+  expect(mounted[1].channel.live).toBe(true);
 });
 
 test("a root shown before the model is asked for, and stays static until its state comes", () => {
