@@ -25,11 +25,11 @@ SOURCES := $(shell find csrc src kernel_ext cmake -type f \
   2>/dev/null)
 WHEEL := build/wheel/.built
 
-.PHONY: help lab demo test check bench peers clean dev wheel sanitize race format
+.PHONY: help lab demo test test-browsers check bench peers clean dev wheel sanitize race format
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
-	  awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
+	  awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 # ---- environment and package ---------------------------------------------------------------------
 $(VENV)/.ready: tools/bootstrap pyproject.toml tests/constraints.txt
@@ -68,6 +68,18 @@ demo: $(VENV)/.lab $(VENV)/.installed ## run the quickstart; ends with "test acc
 test: $(VENV)/.test $(VENV)/.installed ## run all tests against the installed package
 	@tools/frontend $(PYTHON) test
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+# Older ipykernels, each in a folder that comes first on the path of its kernel.
+KERNELS := 6.31.0 7.2.0 7.3.0
+
+build/kernels/%/.ready:
+	@echo "installing ipykernel $* into $(@D)"
+	@PIP_CONSTRAINT= $(PYTHON) -m pip install --quiet --no-deps --upgrade --target $(@D) \
+	  ipykernel==$* nest-asyncio
+	@touch $@
+
+test-browsers: $(VENV)/.test $(VENV)/.installed $(KERNELS:%=build/kernels/%/.ready) ## run the browser tests on all ipykernels, in JupyterLab and Notebook 7
+	@FLOWBOOK_BROWSERS=all $(PYTHON) -m pytest tests/browser $(PYTEST_ARGS)
 
 check: $(VENV)/.check $(if $(CI),$(WHEEL)) ## ruff, clang-format, mypy, codespell, layering, -Werror
 	@tools/check $(PYTHON)

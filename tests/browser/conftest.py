@@ -92,57 +92,102 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")
 
 
-@pytest.fixture
-def open_book(
-    request: pytest.FixtureRequest, server: Any, context: Any
-) -> Iterator[Callable[..., Any]]:
-    """Opens notebooks: `open_book([source, ...])` or `open_book(book=nbformat_notebook)`.
+class Desk:
+    """Opens notebooks for a test or a module, and clears up after it.
 
-    Further arguments: `front_end` (`lab`, `notebook`), `kernel` (a version of ipykernel; None for
-    none at all), `media` (arguments of Playwright's `emulate_media`).
+    Args:
+        name: Of what uses it; the notebooks are called after it.
     """
-    import nbformat
 
-    from .page import Book
+    def __init__(self, server: Any, context: Any, name: str) -> None:
+        self._server, self._context, self._name = server, context, _slug(name)
+        self.books: list[Any] = []
 
-    books: list[Book] = []
-
-    def open_one(
+    def open(
+        self,
         cells: list[str] | None = None,
         *,
         book: Any = None,
         front_end: Any = "lab",
         kernel: str | None = next(iter(kernels())),
         media: dict[str, Any] | None = None,
-    ) -> Book:
-        if book is None:
-            book = nbformat.v4.new_notebook(
-                cells=[nbformat.v4.new_code_cell(source) for source in cells or [""]]
-            )
+        size: tuple[int, int] | None = None,
+    ) -> Any:
+        """Opens a notebook in a new page.
+
+        Args:
+            cells: Sources of its cells.
+            book: The notebook, instead of `cells`.
+            front_end: `lab` or `notebook`.
+            kernel: A version of ipykernel; None for no kernel.
+            media: What the page is told of the reader: arguments of Playwright's `emulate_media`.
+            size: Width and height of the page.
+        """
+        from .cells import notebook
+        from .page import Book
+
+        book = book or notebook(*cells or [""])
         book.metadata.pop("kernelspec", None)
         if kernel is not None:
-            book.metadata["kernelspec"] = {
-                "name": kernel, "display_name": f"ipykernel {kernel}", "language": "python",
-            }  # fmt: skip
-        name = server.write(f"{_slug(request.node.name)}-{len(books)}", book)
-        page = context.new_page()
+            spec = {"name": kernel, "display_name": f"ipykernel {kernel}", "language": "python"}
+            book.metadata["kernelspec"] = spec
+        name = self._server.write(f"{self._name}-{len(self.books)}", book)
+        page = self._context.new_page()
         if media:
             page.emulate_media(**media)
-        opened = Book(page, server, name, front_end)
-        books.append(opened)
+        if size:
+            page.set_viewport_size({"width": size[0], "height": size[1]})
+        opened = Book(page, self._server, name, front_end)
+        self.books.append(opened)
         opened.open(kernel=kernel is not None)
         return opened
 
-    yield open_one
+    def again(self, book: Any) -> Any:
+        """Opens a notebook that is open already, as a second reader does."""
+        from .page import Book
 
-    failed = request.node.stash.get(_FAILED, True)
-    problems = [p for b in books for p in b.problems]
-    for k, b in enumerate(books):
-        if failed or b.problems:
-            b.keep(ARTEFACTS / "failures" / f"{_slug(request.node.nodeid)}-{k}")
-        b.page.close()
-        server.end_kernel(b.name)
-    assert not problems, "errors of our bundle in the browser's console:\n" + "\n".join(problems)
+        opened = Book(self._context.new_page(), self._server, book.name, book.front_end)
+        self.books.append(opened)
+        opened.open()
+        return opened
+
+    def check(self, request: pytest.FixtureRequest) -> None:
+        """After a test: keeps what explains a failure, and fails on errors of our own code."""
+        problems = [p for book in self.books for p in book.problems]
+        if problems or request.node.stash.get(_FAILED, True):
+            for book in self.books:
+                book.keep(ARTEFACTS / "failures" / _slug(f"{request.node.name}-{book.name}"))
+        for book in self.books:
+            book.problems.clear()
+        self.books = [book for book in self.books if not book.page.is_closed()]
+        assert not problems, "errors of ours in the browser's console:\n" + "\n".join(problems)
+
+    def close(self) -> None:
+        for book in self.books:
+            book.page.close()
+        for name in {book.name for book in self.books}:
+            self._server.end_kernel(name)
+
+
+@pytest.fixture
+def open_book(
+    request: pytest.FixtureRequest, server: Any, context: Any
+) -> Iterator[Callable[..., Any]]:
+    """Opens notebooks for one test; see `Desk.open`."""
+    desk = Desk(server, context, request.node.name)
+    yield desk.open
+    try:
+        desk.check(request)
+    finally:
+        desk.close()
+
+
+@pytest.fixture(scope="module")
+def module_desk(request: pytest.FixtureRequest, server: Any, context: Any) -> Iterator[Desk]:
+    """Opens notebooks that the tests of a module share; the tests call `check` after each."""
+    desk = Desk(server, context, request.node.name)
+    yield desk
+    desk.close()
 
 
 @pytest.fixture

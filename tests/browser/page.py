@@ -6,12 +6,13 @@ done as a user does it, with the mouse and the keyboard on what the page shows.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, ViewportSize, WebSocket
 
 from .server import Server
 
@@ -19,6 +20,7 @@ FrontEnd = Literal["lab", "notebook"]
 
 _PANEL = "window.jupyterapp.shell.currentWidget"
 _KERNEL = f"{_PANEL}?.sessionContext?.session?.kernel"
+_SIZE: ViewportSize = {"width": 1280, "height": 1000}
 # Outputs as text: streams as they are, errors by their message, displays by their plain text.
 _TEXTS = f"""() => Array.from({_PANEL}.content.widgets).map(cell => cell.model.type != 'code' ? '' :
   cell.model.outputs.toJSON().map(o => {{
@@ -37,14 +39,17 @@ class Book:
         name: Path of the notebook below the server's root.
         problems: What our own code printed as errors to the browser's console.
         console: Everything the console showed.
+        messages: Times and contents of the custom messages that the hub sent to the page.
     """
 
     def __init__(self, page: Page, server: Server, name: str, front_end: FrontEnd) -> None:
         self.page, self.server, self.name, self.front_end = page, server, name, front_end
         self.console: list[str] = []
         self.problems: list[str] = []
+        self.messages: list[tuple[float, dict[str, Any]]] = []
         page.on("console", self._note)
         page.on("pageerror", self._note_exception)
+        page.on("websocket", self._listen)
         self._runs = 0
 
     # ---- opening ----------------------------------------------------------------------------------
@@ -115,6 +120,14 @@ class Book:
         )
         return index
 
+    def select(self, index: int) -> None:
+        """Makes a cell the active one."""
+        self.page.evaluate(f"i => {{ {_PANEL}.content.activeCellIndex = i; }}", index)
+
+    def active(self) -> int:
+        found: int = self.page.evaluate(f"() => {_PANEL}.content.activeCellIndex")
+        return found
+
     def value(self, expression: str) -> str:
         """Runs an expression in a cell at the end and returns how it shows."""
         return self.run(self.add(expression)).strip()
@@ -176,6 +189,13 @@ class Book:
         self.command("apputils:change-theme", theme=name)
         self.page.wait_for_function(f"document.body.dataset.jpThemeName == '{name}'")
 
+    def calm(self) -> None:
+        """Takes back what a test changed of the page's looks."""
+        self.page.emulate_media(contrast="no-preference", reduced_motion="no-preference")
+        self.page.set_viewport_size(_SIZE)
+        if self.page.evaluate("document.body.dataset.jpThemeName") != "JupyterLab Light":
+            self.theme("JupyterLab Light")
+
     def until(self, condition: Callable[[], Any], seconds: float = 20, what: str = "") -> Any:
         """Asks again until the condition holds, and returns what it returned."""
         end = time.monotonic() + seconds
@@ -205,6 +225,21 @@ class Book:
     def _ours(text: str) -> bool:
         # anywidget loads our bundle from a blob: address, and reports errors in it under its name.
         return "blob:" in text or "anywidget" in text or "flowbook" in text
+
+    def _listen(self, socket: WebSocket) -> None:
+        def received(frame: str | bytes) -> None:
+            data = frame if isinstance(frame, bytes) else frame.encode()
+            if b'"protocol": 1' not in data and b'"protocol":1' not in data:
+                return
+            # Messages come in a binary envelope: the JSON with the hub's content is inside.
+            start = data.find(b'{"data"')
+            try:
+                content = json.JSONDecoder().raw_decode(data[start:].decode(errors="replace"))[0]
+                self.messages.append((time.monotonic(), content["data"]["content"]))
+            except (ValueError, KeyError, TypeError):
+                self.messages.append((time.monotonic(), {}))
+
+        socket.on("framereceived", received)
 
     def keep(self, folder: Path) -> None:
         """Stores what helps to understand a failure."""

@@ -47,6 +47,17 @@ def kernels() -> dict[str, Path | None]:
     return found
 
 
+def matrix() -> list[tuple[str, str]]:
+    """Front ends with versions of ipykernel: JupyterLab on the environment's, or all of them.
+
+    `make test-browsers` asks for all with FLOWBOOK_BROWSERS=all.
+    """
+    versions = list(kernels())
+    if os.environ.get("FLOWBOOK_BROWSERS") != "all":
+        return [("lab", versions[0])]
+    return [(front_end, name) for front_end in ("lab", "notebook") for name in versions]
+
+
 class Server:
     """A running server; `close` ends it and its kernels.
 

@@ -1,0 +1,373 @@
+"""The training view: watching and steering a run while its cell runs, and what is left of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from . import contrast
+from .server import matrix
+
+SETUP = """\
+%load_ext flowbook
+import time
+import numpy as np
+import flowbook as fb
+fb.random.seed(0)
+rng = np.random.default_rng(0)
+x = rng.standard_normal((256, 64)).astype(np.float32)
+y = rng.integers(0, 10, 256)
+model = fb.nn.Sequential(fb.nn.Dense(64, activation=fb.nn.relu), fb.nn.Dense(10))
+
+class Slow:
+    "Batches that Python makes, some twenty a second."
+    def __len__(self):
+        return 50
+    def __iter__(self):
+        for k in range(50):
+            time.sleep(0.04)
+            yield x[32 * (k % 8):][:32], y[32 * (k % 8):][:32]
+
+def train(data=None, model=model, epochs=1000, rate=0.1, **options):
+    return fb.fit(model, data or Slow(), fb.losses.softmax_cross_entropy, fb.optim.SGD(rate),
+                  epochs=epochs, **options)"""
+
+BLOCKING = "history = train()\nended = time.time()"
+BACKGROUND = "run = train(wait=False)"
+
+# A step is one native call of a few tenths of a second.
+HEAVY = """\
+wide = fb.nn.Sequential(fb.nn.Dense(2048, activation=fb.nn.relu), fb.nn.Dense(2048),
+                        fb.nn.Dense(10))
+big = np.ones((2048, 2048), np.float32), np.zeros(2048, np.int64)
+history = train(big, wide, batch_size=2048)
+ended = time.time()"""
+
+fastest = pytest.mark.parametrize(("front_end", "kernel"), matrix()[:1])
+everywhere = pytest.mark.parametrize(
+    ("front_end", "kernel"), matrix(), ids=[f"{f}-{k}" for f, k in matrix()]
+)
+
+
+class Run:
+    """The live view of a run below a cell."""
+
+    def __init__(self, book: Any, index: int) -> None:
+        self.book = book
+        self.root = book.cell(index).locator(".fb-run")
+        self.root.wait_for(timeout=20_000)
+
+    def button(self, name: str) -> Any:
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def fact(self, name: str) -> str:
+        facts = self.root.locator(".fb-facts")
+        found: str = facts.locator("div", has=self.book.page.locator("dt", has_text=name)).locator(
+            "dd"
+        ).first.inner_text()  # fmt: skip
+        return found
+
+    @property
+    def step(self) -> int:
+        return int(self.fact("step").split()[0].replace(",", ""))
+
+    @property
+    def status(self) -> str:
+        return str(self.root.locator(".fb-status").get_attribute("data-status"))
+
+    def wait_step(self, least: int) -> None:
+        self.book.until(lambda: self.step >= least, what=f"step {least}")
+
+    def wait_status(self, status: str) -> None:
+        self.book.until(lambda: self.status == status, what=f"status {status}")
+
+    def click(self, name: str) -> float:
+        """Clicks a button; the time at which the page saw it."""
+        self.button(name).scroll_into_view_if_needed()
+        self.root.evaluate(
+            "root => root.addEventListener('click', () => { window.clicked = Date.now() / 1000; },"
+            " {capture: true, once: true})"
+        )
+        self.button(name).click()
+        clicked: float = self.book.page.evaluate("window.clicked")
+        return clicked
+
+
+def opened(open_book: Any, *cells: str, **options: Any) -> Any:
+    book = open_book([SETUP, *cells], **options)
+    assert "Error" not in book.run(0)
+    return book
+
+
+@everywhere
+def test_stop_in_a_python_loop(open_book: Any, shot: Any, front_end: Any, kernel: str) -> None:
+    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
+    wait = book.start(1)
+    run = Run(book, 1)
+    run.wait_step(20)
+    shot(book.page, f"run-live-{front_end}")
+    clicked = run.click("Stop")
+    wait(10)
+    after = float(book.value("ended")) - clicked
+    print(f"{front_end}, ipykernel {kernel}: stopped {1000 * after:.0f} ms after the click")
+    assert after < 1  # 0.1 s and a step, on a machine that does nothing else
+    assert book.value("history.stopped") == "'stopped in the view'"
+    steps = int(book.value("history.steps if hasattr(history, 'steps') else len(history.step)"))
+    assert steps >= 20  # everything up to there is kept
+    run.wait_status("stopped")
+    assert not run.button("Stop").is_visible()
+    shot(book.page, f"run-stopped-{front_end}")
+
+
+@everywhere
+def test_learning_rate(open_book: Any, shot: Any, front_end: Any, kernel: str) -> None:
+    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
+    wait = book.start(1)
+    run = Run(book, 1)
+    run.wait_step(5)
+    field = run.root.locator(".fb-rate-field")
+    field.press("Control+a")
+    field.press_sequentially("0.025")
+    field.press("Enter")
+    book.until(lambda: run.fact("learning rate") == "0.025", what="the rate is taken")
+    slider = run.root.locator(".fb-rate-slider")
+    slider.focus()
+    for _ in range(5):
+        slider.press("ArrowRight")
+    book.until(lambda: 0.025 < float(run.fact("learning rate")) < 0.04, what="the slider's rate")
+    run.root.locator("summary", has_text="numbers").click()
+    changes = run.root.locator(".fb-marks")
+    assert "0.025" in changes.inner_text()  # said in words, and drawn on the chart
+    shot(book.page, f"run-rate-{front_end}")
+    run.click("Stop")
+    wait(10)
+    marks = book.value("[m.text for m in history.marks]")
+    assert "0.025" in marks
+
+
+@everywhere
+def test_reload_in_the_middle(open_book: Any, front_end: Any, kernel: str) -> None:
+    book = opened(open_book, BACKGROUND, front_end=front_end, kernel=kernel)
+    book.run(1)
+    run = Run(book, 1)
+    run.wait_step(5)
+    book.save()
+    book.reload()
+    run = Run(book, 1)
+    step = run.step
+    run.wait_step(step + 5)
+    run.click("Stop")
+    run.wait_status("stopped")
+    assert book.value("run.history.stopped") == "'stopped in the view'"
+
+
+@everywhere
+def test_a_click_beside_a_busy_cell(open_book: Any, front_end: Any, kernel: str) -> None:
+    """Kernels from 7 on take it at once; 6 cannot, and the view says so instead of doing nothing."""
+    busy = "started = time.time()\nwhile time.time() < started + 4: time.sleep(0.01)\nrun.done"
+    book = opened(open_book, BACKGROUND, busy, front_end=front_end, kernel=kernel)
+    book.run(1)
+    run = Run(book, 1)
+    run.wait_step(3)
+    wait = book.start(2)
+    book.page.wait_for_timeout(500)
+    run.click("Stop")
+    if kernel.startswith("6."):
+        notice = run.root.locator(".fb-run-notice")
+        book.until(lambda: "kernel busy" in notice.inner_text(), 3, "the view says why")
+        wait(10)
+    else:
+        wait(10)
+        assert book.text(2) == "True"
+    run.wait_status("stopped")
+
+
+@fastest
+def test_stop_in_a_native_run(open_book: Any, front_end: Any, kernel: str) -> None:
+    book = opened(open_book, HEAVY, front_end=front_end, kernel=kernel)
+    wait = book.start(1)
+    run = Run(book, 1)
+    run.wait_step(2)
+    pace = run.fact("step time")
+    clicked = run.click("Stop")
+    wait(20)
+    after = float(book.value("ended")) - clicked
+    print(f"stopped {1000 * after:.0f} ms after the click; a step takes {pace}")
+    assert after < 5
+    assert book.value("history.stopped") == "'stopped in the view'"
+
+
+@fastest
+def test_pause_step_resume(open_book: Any, shot: Any, front_end: Any, kernel: str) -> None:
+    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
+    wait = book.start(1)
+    run = Run(book, 1)
+    run.wait_step(5)
+    run.click("Pause")
+    run.wait_status("paused")
+    book.page.wait_for_timeout(400)
+    at = run.step
+    book.page.wait_for_timeout(400)
+    assert run.step == at
+    shot(book.page, "run-paused")
+    run.click("Step")
+    book.until(lambda: run.step == at + 1, what="one step more")
+    book.page.wait_for_timeout(300)
+    assert run.step == at + 1
+    assert run.status == "paused"
+    run.click("Resume")
+    run.wait_step(at + 5)
+    run.click("Pause")
+    run.wait_status("paused")
+    run.click("Stop")  # also from there
+    wait(10)
+
+
+@fastest
+def test_detach(open_book: Any, front_end: Any, kernel: str) -> None:
+    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
+    wait = book.start(1)
+    run = Run(book, 1)
+    run.wait_step(3)
+    run.click("Detach")
+    wait(10)
+    at = run.step
+    run.wait_step(at + 5)
+    run.click("Stop")
+    run.wait_status("stopped")
+
+
+@fastest
+def test_the_stop_button_of_the_notebook_keeps_everything(
+    open_book: Any, front_end: Any, kernel: str
+) -> None:
+    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
+    wait = book.start(1)
+    run = Run(book, 1)
+    run.wait_step(5)
+    book.interrupt()
+    wait(10)
+    assert "KeyboardInterrupt" not in book.text(1)
+    assert book.value("history.stopped") == "'interrupted'"
+
+
+@fastest
+def test_two_views_of_one_run(open_book: Any, shot: Any, front_end: Any, kernel: str) -> None:
+    book = opened(open_book, BACKGROUND, "run", front_end=front_end, kernel=kernel)
+    book.run(1)
+    book.run(2)
+    first, second = Run(book, 1), Run(book, 2)
+    second.wait_step(10)
+    first.wait_step(10)
+    shot(book.page, "run-two-views")
+    second.click("Pause")
+    first.wait_status("paused")
+    second.wait_status("paused")
+    first.click("Stop")
+    second.wait_status("stopped")
+
+
+@fastest
+def test_by_keyboard_alone(open_book: Any, front_end: Any, kernel: str) -> None:
+    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
+    wait = book.start(1)
+    run = Run(book, 1)
+    run.wait_step(3)
+    names = []
+    run.button("Stop").focus()
+    for _ in range(6):
+        names.append(
+            book.page.evaluate(
+                """() => {
+                  let e = document.activeElement;
+                  while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;
+                  return e.getAttribute('aria-label') || e.textContent;
+                }"""
+            )
+        )
+        book.page.keyboard.press("Tab")
+    assert names[:4] == ["Stop", "Pause", "Step", "Detach"]
+    assert "learning rate, logarithmic" in names
+    run.button("Stop").focus()
+    book.page.keyboard.press("Enter")
+    wait(10)
+    assert book.value("history.stopped") == "'stopped in the view'"
+
+
+@fastest
+def test_few_messages_and_a_small_notebook(
+    open_book: Any, shot: Any, front_end: Any, kernel: str
+) -> None:
+    """A run of thousands of steps a second sends ten messages a second, and leaves one picture."""
+    cell = "history = train((x, y), epochs=100_000)"
+    book = opened(open_book, cell, front_end=front_end, kernel=kernel)
+    wait = book.start(1)
+    run = Run(book, 1)
+    run.wait_step(100)
+    book.page.wait_for_timeout(1000)
+    book.messages.clear()
+    book.page.wait_for_timeout(3000)
+    count = len(book.messages)
+    run.click("Stop")
+    wait(10)
+    print(f"{count / 3:.1f} messages a second; {run.fact('step')} steps")
+    assert 3 <= count <= 33
+    saved = book.save()
+    assert "widgets" not in saved.metadata
+    outputs = saved.cells[1].outputs
+    assert sum(len(str(text)) for o in outputs for text in o.get("data", {}).values()) < 50_000
+
+    # Without a kernel the final chart is there.
+    again = open_book(book=saved, front_end=front_end, kernel=None)
+    image = again.view(1).locator("img").first
+    image.wait_for()
+    assert image.evaluate("i => i.naturalWidth > 100")
+    assert "loss" in image.get_attribute("alt")
+    shot(again.page, "run-reopened")
+
+
+@fastest
+def test_runs_after_a_kernel_restart(
+    open_book: Any, shot: Any, front_end: Any, kernel: str
+) -> None:
+    book = opened(
+        open_book, "_ = train((x, y), epochs=20)", "_ = train((x, y), epochs=20, rate=0.5)",
+        front_end=front_end, kernel=kernel,
+    )  # fmt: skip
+    book.run(1)
+    book.run(2)
+    Run(book, 2).wait_status("finished")
+    book.restart()
+    assert book.view(1).is_visible()
+    listed = book.add("%load_ext flowbook\n%runs")
+    book.run(listed)
+    assert "finished" in book.text(listed)
+    shot(book.page, "runs-listed")
+    compared = book.add("%runs compare -1 -2")
+    assert "UsageError" not in book.run(compared)
+    shown = book.cell(compared).locator(".flowbook-view").first
+    shown.wait_for()
+    book.cell(compared).scroll_into_view_if_needed()
+    book.page.wait_for_timeout(800)
+    shot(book.page, "runs-compared")
+
+
+@fastest
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+@pytest.mark.parametrize("more", [False, True], ids=["", "high"])
+def test_contrast(
+    open_book: Any, shot: Any, front_end: Any, kernel: str, theme: str, more: bool
+) -> None:
+    book = opened(open_book, BACKGROUND, front_end=front_end, kernel=kernel)
+    book.theme(theme)
+    book.page.emulate_media(contrast="more" if more else "no-preference")
+    book.run(1)
+    run = Run(book, 1)
+    run.wait_step(15)
+    run.root.locator("summary", has_text="numbers").click()
+    book.page.wait_for_timeout(300)
+    name = f"run-{theme.split()[1].lower()}{'-high' if more else ''}"
+    shot(run.root, name)
+    contrast.check(run.root, 7 if more else 4.5)
+    run.click("Stop")
