@@ -3,6 +3,7 @@
 #include "core/gradient.h"
 
 #include "core/apply.h"
+#include "core/work.h"
 
 namespace flowbook {
 
@@ -33,6 +34,32 @@ class ForwardMark {
   int32_t before_ = -1;
 };
 
+// Places for what a walk knows of each value: those that the graph had from `first_node` on, and
+// the xs before it. The walk through one composite's expansion then costs what the expansion is
+// long, not what the graph is.
+class Window {
+ public:
+  Window(const Graph& g, int32_t first_node, std::span<const std::vector<int32_t>> xs)
+      : first_(first_node < int32_t(g.nodes.size()) ? g.nodes[size_t(first_node)].output
+                                                    : int32_t(g.values.size())),
+        end_(int32_t(g.values.size())) {
+    for (auto& ids : xs)
+      for (int32_t v : ids)
+        if (v >= end_ || (v >= 0 && v < first_)) before_.try_emplace(v, before_.size());
+  }
+  // The last place is shared by all values that are neither: no x, reached by none.
+  size_t size() const { return size_t(end_ - first_) + before_.size() + 1; }
+  size_t operator()(int32_t v) const {
+    if (v >= first_ && v < end_) return size_t(v - first_);
+    const auto it = before_.find(v);
+    return size_t(end_ - first_) + (it == before_.end() ? before_.size() : it->second);
+  }
+
+ private:
+  const int32_t first_, end_;
+  std::unordered_map<int32_t, size_t> before_;
+};
+
 bool carries_gradient(const Spec& s) { return in(s.dtype, kFloating | kComplex); }
 
 }  // namespace
@@ -59,30 +86,31 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
     y[i] = g.value_of(ys[i].impl());
   }
   const auto end = int32_t(g.nodes.size());
-  const size_t count = g.values.size();
-  std::vector<char> depends(count), is_x(count);  // depends: on some x
+  const Window at(g, first_node, xs);
+  count_work(int64_t(at.size()) + end - first_node);
+  std::vector<char> depends(at.size()), is_x(at.size());  // depends: on some x
   for (auto& ids : xs)
     for (int32_t v : ids)
-      if (v >= 0) depends[size_t(v)] = is_x[size_t(v)] = 1;
+      if (v >= 0) depends[at(v)] = is_x[at(v)] = 1;
   for (int32_t n = first_node; n < end; ++n) {
     const Node& node = g.nodes[size_t(n)];
     if (!node.op || !node.op->differentiable) continue;
     for (int32_t i : node.inputs)
-      if (depends[size_t(i)]) {
+      if (depends[at(i)]) {
         for (int o = 0; o < node.outputs; ++o)
           if (carries_gradient(g.values[size_t(node.output + o)].spec))
-            depends[size_t(node.output + o)] = 1;
+            depends[at(node.output + o)] = 1;
         break;
       }
   }
 
-  std::vector<Tensor> adjoint(count);
+  std::vector<Tensor> adjoint(at.size());
   auto accumulate = [&](int32_t v, Tensor d) {
-    Tensor& a = adjoint[size_t(v)];
+    Tensor& a = adjoint[at(v)];
     a = a ? g_core_ops.add(a, d) : std::move(d);
   };
   for (size_t i = 0; i < y.size(); ++i)
-    if (depends[size_t(y[i])])
+    if (depends[at(y[i])])
       accumulate(y[i], seeds.empty() ? g_core_ops.full_like(ys[i].spec(), Scalar(1.0)) : seeds[i]);
 
   for (int32_t n = end - 1; n >= first_node; --n) {
@@ -91,21 +119,20 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
     bool wanted_any = false, reached = false;
     std::vector<bool> wanted(node.inputs.size());
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      wanted[i] = depends[size_t(node.inputs[i])] &&
-                  carries_gradient(g.values[size_t(node.inputs[i])].spec);
+      wanted[i] =
+          depends[at(node.inputs[i])] && carries_gradient(g.values[size_t(node.inputs[i])].spec);
       wanted_any = wanted_any || wanted[i];
     }
-    for (int o = 0; o < node.outputs; ++o)
-      reached = reached || bool(adjoint[size_t(node.output + o)]);
+    for (int o = 0; o < node.outputs; ++o) reached = reached || bool(adjoint[at(node.output + o)]);
     if (!wanted_any || !reached) continue;
     ForwardMark mark(g, n);
     std::vector<Tensor> dy(size_t(node.outputs)), dx(node.inputs.size());
     for (int o = 0; o < node.outputs; ++o) {
-      Tensor& a = adjoint[size_t(node.output + o)];
+      Tensor& a = adjoint[at(node.output + o)];
       const Spec& spec = g.values[size_t(node.output + o)].spec;
       if (a)
         dy[size_t(o)] =
-            is_x[size_t(node.output + o)] ? a : std::move(a);  // others are not needed again
+            is_x[at(node.output + o)] ? a : std::move(a);  // others are not needed again
       else if (carries_gradient(spec))
         dy[size_t(o)] = g_core_ops.full_like(spec, Scalar(0.0));
     }
@@ -150,8 +177,7 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
     for (int32_t v : ids) {
       if (v < 0) continue;
       spec = &g.values[size_t(v)].spec;
-      if (size_t(v) < adjoint.size() && adjoint[size_t(v)])
-        sum = sum ? g_core_ops.add(sum, adjoint[size_t(v)]) : adjoint[size_t(v)];
+      if (const Tensor& a = adjoint[at(v)]) sum = sum ? g_core_ops.add(sum, a) : a;
     }
     result.connected.push_back(bool(sum));
     if (!sum && spec) sum = g_core_ops.full_like(*spec, Scalar(0.0));

@@ -2,12 +2,17 @@
 #include "core/graph.h"
 
 #include "core/apply.h"
+#include "core/work.h"
 
 namespace flowbook {
 
 namespace {
 std::atomic<uint64_t> next_tensor_id{1};
-}
+constinit thread_local int64_t t_work = 0;
+}  // namespace
+
+void count_work(int64_t steps) { t_work += steps; }
+int64_t counted_work() { return t_work; }
 
 Graph::Graph(bool symbolic, std::string name) : symbolic(symbolic), name(std::move(name)) {
   intern("");
@@ -109,10 +114,12 @@ int32_t Graph::add(const OpDef& op, const void* attrs, Inputs in, const Spec* sp
   if (merge_equal) {
     size_t h = op.hash(attrs);
     for (int32_t i : ids) h = mix(h, uint64_t(i));
-    for (auto [it, end] = seen_.equal_range(h); it != end; ++it)
+    for (auto [it, end] = seen_.equal_range(h); it != end; ++it) {
+      count_work(1);
       if (const Node& n = nodes[size_t(it->second)];
           n.op == &op && n.inputs == ids && op.equal(n.attrs.get(), attrs))
         return n.output;
+    }
     seen_.emplace(h, int32_t(nodes.size()));
   }
   const auto first = int32_t(values.size());
@@ -147,8 +154,8 @@ void Graph::assign(Variable* v, const Tensor& value) {
   const int32_t id = value_of(value.impl());
   current_[v] = id;
   reads_[v].push_back(id);
-  for (Assignment& a : assignments)
-    if (a.variable.get() == v) return void(a.value = id);
+  const auto [it, fresh] = assigned_.try_emplace(v, assignments.size());
+  if (!fresh) return void(assignments[it->second].value = id);
   assignments.push_back({Ref<Variable>(v), id});
 }
 void Graph::note_read(const Variable* v, const Tensor& value) {
@@ -202,6 +209,7 @@ std::string Graph::text() const {
 }
 
 std::vector<int32_t> Graph::keep(const std::vector<char>& live) {
+  count_work(int64_t(nodes.size()));
   std::vector<int32_t> number(values.size(), -1);
   std::deque<Node> old_nodes = std::exchange(nodes, {});
   std::deque<Value> old_values = std::exchange(values, {});
@@ -224,7 +232,7 @@ std::vector<int32_t> Graph::keep(const std::vector<char>& live) {
   renumber(inputs), renumber(captures), renumber(variable_reads);
   for (Assignment& a : assignments) a.value = number[size_t(a.value)];
   if (key_value >= 0) key_value = number[size_t(key_value)];
-  known_.clear(), seen_.clear(), current_.clear(), reads_.clear();
+  known_.clear(), seen_.clear(), current_.clear(), reads_.clear(), assigned_.clear();
   return number;
 }
 

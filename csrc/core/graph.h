@@ -123,6 +123,7 @@ class FB_API Graph : public std::enable_shared_from_this<Graph> {
   std::unordered_map<Identity, int32_t, IdentityHash> known_;
   std::unordered_multimap<size_t, int32_t> seen_;  // hash -> node, for merge_equal
   std::unordered_map<const Variable*, int32_t> current_;
+  std::unordered_map<const Variable*, size_t> assigned_;  // index into `assignments`
   std::unordered_map<const Variable*, std::vector<int32_t>> reads_;
   std::vector<Ref<Variable>> read_order_;
   std::vector<std::string> strings_;
