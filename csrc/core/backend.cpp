@@ -10,6 +10,9 @@ namespace flowbook {
 
 Backend::~Backend() = default;
 std::unique_ptr<FusedKernel> Backend::fuse(const FusedSpec&) { return nullptr; }
+void Backend::share(int64_t n, FunctionRef<void(int64_t)> body) {
+  for (int64_t i = 0; i < n; ++i) body(i);
+}
 FusedKernel::~FusedKernel() = default;
 
 KernelEntry& Backend::kernel(std::string_view op, Kernel run, DTypeSet dtypes) {

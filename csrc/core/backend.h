@@ -3,6 +3,7 @@
 #pragma once
 #include <span>
 
+#include "core/function_ref.h"
 #include "core/fused.h"
 #include "core/schema.h"
 
@@ -21,14 +22,32 @@ struct Array {
   const int64_t* strides;  // elements; null: row-major without gaps
 };
 
+// A fused program that runs on every block of a kernel's result as soon as the block is final,
+// while it is in the cache. Rows and columns are those of the result seen as a matrix of all its
+// leading axes by the last.
+struct BlockProgram {
+  const FusedKernel* kernel;
+  int given;  // the program's input that is the result
+  void* const* in;
+  void* const* out;
+};
+
 struct KernelArgs {
   const OpDef& op;
   const void* attrs;
   std::span<const Array> in;
   std::span<const Array> out;
-  void* workspace;  // as many bytes as the entry's `workspace` function asked for
+  void* workspace;                         // as many bytes as the entry's `workspace` asked for
+  const void* packed = nullptr;            // of the entry's `packing`; null: the kernel packs
+  const BlockProgram* epilogue = nullptr;  // only for entries that take one
 };
 using Kernel = void (*)(const KernelArgs&);
+
+// How a call falls into parts that are independent of each other: from shapes alone.
+struct Parts {
+  int64_t count = 0;  // 0: not at all
+  int64_t cost = 0;   // of all, in nanoseconds of one thread, about
+};
 
 struct KernelEntry {
   Kernel run = nullptr;
@@ -40,6 +59,18 @@ struct KernelEntry {
   int (*in_place)(const void* attrs, int inputs, int o) = nullptr;
   // Bytes of scratch memory; null for none.
   int64_t (*workspace)(const OpDef&, const void* attrs, std::span<const Array> in) = nullptr;
+  bool epilogue = false;  // runs a BlockProgram
+  // The call as parts that any thread may run, so that several calls share one parallel job. The
+  // data pointers are not read by `parts`. Null: the kernel shares its work out itself.
+  Parts (*parts)(const KernelArgs&) = nullptr;
+  void (*part)(const KernelArgs&, int64_t i) = nullptr;
+  // Another form of one input (packed weights) that can be kept as long as the input stays the
+  // same. `bytes` may say 0: not worth it for these shapes.
+  struct Packing {
+    int input = -1;
+    int64_t (*bytes)(const KernelArgs&) = nullptr;
+    void (*pack)(const KernelArgs&, void* packed) = nullptr;
+  } packing;
 };
 
 class FB_API Backend {
@@ -55,6 +86,9 @@ class FB_API Backend {
   // A kernel for a group of elementwise ops; null if this backend cannot fuse it. `ops` of the spec
   // have kernels here.
   virtual std::unique_ptr<FusedKernel> fuse(const FusedSpec& spec);
+
+  // Runs body(0) ... body(n - 1) on the threads that this backend's kernels use.
+  virtual void share(int64_t n, FunctionRef<void(int64_t)> body);
 
   // Registers a kernel under an op's name; the op must exist.
   KernelEntry& kernel(std::string_view op, Kernel run, DTypeSet dtypes);

@@ -52,8 +52,18 @@ struct Executable::State {
   struct Arguments {
     std::vector<Array> in, out;    // kernels
     std::vector<void*> fin, fout;  // fused groups
+    void* workspace = nullptr;
+    const void* packed = nullptr;
   };
   std::vector<Arguments> arguments;  // by step
+  // Packed forms of inputs that were the same in earlier runs, too.
+  struct Packed {
+    size_t step;
+    int variable;  // index of the variable it comes from; -1: a constant
+    uint64_t version = 0;
+    Ref<Buffer> memory;  // empty until it is filled
+  };
+  std::vector<Packed> packed;
   struct Patch {
     void** where;
     int32_t root;
@@ -61,6 +71,7 @@ struct Executable::State {
   };
   std::vector<Patch> patches;  // pointers that change from run to run
   std::vector<Tensor> feeds, variables, fresh, swaps;
+  std::vector<uint64_t> versions;  // of the variables, where something packed asks for them
   Tensor key;
   GeneratorState key_state;
 };
@@ -109,6 +120,7 @@ std::unique_ptr<Executable::State> Executable::take_state() {
   s->address.resize(places_.size());
   s->feeds.resize(lowered_.feeds.size());
   s->variables.resize(variables_.size());
+  s->versions.resize(variables_.size());
   s->fresh.resize(fresh_.size());
   for (size_t v = 0; v < places_.size(); ++v) {
     const Place& p = places_[v];
@@ -126,6 +138,11 @@ std::unique_ptr<Executable::State> Executable::take_state() {
   for (size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];
     State::Arguments& a = s->arguments[i];
+    if (step.workspace) a.workspace = static_cast<char*>(s->workspace->data) + step.workspace_at;
+    if (step.packed) {
+      const Place& p = places_[size_t(step.in[size_t(step.entry->packing.input)].value)];
+      s->packed.push_back({i, p.kind == Place::kVariable ? int(p.at) : -1, 0, {}});
+    }
     if (step.fused) {
       a.fin.resize(step.in.size());
       a.fout.resize(step.out.size());
@@ -155,25 +172,63 @@ void Executable::resolve(State& s) const {
   for (const State::Patch& p : s.patches) *p.where = s.address[size_t(p.root)] + p.offset;
 }
 
+// Packs what is not packed yet, or was packed from an older value.
+void Executable::pack(State& s) const {
+  for (State::Packed& p : s.packed) {
+    // Read before the value was: a value that is newer than its version is packed once too often.
+    const uint64_t version = p.variable < 0 ? 0 : s.versions[size_t(p.variable)];
+    if (p.memory && p.version == version) continue;
+    const Step& step = steps_[p.step];
+    State::Arguments& a = s.arguments[p.step];
+    if (!p.memory) p.memory = allocate(step.packed, BufferKind::kWorkspace);
+    a.packed = nullptr;  // in case packing fails
+    p.version = ~uint64_t{0};
+    step.entry->packing.pack({*step.op, step.attrs.get(), a.in, a.out, a.workspace},
+                             p.memory->data);
+    a.packed = p.memory->data;
+    p.version = version;
+  }
+}
+
 void Executable::run_step(State& s, size_t i) const {
   const Step& step = steps_[i];
   State::Arguments& a = s.arguments[i];
   if (step.fused) return step.fused->run(a.fin.data(), a.fout.data());
   try {
-    step.entry->run(
-        {*step.op, step.attrs.get(), a.in, a.out, s.workspace ? s.workspace->data : nullptr});
+    step.entry->run({*step.op, step.attrs.get(), a.in, a.out, a.workspace, a.packed});
   } catch (Error& e) {
-    if (!e.located && e.kind != ErrorKind::kCancelled) {
-      e.text = cat(step.op->name, ": ", e.text);
-      e.located = true;
-      e.op = step.op->name;
-      if (!step.nodes.empty()) {
-        const int32_t node = lowered_.origin[size_t(step.nodes[0])];
-        e.text += node >= 0 ? cat(" (node ", node, " of the graph)") : std::string();
-      }
-    }
-    throw;
+    rethrow(step, e);
   }
+}
+
+void Executable::run_wave(State& s, const Wave& wave) const {
+  int64_t total = 0;
+  for (int32_t i = wave.first; i < wave.last; ++i) total += steps_[size_t(i)].parts.count;
+  const int where = wave.device;
+  device(where).share(total, [&](int64_t part) {
+    size_t i = size_t(wave.first);
+    while (part >= steps_[i].parts.count) part -= steps_[i++].parts.count;
+    const Step& step = steps_[i];
+    State::Arguments& a = s.arguments[i];
+    try {
+      step.entry->part({*step.op, step.attrs.get(), a.in, a.out, a.workspace, a.packed}, part);
+    } catch (Error& e) {
+      rethrow(step, e);
+    }
+  });
+}
+
+void Executable::rethrow(const Step& step, Error& e) const {
+  if (!e.located && e.kind != ErrorKind::kCancelled) {
+    e.text = cat(step.op->name, ": ", e.text);
+    e.located = true;
+    e.op = step.op->name;
+    if (!step.nodes.empty()) {
+      const int32_t node = lowered_.origin[size_t(step.nodes[0])];
+      e.text += node >= 0 ? cat(" (node ", node, " of the graph)") : std::string();
+    }
+  }
+  throw;
 }
 
 // Whether this run and the variable are the only holders of the old value: then it may be written
@@ -319,6 +374,8 @@ std::vector<Tensor> Executable::run_steps(std::span<const Tensor> feeds,
     s.feeds[i] = dense(feeds[i]);
     s.address[size_t(lowered_.feeds[i])] = static_cast<char*>(view_of(s.feeds[i]).data());
   }
+  if (!s.packed.empty())
+    for (size_t i = 0; i < variables_.size(); ++i) s.versions[i] = variables_[i]->version();
   if (reads_need_care()) [[unlikely]] {  // a run trains meanwhile: between two of its steps
     for (Variable* v : updated_) {       // refused now rather than after the work
       std::lock_guard lock(v->mutex());
@@ -348,17 +405,23 @@ std::vector<Tensor> Executable::run_steps(std::span<const Tensor> feeds,
   if (options.step_seconds) options.step_seconds->assign(steps_.size(), 0);
   if (options.observe) observe_sources(s, *options.observe);
   try {
-    for (size_t i = 0; i < first_commit_; ++i) {
-      check_cancelled();
-      if (!options.step_seconds) [[likely]] {
-        run_step(s, i);
-      } else {
-        const double start = seconds();
-        run_step(s, i);
-        (*options.step_seconds)[i] = seconds() - start;
+    pack(s);
+    if (!options.step_seconds && !options.observe) [[likely]] {
+      for (const Wave& wave : waves_) {
+        check_cancelled();
+        if (wave.last - wave.first == 1) [[likely]]
+          run_step(s, size_t(wave.first));
+        else
+          run_wave(s, wave);
       }
-      if (options.observe) [[unlikely]]
-        observe_step(s, i, *options.observe);
+    } else {  // one after another, or their times and values could not be told apart
+      for (size_t i = 0; i < first_commit_; ++i) {
+        check_cancelled();
+        const double start = options.step_seconds ? seconds() : 0;
+        run_step(s, i);
+        if (options.step_seconds) (*options.step_seconds)[i] = seconds() - start;
+        if (options.observe) observe_step(s, i, *options.observe);
+      }
     }
     check_cancelled();
   } catch (const Error& e) {
@@ -382,6 +445,7 @@ std::vector<Tensor> Executable::run_steps(std::span<const Tensor> feeds,
 
 int64_t Executable::peak_bytes() const {
   int64_t n = arena_bytes_ + workspace_bytes_;
+  for (const Step& step : steps_) n += step.packed;
   for (size_t i = 0; i < fresh_.size(); ++i)
     if (!committed_[i]) n += bytes_of(fresh_[i]);
   return n;
@@ -389,6 +453,7 @@ int64_t Executable::peak_bytes() const {
 
 std::string Executable::text() const {
   std::string s;
+  size_t wave = 0;
   for (size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];
     auto place = [&](int32_t root) {
@@ -399,6 +464,9 @@ std::string Executable::text() const {
                  p.kind == Place::kKey ? std::string() : cat("+", p.at));
     };
     if (i == first_commit_) s += "commit:\n";
+    while (wave < waves_.size() && size_t(waves_[wave].last) <= i) ++wave;
+    const bool together = wave < waves_.size() && waves_[wave].last - waves_[wave].first > 1;
+    if (together) s += size_t(waves_[wave].first) == i ? "together " : "     and ";
     s += step.fused ? std::string("fused(") : cat(step.op->name, "(");
     for (size_t k = 0; k < step.in.size(); ++k) s += cat(k ? ", " : "", place(step.in[k].value));
     s += ") ->";

@@ -27,9 +27,9 @@ struct RunOptions {
   const ValueObserver* observe = nullptr;
 };
 
-// One kernel call, or one fused group.
+// One kernel call, one fused group, or a kernel call with a group as its epilogue.
 struct Step {
-  const OpDef* op = nullptr;  // null: a fused group
+  const OpDef* op = nullptr;  // null: only a fused group
   AttrBox attrs;
   const KernelEntry* entry = nullptr;
   std::unique_ptr<FusedKernel> fused;
@@ -43,8 +43,18 @@ struct Step {
   };
   std::vector<Operand> in;
   std::vector<int32_t> out;  // roots
-  int64_t workspace = 0;
-  bool commit = false;  // writes variables in place: part of the last, uncancellable segment
+  int64_t workspace = 0;     // bytes
+  int64_t workspace_at = 0;  // where in the workspace: steps of one wave have room of their own
+  Parts parts;               // what it can give to a job that it shares
+  int64_t packed = 0;        // bytes of the packed form of an input that is kept between runs
+  bool commit = false;       // writes variables in place: part of the last, uncancellable segment
+};
+
+// Steps [first, last) that do not depend on each other and share one parallel job, or a single
+// step.
+struct Wave {
+  int32_t first, last;
+  int device;
 };
 
 class FB_API Executable : public std::enable_shared_from_this<Executable> {
@@ -66,7 +76,8 @@ class FB_API Executable : public std::enable_shared_from_this<Executable> {
   int64_t arena_bytes() const { return arena_bytes_; }
   const std::vector<Step>& steps() const { return steps_; }
   const Lowered& lowered() const { return lowered_; }
-  std::string text() const;  // the steps, one a line
+  const std::vector<Wave>& waves() const { return waves_; }
+  std::string text() const;  // the steps, one a line; those of a shared job under `together:`
   double compile_seconds = 0;
 
  private:
@@ -95,6 +106,9 @@ class FB_API Executable : public std::enable_shared_from_this<Executable> {
   std::unique_ptr<State> take_state();
   void resolve(State& s) const;
   void run_step(State& s, size_t i) const;
+  void pack(State& s) const;
+  void run_wave(State& s, const Wave& wave) const;
+  [[noreturn]] void rethrow(const Step& step, Error& e) const;
   void commit(State& s, const RunOptions& options);
   void observe_sources(const State& s, const ValueObserver& observe) const;
   void observe_step(const State& s, size_t i, const ValueObserver& observe) const;
@@ -104,6 +118,7 @@ class FB_API Executable : public std::enable_shared_from_this<Executable> {
 
   Lowered lowered_;
   std::vector<Step> steps_;
+  std::vector<Wave> waves_;    // of the steps before the first commit
   std::vector<Place> places_;  // by value
   std::vector<View> views_;    // by value
   std::vector<Tensor> constants_;

@@ -3,9 +3,10 @@
 // work in place.
 #include <algorithm>
 #include <map>
-#include <string_view>
+#include <set>
 
 #include "core/plan.h"
+#include "core/work.h"
 
 namespace flowbook {
 
@@ -13,41 +14,45 @@ namespace {
 constexpr int64_t kAlign = 64;
 int64_t aligned(int64_t n) { return std::max(kAlign, (n + kAlign - 1) / kAlign * kAlign); }
 
-// Free intervals of the arena by offset, kept merged.
+// Free intervals of the arena, kept merged: by offset, and by size for the best fit.
 class Intervals {
  public:
   int64_t take(int64_t bytes) {
-    auto best = free_.end();  // best fit; the end of the arena is the last resort
-    for (auto it = free_.begin(); it != free_.end(); ++it)
-      if (it->second >= bytes && (best == free_.end() || it->second < best->second)) best = it;
-    if (best == free_.end()) {
+    count_work(1);
+    const auto best = by_size_.lower_bound({bytes, 0});
+    if (best == by_size_.end()) {  // the end of the arena is the last resort
       int64_t at = end_;
       if (!free_.empty()) {  // grow the interval at the end, if it is free
-        auto last = std::prev(free_.end());
-        if (last->first + last->second == end_) at = last->first, free_.erase(last);
+        const auto last = std::prev(free_.end());
+        if (last->first + last->second == end_) at = last->first, erase(last);
       }
       end_ = at + bytes;
       return at;
     }
-    const int64_t at = best->first, size = best->second;
-    free_.erase(best);
-    if (size > bytes) free_.emplace(at + bytes, size - bytes);
+    const auto [size, at] = *best;
+    erase(free_.find(at));
+    if (size > bytes) insert(at + bytes, size - bytes);
     return at;
   }
   void give(int64_t at, int64_t bytes) {
     auto next = free_.lower_bound(at);
     if (next != free_.begin()) {
-      auto before = std::prev(next);
+      const auto before = std::prev(next);
       if (before->first + before->second == at)
-        at = before->first, bytes += before->second, free_.erase(before);
+        at = before->first, bytes += before->second, erase(before);
     }
-    if (next != free_.end() && at + bytes == next->first) bytes += next->second, free_.erase(next);
-    free_.emplace(at, bytes);
+    if (next != free_.end() && at + bytes == next->first) bytes += next->second, erase(next);
+    insert(at, bytes);
   }
   int64_t end() const { return end_; }
 
  private:
-  std::map<int64_t, int64_t> free_;
+  using Free = std::map<int64_t, int64_t>;
+  void insert(int64_t at, int64_t bytes) { free_.emplace(at, bytes), by_size_.emplace(bytes, at); }
+  void erase(Free::iterator i) { by_size_.erase({i->second, i->first}), free_.erase(i); }
+
+  Free free_;                                      // offset -> size
+  std::set<std::pair<int64_t, int64_t>> by_size_;  // size, offset
   int64_t end_ = 0;
 };
 }  // namespace
@@ -125,9 +130,11 @@ void Planner::place_values() {
     places[size_t(v)] = {Place::kConstant, int64_t(e_.constants_.size()), 0};
     e_.constants_.push_back(dense(g_.values[size_t(v)].concrete));
   }
+  std::unordered_map<const Variable*, int> place_of_variable;
   for (int32_t v : g_.variable_reads) {
     places[size_t(v)] = {Place::kVariable, int64_t(e_.variables_.size()), 0};
     e_.variables_.push_back(g_.nodes[size_t(g_.values[size_t(v)].node)].variable);
+    place_of_variable[e_.variables_.back().get()] = int(e_.variables_.size()) - 1;
     e_.variable_values_.push_back(v);
   }
   if (g_.key_value >= 0) {
@@ -154,8 +161,7 @@ void Planner::place_values() {
     u.value = a.value;
     if (auto it = committed.find(a.value); it != committed.end()) {
       u.step = it->second.first, u.output = it->second.second;
-      for (size_t i = 0; i < e_.variables_.size(); ++i)
-        if (e_.variables_[i] == a.variable) u.source = int(i);
+      u.source = place_of_variable.at(a.variable.get());
       fresh(a.value);  // used only where the old value is held by someone else
     } else {
       fresh(e_.views_[size_t(a.value)].root);
@@ -169,30 +175,46 @@ void Planner::place_values() {
   for (const Executable::Update& u : e_.updates_)
     if (u.step >= 0) e_.committed_[size_t(places[size_t(u.value)].at)] = 1;
 
-  // Everything else: the arena.
-  std::vector<int> last(count, -1);
+  // Everything else: the arena. Time is counted in waves; a commit step is one of its own.
   const int steps = int(e_.steps_.size());
+  std::vector<int> wave_of(size_t(steps), 0);
+  int waves = int(e_.waves_.size());
+  for (int w = 0; w < waves; ++w)
+    for (int32_t s = e_.waves_[size_t(w)].first; s < e_.waves_[size_t(w)].last; ++s)
+      wave_of[size_t(s)] = w;
+  for (size_t s = e_.first_commit_; s < size_t(steps); ++s) wave_of[s] = waves++;
+  std::vector<int> last(count, -1);  // the wave after which nobody reads it
   for (int s = 0; s < steps; ++s)
-    for (const Step::Operand& o : e_.steps_[size_t(s)].in) last[size_t(o.value)] = s;
+    for (const Step::Operand& o : e_.steps_[size_t(s)].in)
+      last[size_t(o.value)] = wave_of[size_t(s)];
   Intervals arena;
-  std::vector<std::vector<int32_t>> ending(size_t(steps) +
-                                           1);  // roots whose memory is free after step s
+  std::vector<std::vector<int32_t>> ending(size_t(waves) +
+                                           1);  // roots whose memory is free after wave w
+  std::vector<int32_t> taken;  // inputs whose memory an output of this wave took over
+  int64_t workspace = 0;       // of this wave
   for (int s = 0; s < steps; ++s) {
     Step& step = e_.steps_[size_t(s)];
-    std::vector<int32_t> taken;  // inputs whose memory an output took over
+    const int wave = wave_of[size_t(s)];
+    const bool begins = s == 0 || wave_of[size_t(s) - 1] != wave,
+               ends = s + 1 == steps || wave_of[size_t(s) + 1] != wave;
+    if (begins) taken.clear(), workspace = 0;
+    step.workspace_at = workspace;
+    if (step.workspace) workspace += aligned(step.workspace);
+    e_.workspace_bytes_ = std::max(e_.workspace_bytes_, workspace);
     for (size_t o = 0; o < step.out.size(); ++o) {
       const int32_t v = step.out[o];
       if (places[size_t(v)].kind != Place::kNone) continue;
       const int64_t n = aligned(bytes(v));
       Place place{Place::kArena, -1, n};
-      if (options_.reuse) {
+      if (options_.reuse && begins && ends) {
         // Over an input that ends here: a fused group any dense one of the same width, a kernel the
         // one it names.
         for (size_t i = 0; i < step.in.size() && place.at < 0; ++i) {
+          count_work(int64_t(step.in.size()));
           const Step::Operand& x = step.in[i];
           const Place& p = places[size_t(x.value)];
-          if (p.kind != Place::kArena || p.bytes != n || last[size_t(x.value)] != s || !x.dense ||
-              x.offset)
+          if (p.kind != Place::kArena || p.bytes != n || last[size_t(x.value)] != wave ||
+              !x.dense || x.offset)
             continue;
           if (std::find(taken.begin(), taken.end(), x.value) != taken.end()) continue;
           if (x.spec.shape.size() != specs_[size_t(v)].shape.size() ||
@@ -214,13 +236,12 @@ void Planner::place_values() {
       }
       if (place.at < 0) place.at = arena.take(n);
       places[size_t(v)] = place;
-      ending[size_t(std::max(last[size_t(v)], s))].push_back(v);
+      ending[size_t(std::max(last[size_t(v)], wave))].push_back(v);
     }
-    if (options_.reuse)
-      for (int32_t v : ending[size_t(s)])
+    if (options_.reuse && ends)
+      for (int32_t v : ending[size_t(wave)])
         if (std::find(taken.begin(), taken.end(), v) == taken.end())
           arena.give(places[size_t(v)].at, places[size_t(v)].bytes);
-    e_.workspace_bytes_ = std::max(e_.workspace_bytes_, step.workspace);
   }
   e_.arena_bytes_ = arena.end();
 }

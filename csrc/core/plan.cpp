@@ -11,7 +11,10 @@ void Planner::run() {
   for (const Node& n : g_.nodes)
     for (int32_t v : n.inputs) ++uses_[size_t(v)];
   for (int32_t v : e_.lowered_.fetches) ++uses_[size_t(v)];
-  for (const Assignment& a : g_.assignments) ++uses_[size_t(a.value)];
+  for (const Assignment& a : g_.assignments) {
+    ++uses_[size_t(a.value)];
+    assigned_.insert(a.variable.get());
+  }
   make_views();
   group_nodes();
   // A group stands where its last member stands.
@@ -29,6 +32,7 @@ void Planner::run() {
     }
   }
   order_commits();
+  form_waves();
   place_values();
 }
 
@@ -123,13 +127,32 @@ void Planner::make_step(int32_t node) {
     step.in.push_back(o);
   }
   for (int o = 0; o < n.outputs; ++o) step.out.push_back(n.output + o);
-  if (step.entry->workspace) {
-    std::vector<Array> arrays;
-    for (const Step::Operand& o : step.in)
-      arrays.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
-    step.workspace = step.entry->workspace(*n.op, step.attrs.get(), arrays);
-  }
+  measure(step);
   e_.steps_.push_back(std::move(step));
+}
+
+// What a step's kernel asks for, by its shapes.
+void Planner::measure(Step& step) const {
+  const KernelEntry& entry = *step.entry;
+  if (!entry.workspace && !entry.parts && !entry.packing.bytes) return;
+  std::vector<Array> in, out;
+  for (const Step::Operand& o : step.in)
+    in.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
+  for (int32_t v : step.out) out.push_back({nullptr, &specs_[size_t(v)], nullptr});
+  if (entry.workspace) step.workspace = entry.workspace(*step.op, step.attrs.get(), in);
+  const KernelArgs args{*step.op, step.attrs.get(), in, out, nullptr};
+  if (entry.parts) step.parts = entry.parts(args);
+  if (entry.packing.bytes && keeps_its_value(step.in[size_t(entry.packing.input)]))
+    step.packed = entry.packing.bytes(args);
+}
+
+// A constant, or a variable that the run does not assign: what is derived from it can be kept.
+bool Planner::keeps_its_value(const Step::Operand& o) const {
+  if (size_t(o.value) >= g_.values.size()) return false;  // a copy made for this step
+  const Node& n = g_.nodes[size_t(g_.values[size_t(o.value)].node)];
+  if (n.op) return false;
+  return n.source == SourceKind::kCapture ||
+         (n.source == SourceKind::kVariable && !assigned_.count(n.variable.get()));
 }
 
 }  // namespace flowbook

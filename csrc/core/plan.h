@@ -1,5 +1,7 @@
 // Planner: turns a lowered graph into steps, groups and places. Used by Executable::compile alone.
 #pragma once
+#include <unordered_set>
+
 #include "core/executable.h"
 
 namespace flowbook {
@@ -29,9 +31,14 @@ class Planner {
   void make_views();
   bool try_view(const Node& n);
   void make_step(int32_t node);
+  void measure(Step& step) const;
+  bool keeps_its_value(const Step::Operand& o) const;
   Step::Operand operand(int32_t value) const;
   int32_t materialize(const Step::Operand& from, const Spec& spec);
   int32_t new_value(const Spec& spec);
+
+  // -- shared jobs (waves.cpp) --
+  void form_waves();
 
   // -- places (place.cpp) --
   void order_commits();
@@ -44,6 +51,7 @@ class Planner {
   std::vector<int> group_of_;  // by node, -1
   std::vector<int> uses_;      // by value: readers, fetches and assignments
   std::vector<Spec> specs_;    // by value, those of materialised copies included
+  std::unordered_set<const Variable*> assigned_;
 };
 
 }  // namespace flowbook

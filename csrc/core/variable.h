@@ -35,7 +35,7 @@ class FB_API Variable {
   void touch() { version_.fetch_add(1, std::memory_order_relaxed); }
 
   const Spec& spec() const { return spec_; }
-  uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+  uint64_t version() const { return version_.load(std::memory_order_acquire); }
   const std::string& name() const { return name_; }
   void rename(std::string name) { name_ = std::move(name); }
 

@@ -205,15 +205,23 @@ Provided provided(const Conv& v, flowbook_conv_pass pass) {
        ".");
 }
 
+void pack_weights(const Conv& v, const Provided& d, flowbook_conv_pass pass, char* to) {
+  for (int i = 0; i < d.packing.count; ++i)
+    if (d.provider->conv_pack(&d.packing.conv[i], pass, v.weights, to + d.packing.offset[i]) !=
+        FLOWBOOK_OK)
+      provider_failed(*d.provider);
+}
+
 // Runs `pass` over all slices; `in` and `out` are x and y, or dy and dx.
 void run_provided(const Conv& v, const Provided& d, flowbook_conv_pass pass, const void* in,
                   void* out, const Epilogue* epilogue) {
   const flowbook_provider& p = *d.provider;
-  char* weights = scratch<kPacked>(d.packing.bytes);
-  for (int i = 0; i < d.packing.count; ++i)
-    if (p.conv_pack(&d.packing.conv[i], pass, v.weights, weights + d.packing.offset[i]) !=
-        FLOWBOOK_OK)
-      provider_failed(p);
+  const char* weights = static_cast<const char*>(v.packed);
+  if (!weights) {
+    char* room = scratch<kPacked>(d.packing.bytes);
+    pack_weights(v, d, pass, room);
+    weights = room;
+  }
   const bool forward = pass == FLOWBOOK_CONV_FORWARD;
   parallel_for(d.slices.count(), [&](int64_t i) {
     const Slice s = d.slices.at(i);
@@ -409,6 +417,23 @@ Gemm pointwise_weights_gradient(const Conv& v, void* dw) {
 // ---- the three passes
 // ---------------------------------------------------------------------------------------------
 
+namespace {
+flowbook_conv_pass pass_of(bool forward) {
+  return forward ? FLOWBOOK_CONV_FORWARD : FLOWBOOK_CONV_BACKWARD_DATA;
+}
+}  // namespace
+
+int64_t conv_packed_bytes(const Conv& v, bool forward) {
+  if (empty(v.at) || pointwise(v.at)) return 0;
+  const Provided d = provided(v, pass_of(forward));
+  return d.provider ? d.packing.bytes : 0;
+}
+void conv_pack(const Conv& v, bool forward, void* packed) {
+  // Should the choice of providers have changed since the room was measured, nobody reads it.
+  if (const Provided d = provided(v, pass_of(forward)); d.provider)
+    pack_weights(v, d, pass_of(forward), static_cast<char*>(packed));
+}
+
 int64_t conv_workspace(const Conv& v) {
   if (empty(v.at)) return 0;
   return pointwise(v.at) ? gemm_workspace(pointwise_forward(v, nullptr)) : 0;
@@ -501,18 +526,30 @@ Conv conv_of(const void* attrs, std::span<const Array> in) {
 }
 
 template <class Op, int kOut, int64_t (*kWorkspace)(const Conv&), auto kRun>
-void add(Backend& cpu, const char* name) {
+KernelEntry& add(Backend& cpu, const char* name) {
   const Kernel run = [](const KernelArgs& args) {
-    const Conv v = conv_of<Op, kOut>(args.attrs, args.in);
+    Conv v = conv_of<Op, kOut>(args.attrs, args.in);
+    v.packed = args.packed;
     if constexpr (kOut == 2)
       kRun(v, args.out[0].data, args.workspace, nullptr);
     else
       kRun(v, args.out[0].data, args.workspace);
   };
-  cpu.kernel(name, run, DTypeSet(set_of(DType::f32) | set_of(DType::f64))).workspace =
-      [](const OpDef&, const void* attrs, std::span<const Array> in) {
-        return kWorkspace(conv_of<Op, kOut>(attrs, in));
-      };
+  KernelEntry& entry = cpu.kernel(name, run, DTypeSet(set_of(DType::f32) | set_of(DType::f64)));
+  entry.workspace = [](const OpDef&, const void* attrs, std::span<const Array> in) {
+    return kWorkspace(conv_of<Op, kOut>(attrs, in));
+  };
+  if constexpr (kOut != 1) {
+    constexpr bool kForward = kOut == 2;
+    entry.packing.input = 1;
+    entry.packing.bytes = [](const KernelArgs& args) {
+      return conv_packed_bytes(conv_of<Op, kOut>(args.attrs, args.in), kForward);
+    };
+    entry.packing.pack = [](const KernelArgs& args, void* packed) {
+      conv_pack(conv_of<Op, kOut>(args.attrs, args.in), kForward, packed);
+    };
+  }
+  return entry;
 }
 
 }  // namespace

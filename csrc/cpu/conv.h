@@ -10,8 +10,14 @@ namespace flowbook::cpu {
 struct Conv {
   DType dtype;
   ops::ConvGeometry at;
-  const void *x, *weights, *y;  // the result's entry is not read
+  const void *x, *weights, *y;   // the result's entry is not read
+  const void* packed = nullptr;  // the weights as conv_pack() left them for this pass, if it did
 };
+
+// The weights in the form that the provider wants, for the forward pass or the image's gradient:
+// bytes (0: they are used as they are), and the packing itself.
+int64_t conv_packed_bytes(const Conv& conv, bool forward);
+void conv_pack(const Conv& conv, bool forward, void* packed);
 
 int64_t conv_workspace(const Conv& conv);
 // `epilogue` sees finished rows of y, [n * rows * cols, outputs]; always all columns.

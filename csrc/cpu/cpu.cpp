@@ -7,6 +7,7 @@
 #include "cpu/conv.h"
 #include "cpu/copy.h"
 #include "cpu/linalg.h"
+#include "cpu/pool.h"
 #include "cpu/pooling.h"
 
 namespace flowbook::cpu {
@@ -24,6 +25,7 @@ class Cpu : public Backend {
   void copy_to_host(void* to, const void* from, int64_t bytes) override {
     memcpy(to, from, size_t(bytes));
   }
+  void share(int64_t n, FunctionRef<void(int64_t)> body) override { parallel_for(n, body); }
   std::unique_ptr<FusedKernel> fuse(const FusedSpec& spec) override { return make_fused(spec); }
 };
 }  // namespace

@@ -111,12 +111,51 @@ void seek(const Problem& p, int64_t i, int64_t* a, int64_t* b) {
   }
 }
 
-void matmul(const KernelArgs& args) {
+// A call cut into parts of at least `gemm_block_work()` multiplications: blocks of the product, or
+// several products of a stack. The same cut whether the kernel hands them out or a shared job.
+struct Cut {
+  Gemm whole;
+  GemmGrid grid;
+  int64_t group = 1;  // products per part, where a product is one block
+  int64_t parts;
+};
+Cut cut(const Problem& p, void* out) {
+  Cut c{item(p, out), {}, 1, 0};
+  c.grid = gemm_grid(c.whole);
+  if (p.batch > 1) c.grid.k_parts = 1;  // the batch is enough to share
+  const int64_t blocks = c.grid.blocks();
+  if (blocks == 1 && p.batch > 1) {
+    const double work = double(p.m) * double(p.n) * double(std::max<int64_t>(p.k, 1));
+    c.group = std::clamp<int64_t>(int64_t(double(gemm_block_work()) / work), 1, p.batch);
+  }
+  c.parts = blocks > 1 ? p.batch * blocks : (p.batch + c.group - 1) / c.group;
+  return c;
+}
+
+// Runs part i; rows of an epilogue count through the whole stack.
+void run_part(const Problem& p, const Cut& c, int64_t i) {
+  const int64_t bytes = size_of(p.dtype), size = p.m * p.n * bytes;
+  const auto nth = [&](int64_t i) {
+    Gemm g = c.whole;
+    int64_t a, b;
+    seek(p, i, &a, &b);
+    g.a = static_cast<const char*>(g.a) + a * bytes;
+    g.b = static_cast<const char*>(g.b) + b * bytes;
+    g.c = static_cast<char*>(g.c) + i * size;
+    return g;
+  };
+  const int64_t blocks = c.grid.blocks();
+  if (blocks > 1) return gemm_block(nth(i / blocks), c.grid, i % blocks);
+  const int64_t end = std::min(p.batch, (i + 1) * c.group);
+  for (int64_t n = i * c.group; n < end; ++n) gemm_block(nth(n), c.grid, 0);
+}
+
+// The operands as they can be multiplied: those that lie unevenly as dense copies in the workspace,
+// which `work` then points behind.
+Problem prepare(const KernelArgs& args, char*& work) {
   Array x = args.in[0], y = args.in[1];
   Problem p = describe(x, y);
   fold_batch(p);
-  if (p.batch == 0 || p.m == 0 || p.n == 0) return;
-  char* work = static_cast<char*>(args.workspace);
   if (const Copies c = copies(p); c.x || c.y) [[unlikely]] {
     const auto copy = [&](Array& from) {
       const Array to{work, from.spec, nullptr};
@@ -129,30 +168,38 @@ void matmul(const KernelArgs& args) {
     p = describe(x, y);
     fold_batch(p);
   }
-  const Gemm whole = item(p, args.out[0].data);
-  if (p.batch == 1) return gemm(whole, work);
+  return p;
+}
 
-  const int64_t bytes = size_of(p.dtype), size = p.m * p.n * bytes;
-  const auto nth = [&](int64_t i) {
-    Gemm g = whole;
-    int64_t a, b;
-    seek(p, i, &a, &b);
-    g.a = static_cast<const char*>(g.a) + a * bytes,
-    g.b = static_cast<const char*>(g.b) + b * bytes;
-    g.c = static_cast<char*>(g.c) + i * size;
-    return g;
-  };
-  GemmGrid grid = gemm_grid(whole);
-  grid.k_parts = 1;  // the batch is enough to share
-  const int64_t blocks = grid.blocks();
-  if (blocks > 1)
-    return parallel_for(p.batch * blocks,
-                        [&](int64_t i) { gemm_block(nth(i / blocks), grid, i % blocks); });
-  const double work_each = double(p.m) * double(p.n) * double(std::max<int64_t>(p.k, 1));
-  const int64_t group = std::max<int64_t>(1, int64_t(double(gemm_block_work()) / work_each));
-  parallel_ranges(p.batch, group, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) gemm_block(nth(i), grid, 0);
-  });
+bool empty(const Problem& p) { return p.batch == 0 || p.m == 0 || p.n == 0; }
+
+void matmul(const KernelArgs& args) {
+  char* work = static_cast<char*>(args.workspace);
+  const Problem p = prepare(args, work);
+  if (empty(p)) return;
+  if (p.batch == 1) return gemm(item(p, args.out[0].data), work);
+  const Cut c = cut(p, args.out[0].data);
+  parallel_for(c.parts, [&](int64_t i) { run_part(p, c, i); });
+}
+
+// Nanoseconds that a multiplication takes on one thread, about: 250 GFLOP/s.
+constexpr double kCost = 2.0 / 250;
+
+Parts parts(const KernelArgs& args) {
+  Problem p = describe(args.in[0], args.in[1]);
+  fold_batch(p);
+  if (empty(p)) return {};
+  if (const Copies c = copies(p); c.x || c.y) return {};  // made before the first part
+  const Cut c = cut(p, nullptr);
+  if (c.grid.k_parts > 1) return {};  // summed after the last one
+  const double work = double(p.batch) * double(p.m) * double(p.n) * double(p.k);
+  return {c.parts, int64_t(std::min(work * kCost, 1e15))};
+}
+
+void part(const KernelArgs& args, int64_t i) {
+  Problem p = describe(args.in[0], args.in[1]);
+  fold_batch(p);
+  run_part(p, cut(p, args.out[0].data), i);
 }
 
 }  // namespace
@@ -161,6 +208,8 @@ void register_linalg(Backend& cpu) {
   KernelEntry& entry = cpu.kernel("matmul", matmul, kGemmTypes);
   entry.strided = true;
   entry.workspace = workspace;
+  entry.parts = parts;
+  entry.part = part;
 }
 
 }  // namespace flowbook::cpu

@@ -1,5 +1,6 @@
 // Compiled graphs: plans, and one native call per run.
 #include "core/executable.h"
+#include "core/work.h"
 
 #include "core/inspect.h"
 #include "core/profile_log.h"
@@ -105,6 +106,7 @@ py::list step_records(const Executable& e) {
     d["fused"] = s.fused != nullptr;
     d["commit"] = s.commit;
     d["workspace"] = s.workspace;
+    d["packed"] = s.packed;
     py::list origins;
     for (int32_t n : s.nodes)
       if (n >= 0 && size_t(n) < e.lowered().origin.size())
@@ -125,6 +127,8 @@ py::list step_records(const Executable& e) {
 }  // namespace
 
 void bind_program(py::module_& m) {
+  m.def("counted_work", &counted_work,
+        "Steps of the compiler's loops on this thread so far; tests compare graphs of two sizes.");
   py::class_<Executable, std::shared_ptr<Executable>>(m, "Executable",
                                                       "A graph planned for given shapes.")
       .def(
@@ -148,6 +152,14 @@ void bind_program(py::module_& m) {
       .def("text", &Executable::text)
       .def("lowered_text", [](const Executable& e) { return e.lowered().graph->text(); })
       .def("steps", step_records)
+      .def(
+          "waves",
+          [](const Executable& e) {
+            std::vector<std::pair<int, int>> all;
+            for (const Wave& w : e.waves()) all.emplace_back(w.first, w.last);
+            return all;
+          },
+          "(first, last) of the steps that run as one job, up to the first that commits.")
       .def_property_readonly("lowered", [](const Executable& e) { return e.lowered().graph; })
       .def_property_readonly("origin", [](const Executable& e) { return e.lowered().origin; })
       .def_property_readonly("values", [](const Executable& e) { return e.lowered().values; })

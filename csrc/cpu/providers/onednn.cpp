@@ -121,10 +121,10 @@ struct Prepared {
   memory scratchpad;
   dnnl_exec_arg_t args[4] = {};
   size_t scratchpad_size = 0;
-  // Backward weights: how the gradient leaves the packed layout, where that differs.
+  // Convolutions: how the weights get into the packed layout, or their gradient out of it.
   size_t packed_size = 0;
-  dnnl::reorder unpack;
-  memory plain;
+  dnnl::reorder repack;
+  memory plain, packed;
 };
 
 // The primitives of one thread: a small set-associative table, the oldest of a set is replaced.
@@ -353,11 +353,18 @@ Prepared& prepare_conv(ThreadState& state, Kind kind, const flowbook_conv2d& v) 
         made.operand[1] = memory(second, engine(), nullptr);
         made.operand[2] = memory(third, engine(), nullptr);
       };
+      const auto packing = [&](const memory::desc& packed) {
+        made.packed_size = packed.get_size();
+        made.plain = memory(d.plain, engine(), nullptr);
+        made.packed = memory(packed, engine(), nullptr);
+        made.repack =
+            dnnl::reorder(dnnl::reorder::primitive_desc(engine(), d.plain, engine(), packed));
+      };
       if (kind == Kind::kForward) {
         if (is_reference(forward.impl_info_str())) return;
         made.primitive = dnnl::convolution_forward(forward);
         operands(d.x, forward.weights_desc(), d.y);
-        made.packed_size = forward.weights_desc().get_size();
+        packing(forward.weights_desc());
         finish(made, forward.scratchpad_desc(), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST});
       } else if (kind == Kind::kBackwardData) {
         const dnnl::convolution_backward_data::primitive_desc desc(
@@ -366,7 +373,7 @@ Prepared& prepare_conv(ThreadState& state, Kind kind, const flowbook_conv2d& v) 
         if (is_reference(desc.impl_info_str())) return;
         made.primitive = dnnl::convolution_backward_data(desc);
         operands(d.y, desc.weights_desc(), d.x);
-        made.packed_size = desc.weights_desc().get_size();
+        packing(desc.weights_desc());
         finish(made, desc.scratchpad_desc(),
                {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC});
       } else {
@@ -378,7 +385,7 @@ Prepared& prepare_conv(ThreadState& state, Kind kind, const flowbook_conv2d& v) 
         operands(d.x, d.y, desc.diff_weights_desc());
         made.packed_size = desc.diff_weights_desc().get_size();
         made.plain = memory(d.plain, engine(), nullptr);
-        made.unpack = dnnl::reorder(
+        made.repack = dnnl::reorder(
             dnnl::reorder::primitive_desc(engine(), desc.diff_weights_desc(), engine(), d.plain));
         finish(made, desc.scratchpad_desc(),
                {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS});
@@ -409,9 +416,10 @@ int conv_pack(const flowbook_conv2d* conv, flowbook_conv_pass pass, const void* 
     ThreadState& state = thread_state();
     Prepared& p = prepare_conv(state, kind_of(pass), *conv);
     if (!p.supported) return static_cast<int>(FLOWBOOK_UNSUPPORTED);
-    const memory::desc plain = ConvDescs(*conv).plain, target = p.operand[1].get_desc();
-    memory from(plain, engine(), const_cast<void*>(weights)), to(target, engine(), packed);
-    dnnl::reorder(from, to).execute(state.stream, from, to);
+    p.plain.set_data_handle(const_cast<void*>(weights));
+    p.packed.set_data_handle(packed);
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, p.plain.get()}, {DNNL_ARG_TO, p.packed.get()}};
+    check(dnnl_primitive_execute(p.repack.get(), state.stream.get(), 2, args), "reorder");
     return static_cast<int>(FLOWBOOK_OK);
   });
 }
@@ -446,7 +454,7 @@ int conv_backward_weights(const flowbook_conv2d* conv, const void* x, const void
     p.plain.set_data_handle(dweights);
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, p.operand[2].get()},
                                     {DNNL_ARG_TO, p.plain.get()}};
-    check(dnnl_primitive_execute(p.unpack.get(), state.stream.get(), 2, args), "reorder");
+    check(dnnl_primitive_execute(p.repack.get(), state.stream.get(), 2, args), "reorder");
     return static_cast<int>(FLOWBOOK_OK);
   });
 }
