@@ -330,18 +330,23 @@ class Folder {
       int32_t frame, box, port;
     };
     std::vector<Down> down;
+    // What is made of a gradient leaves frames without ports: it only puts the outer boxes in order.
     while (boxes[a].frame != boxes[b].frame) {
       if (da >= db) {  // leave the frame of a
         int32_t frame = boxes[a].frame;
-        int32_t out = port(frame, source, 1);
-        link(frame, item_of_[a], out, a_port, -1, use, u_folded);
+        if (!u_folded) {
+          int32_t out = port(frame, source, 1);
+          link(frame, item_of_[a], out, a_port, -1, use, false);
+          a_port = out;
+        }
         use.start = false;
         a = frame;
-        a_port = out;
         --da;
       } else {  // enter the frame of b, drawn once the outer part is
-        down.push_back({boxes[b].frame, b, b_port});
-        b_port = port(boxes[b].frame, source, -1);
+        if (!u_folded) {
+          down.push_back({boxes[b].frame, b, b_port});
+          b_port = port(boxes[b].frame, source, -1);
+        }
         b = boxes[b].frame;
         --db;
       }
@@ -353,7 +358,7 @@ class Folder {
     for (size_t i = down.size(); i-- > 0;) {
       use.arrow = i == 0;
       int32_t in = port(down[i].frame, source, -1);
-      link(down[i].frame, in, item_of_[down[i].box], -1, down[i].port, use, u_folded);
+      link(down[i].frame, in, item_of_[down[i].box], -1, down[i].port, use, false);
     }
   }
 

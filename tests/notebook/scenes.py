@@ -49,6 +49,28 @@ def knot() -> dict[str, Any]:
     return g.record()
 
 
+def updates() -> dict[str, Any]:
+    """Gradients that an optimizer outside their frames reads."""
+    g = records.Builder("updates")
+    x = g.add("input", name="x", kind="input")
+    forward, params = [], []
+    for k in range(2):
+        scope = f"net/part{k}"
+        for _ in range(3):
+            w = g.add("variable", name="w", kind="variable", scope=scope)
+            x = g.add("matmul", x, w, scope=scope)
+            forward.append(x)
+            params.append(w)
+    loss = g.add("sum", x, name="loss", spec="f32[]")
+    g.output("loss", loss)
+    last, grads = loss, []
+    for f in reversed(forward):
+        last = g.add("backward", last, kind="gradient", forward_of=f)
+        grads.append(last)
+    g.add("adam", *params, *grads, kind="optimizer", scope="optimizer")
+    return g.record()
+
+
 def cases() -> Iterator[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
     """Name, record and the options with which it is arranged."""
     yield "mlp", records.mlp(gradients=True), [{}, {"direction": "down"}, {"fold_gradients": False}]
@@ -67,6 +89,7 @@ def cases() -> Iterator[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
         ],
     )
     yield "crowd", crowd(), [{}, {"max_boxes": 200, "direction": "down"}]
+    yield "updates", updates(), [{"direction": "down", "max_boxes": 100}, {}]
     yield "knot", knot(), [{}, {"direction": "down"}, {"expanded": {"right": False}}]
 
 

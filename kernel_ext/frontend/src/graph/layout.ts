@@ -425,20 +425,25 @@ class Folder {
     let da = this.depth[a];
     let db = this.depth[b];
     const down: [frame: number, box: number, port: number][] = [];
+    // What is made of a gradient leaves frames without ports: it only puts the outer boxes in order.
     while (boxes[a].frame !== boxes[b].frame) {
       if (da >= db) {
         // Leave the frame of a.
         const { frame } = boxes[a];
-        const out = this.port(frame, source, 1);
-        this.link(frame, itemOf[a], out, aPort, -1, use, uFolded);
+        if (!uFolded) {
+          const out = this.port(frame, source, 1);
+          this.link(frame, itemOf[a], out, aPort, -1, use, false);
+          aPort = out;
+        }
         use.start = false;
         a = frame;
-        aPort = out;
         --da;
       } else {
         // Enter the frame of b, drawn once the outer part is.
-        down.push([boxes[b].frame, b, bPort]);
-        bPort = this.port(boxes[b].frame, source, -1);
+        if (!uFolded) {
+          down.push([boxes[b].frame, b, bPort]);
+          bPort = this.port(boxes[b].frame, source, -1);
+        }
         b = boxes[b].frame;
         --db;
       }
@@ -451,7 +456,7 @@ class Folder {
       use.arrow = i === 0;
       const [frame, box, port] = down[i];
       const into = this.port(frame, source, -1);
-      this.link(frame, into, itemOf[box], -1, port, use, uFolded);
+      this.link(frame, into, itemOf[box], -1, port, use, false);
     }
   }
 
