@@ -13,6 +13,7 @@ const FIELDS: Record<string, (node: GraphNode) => string> = {
   scope: (node) => node.scope,
   line: (node) => (node.line === null ? "" : String(node.line)),
 };
+const LONGEST = 200; // letters that expressions are tried on
 const ANYWHERE = ["name", "op", "spec", "dtype", "scope"];
 
 /**
@@ -34,13 +35,18 @@ export function matcher(query: string): ((node: GraphNode) => boolean) | undefin
   return (node) =>
     fields.some((read) => {
       const value = read(node).toLowerCase();
-      return value.includes(words) || (pattern?.test(value) ?? false);
+      return value.includes(words) || (pattern?.test(value.slice(0, LONGEST)) ?? false);
     });
 }
 
-/** The words as a regular expression; none where they are not one, or one that may never end. */
+/**
+ * The words as a regular expression; none where they are not one, or one that could take for ever:
+ * groups that repeat, and more than two open ends.
+ */
 function safeRegExp(words: string): RegExp | undefined {
-  if (words.length > 100 || /[+*}]\)?[+*{]|\([^)]*[+*][^)]*\)[+*{]/.test(words)) return undefined;
+  const shape = /^\[[\d, ]*\]$/.test(words); // not a class of digits
+  if (shape || words.length > 100 || /\)[*+{]/.test(words)) return undefined;
+  if ((words.match(/[*+}]/g)?.length ?? 0) > 2) return undefined;
   try {
     return new RegExp(words, "iu");
   } catch {
