@@ -236,13 +236,14 @@ void binary(const Operand* in, void* to, int64_t n) {
 
 // ---- a condition and two inputs ---------------------------------------------------------------
 template <class Row, class T>
-void dense_ternary(const bool* c, const T* x, const T* y, T* out, int64_t n) {
+void dense_ternary(const unsigned char* c, const T* x, const T* y, T* out, int64_t n) {
   FB_LOOP
-  for (int64_t i = 0; i < n; ++i) out[i] = Row::value(c[i], x[i], y[i]);
+  for (int64_t i = 0; i < n; ++i) out[i] = Row::value(c[i] != 0, x[i], y[i]);
 }
 template <class Row, class T>
 void ternary(const Operand* in, void* to, int64_t n) {
-  const bool* c = static_cast<const bool*>(in[0].p);
+  // Conditions are read as bytes: of a bool GCC makes a branch for each element.
+  const auto* c = static_cast<const unsigned char*>(in[0].p);
   const T *x = static_cast<const T*>(in[1].p), *y = static_cast<const T*>(in[2].p);
   T* out = static_cast<T*>(to);
   if (in[0].stride == 1) {
@@ -250,17 +251,17 @@ void ternary(const Operand* in, void* to, int64_t n) {
     if (in[1].stride == 1 && in[2].stride == 0) {
       const T b = *y;
       FB_LOOP
-      for (int64_t i = 0; i < n; ++i) out[i] = Row::value(c[i], x[i], b);
+      for (int64_t i = 0; i < n; ++i) out[i] = Row::value(c[i] != 0, x[i], b);
       return;
     }
     if (in[1].stride == 0 && in[2].stride == 1) {
       const T a = *x;
       FB_LOOP
-      for (int64_t i = 0; i < n; ++i) out[i] = Row::value(c[i], a, y[i]);
+      for (int64_t i = 0; i < n; ++i) out[i] = Row::value(c[i] != 0, a, y[i]);
       return;
     }
   }
-  bool k[kBlock];
+  unsigned char k[kBlock];
   T a[kBlock], b[kBlock];
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t m = n - i < kBlock ? n - i : kBlock;
