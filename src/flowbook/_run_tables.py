@@ -29,18 +29,18 @@ class RunList(Sequence[Any]):
         return RunList(self.runs[k]) if isinstance(k, slice) else self.runs[k]
 
     def _rows(self) -> list[list[str]]:
-        rows = [["run", "label", "started", "status", "epochs", "best", "duration", "model"]]
-        for run in self.runs[:_SHOWN]:
+        rows = [["#", "run", "label", "started", "status", "epochs", "best", "duration", "model"]]
+        for place, run in enumerate(self.runs[:_SHOWN], 1):
             best = run.best()
             started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
             rows.append([
-                run.name, shorten(run.label, 30), started, run.status,
+                str(place), run.name, shorten(run.label, 30), started, run.status,
                 f"{len(run.logs)}/{run.about.get('epochs', '?')}",
                 f"{best[0]} {best[1]:.4g}" if best else "", duration(run.seconds),
                 shorten(str(run.about.get("model", "")), 40),
             ])  # fmt: skip
-        if not any(row[1] for row in rows[1:]):
-            rows = [row[:1] + row[2:] for row in rows]
+        if not any(row[2] for row in rows[1:]):
+            rows = [row[:2] + row[3:] for row in rows]
         return rows
 
     def __repr__(self) -> str:

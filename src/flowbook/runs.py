@@ -2,7 +2,7 @@
 
 fb.runs.active()             the runs of this process that have not ended
 fb.runs.all()                the logs on this machine, the newest first
-fb.runs.get(-1)              one of them, by name, label or number from the end
+fb.runs.get(-1)              one of them, by name, label or place in the list
 fb.runs.compare("a", "b")    their courses, laid over each other
 """
 
@@ -206,23 +206,25 @@ def get(name: str | int) -> LoggedRun:
     """One logged run.
 
     Args:
-        name: Its name or label (of several runs with one label the newest), or a number from the
-            end: -1 is the newest.
+        name: Its name, its label (of several runs with one label the newest), or its place in the
+            list: 1 is the newest, and so is -1, as one counts from the end in Python.
 
     Raises:
         KeyError: If there is no such run.
     """
-    if isinstance(name, int) or re.fullmatch(r"-\d+", name):
-        every, k = all(), -int(name)
-        if not 1 <= k <= len(every):
-            raise KeyError(f"there are {len(every)} runs, so {name} is none of them")
-        return every[k - 1]
+    name = str(name)
     path = _path(name)
     if path is not None:
         return _open(path)
-    for run in all():
+    every = all()
+    for run in every:
         if run.label == name:
             return run
+    if re.fullmatch(r"-?\d{1,4}", name):
+        place = abs(int(name))
+        if not 1 <= place <= len(every):
+            raise KeyError(f"there are {len(every)} runs, so {name} is none of them")
+        return every[place - 1]
     raise KeyError(f"there is no run {name!r}")
 
 

@@ -194,7 +194,8 @@ def test_runs_are_listed_newest_first_and_junk_is_left_out() -> None:
     assert len(set(names)) == 3
     path_of("20990101-000000").write_text('[1]\n{"logs": 3}\n')
     assert [r.name for r in runs.all()] == names[::-1]
-    assert runs.get(-1).name == runs.get("-1").name == names[-1]
+    assert {runs.get(k).name for k in (-1, "-1", 1, "1")} == {names[-1]}
+    assert runs.get("3").name == names[0]
     assert len(runs.all(limit=2)) == 2
     with pytest.raises(KeyError, match="3 runs"):
         runs.get(-4)

@@ -26,7 +26,7 @@ class RunMagics(Magics):  # type: ignore[misc]
         nargs="*",
         metavar="[ACTION] [RUN ...]",
         help="`list` (also without words), `show RUN`, `compare RUN RUN ...`, `delete RUN ...`. "
-        "A run is a name, a label, or a number from the end (-1 is the newest).",
+        "A run is a name, a label, or its number in the list (1 is the newest).",
     )
     @line_magic
     def runs(self, line: str) -> Any:

@@ -33,7 +33,7 @@ export const RUN_CSS = `${THEME_CSS}${CHART_CSS}
 .fb-alert { color: var(--bad); font-weight: 600; }
 .fb-options { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; font-size: 12px; }
 .fb-options button, select { padding: 1px 8px; font-size: 12px; }
-.fb-options button[aria-pressed="true"] { background: var(--accent); border-color: var(--accent); color: var(--bg); }
+.fb-options > button[aria-pressed="true"] { background: var(--accent); border-color: var(--accent); color: var(--bg); }
 .fb-legend { display: inline-flex; flex-wrap: wrap; gap: 4px; margin-left: auto; }
 .fb-legend-entry { display: inline-flex; align-items: center; gap: 6px; border-color: transparent; background: none; padding: 1px 6px; font-size: 12px; }
 .fb-legend-entry[aria-pressed="false"] { opacity: .45; text-decoration: line-through; }
