@@ -360,10 +360,16 @@ test("slider and field set the learning rate", () => {
   expect(channel.sent).toHaveLength(0); // while it is dragged
   slider.dispatchEvent(new Event("change"));
   expect(channel.sent[0]).toMatchObject({ action: "rate", value: 0.001 });
-  field.value = "2e-4";
-  field.dispatchEvent(new Event("change"));
+  const type = (text: string): void => {
+    field.value = text;
+    field.dispatchEvent(new Event("input"));
+  };
+  type("2e-4");
+  field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
+  field.dispatchEvent(new Event("change")); // some pages send both
+  expect(channel.sent).toHaveLength(2);
   expect(channel.sent[1]).toMatchObject({ action: "rate", value: 0.0002 });
-  field.value = "fast";
+  type("fast");
   field.dispatchEvent(new Event("change"));
   expect(channel.sent).toHaveLength(2);
   expect(find(page, "fb-run-notice").textContent).toMatch(/number/);
@@ -374,8 +380,8 @@ test("what is being typed is not overwritten", () => {
   view.receive(state(), []);
   frame();
   const field = find<HTMLInputElement>(page, "fb-rate-field");
-  field.dispatchEvent(new Event("focus"));
   field.value = "0.00";
+  field.dispatchEvent(new Event("input"));
   view.receive({ ...part({ points: 0 }), kind: "update" } as never, []);
   frame();
   expect(field.value).toBe("0.00");
@@ -423,6 +429,22 @@ test("the chart can be changed, and a new mount of the view remembers it", () =>
   view.receive(state([part({ epochs: [{ loss: 1, accuracy: 0.5 }] })]), [rows([3])]);
   frame();
   expect(find<HTMLSelectElement>(again, "fb-number").value).toBe("accuracy");
+});
+
+test("keys pressed in the view are not the notebook's shortcuts", () => {
+  const page = mount();
+  view.receive(state(), []);
+  frame();
+  let seen = 0;
+  const count = (): void => {
+    seen++;
+  };
+  document.addEventListener("keydown", count);
+  const press = { key: "d", bubbles: true, composed: true };
+  find(page, "fb-stop").dispatchEvent(new KeyboardEvent("keydown", press));
+  document.removeEventListener("keydown", count);
+  expect(seen).toBe(0);
+  expect((page.host as HTMLElement).hasAttribute("data-lm-suppress-shortcuts")).toBe(true);
 });
 
 test("legend entries hide lines and keep the focus", () => {

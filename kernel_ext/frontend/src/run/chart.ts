@@ -38,6 +38,8 @@ export class Chart {
   private marks: readonly Mark[] = [];
   private options: Options = { number: "loss", by: "step", log: false, smooth: true };
   private shape = "";
+  /** Whether the user looks at a part; then new values don't move it. */
+  private zoomed = false;
   private readonly hidden = new Set<string>();
   private readonly sizes: ResizeObserver | undefined;
 
@@ -66,10 +68,11 @@ export class Chart {
     ]);
     const data = aligned(lines) as uPlot.AlignedData;
     if (this.plot && shape === this.shape) {
-      this.plot.setData(data, !this.zoomed());
-      if (this.zoomed()) this.plot.redraw();
+      this.plot.setData(data, !this.zoomed);
+      if (this.zoomed) this.plot.redraw();
     } else {
       this.shape = shape;
+      this.zoomed = false;
       this.plot?.destroy();
       this.plot = new uPlot(this.settings(), data, this.element);
       this.showLegend();
@@ -91,14 +94,6 @@ export class Chart {
 
   private width(): number {
     return Math.max(280, Math.floor(this.element.clientWidth || 640));
-  }
-
-  private zoomed(): boolean {
-    const { plot } = this;
-    if (!plot?.data[0]?.length) return false;
-    const x = plot.scales.x;
-    const data = plot.data[0];
-    return (x.min ?? data[0]) > data[0] || (x.max ?? 0) < data[data.length - 1];
   }
 
   private colour(line: Line): string {
@@ -147,7 +142,17 @@ export class Chart {
         }),
       ],
       bands,
-      hooks: { draw: [(plot) => this.drawMarks(plot, ink, value("--bad", "#c00"))] },
+      hooks: {
+        setScale: [
+          (plot, key) => {
+            const x = plot.data[0];
+            const { min, max } = plot.scales.x;
+            if (key === "x" && x.length && min != null && max != null)
+              this.zoomed = min > x[0] || max < x[x.length - 1];
+          },
+        ],
+        draw: [(plot) => this.drawMarks(plot, ink, value("--bad", "#c00"))],
+      },
     };
   }
 

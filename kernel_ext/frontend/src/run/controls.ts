@@ -55,13 +55,19 @@ export class Controls {
       this.describeSlider();
     });
     this.slider.addEventListener("change", () => this.setRate(toRate(Number(this.slider.value))));
-    this.field.addEventListener("focus", () => {
+    this.field.addEventListener("input", () => {
       this.editing = true;
     });
     this.field.addEventListener("blur", () => {
       this.editing = false;
     });
-    this.field.addEventListener("change", () => this.setRate(Number(this.field.value)));
+    // JupyterLab takes Enter for itself, so that no `change` comes of it.
+    this.field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") this.setRate(Number(this.field.value));
+    });
+    this.field.addEventListener("change", () => {
+      if (this.editing) this.setRate(Number(this.field.value));
+    });
     this.element = h(
       "div",
       { class: "fb-controls", role: "group", "aria-label": "controls of the run" },

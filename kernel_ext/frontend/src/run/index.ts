@@ -68,7 +68,9 @@ export class RunView implements View {
     this.controls = new Controls(channel);
     const kept = channel.memory.get("options") as Options | undefined;
     this.options = kept ?? { number: "loss", by: "step", log: false, smooth: true };
-    const host = h("div", { class: "fb-run-host" });
+    // Keys typed here are not the notebook's shortcuts.
+    const host = h("div", { class: "fb-run-host", "data-lm-suppress-shortcuts": "true" });
+    host.addEventListener("keydown", (event) => event.stopPropagation());
     root.append(host);
     const shadow = host.attachShadow({ mode: "open" });
     this.number.addEventListener("change", () => this.choose({ number: this.number.value }));
