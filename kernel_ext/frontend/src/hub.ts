@@ -159,7 +159,11 @@ export class Hub {
 
   send(view: string, content: { kind: string }, buffers?: ArrayBufferLike[]): void {
     if (!this.live) return;
-    this.model.send({ protocol: PROTOCOL, view, ...content }, undefined, buffers);
+    try {
+      this.model.send({ protocol: PROTOCOL, view, ...content }, undefined, buffers);
+    } catch {
+      this.close(); // the kernel restarted, and its comm went before this model was told
+    }
   }
 
   private schedule(): void {

@@ -277,3 +277,17 @@ test("the anywidget entry: a hub for pages, a root of its own for displayed widg
   clean?.();
   expect(el.children).toHaveLength(0);
 });
+
+test("a model that can no longer send means that the kernel is gone", async () => {
+  root();
+  const model = new FakeModel();
+  const hub = hubOf(model);
+  model.state("a");
+  model.send = () => {
+    throw new Error("Cannot send");
+  };
+  root("b");
+  await settle();
+  expect(hub.live).toBe(false);
+  expect(mounted[0].channel.live).toBe(false);
+});
