@@ -394,7 +394,7 @@ class Kernel:
     def run(self, code: str) -> str:
         return str(self.client.execute(code))
 
-    def next(self, seconds: float = 30) -> None:
+    def next(self, seconds: float = 90) -> None:
         message = self.client.get_iopub_msg(timeout=seconds)
         kind, content = message["msg_type"], message["content"]
         if kind == "comm_open" and content["target_name"] == "jupyter.widget":
@@ -402,7 +402,7 @@ class Kernel:
                 self.comm = content["comm_id"]
         self.log.append(message)
 
-    def until(self, wanted: Callable[[dict[str, Any]], Any], seconds: float = 30) -> dict[str, Any]:
+    def until(self, wanted: Callable[[dict[str, Any]], Any], seconds: float = 90) -> dict[str, Any]:
         """The first message, of all that came and come, that fulfils a condition."""
         end, seen = time.monotonic() + seconds, 0
         while True:
