@@ -211,6 +211,19 @@ void give_memory(TensorImpl* t) {
   entry.run(args);
 }
 
+// A composite without a kernel.
+[[gnu::noinline]] void run_parts(const OpDef& op, const void* attrs, Inputs in, int outputs,
+                                 Tensor* out) {
+  if (!op.as_program) {
+    Recorder suspended(nullptr);
+    return op.expand(attrs, in, out);
+  }
+  int64_t bytes = 0;
+  for (TensorImpl* t : in) bytes += concrete(t).buffer->bytes;
+  LongRun guard(bytes >= kLongRunBytes);
+  run_as_program(op, attrs, in, outputs, out);
+}
+
 // `out` may hold headers already; else they are made from the specs.
 void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs,
          Tensor* out) {
@@ -223,10 +236,8 @@ void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int o
     }
   }
   const KernelEntry* entry = kernel_for(op, in, specs);
-  if (!entry) [[unlikely]] {
-    Recorder suspended(nullptr);
-    return op.expand(attrs, in, out);
-  }
+  if (!entry) [[unlikely]]
+    return run_parts(op, attrs, in, outputs, out);
   Scratch<Array, kStackInputs> arrays(in.size());
   Scratch<Array, kStackOutputs> results{size_t(outputs)};
   std::vector<Tensor> copies;

@@ -8,6 +8,10 @@ namespace flowbook {
 // Fills op.outputs_of(attrs, in.size()) tensors. Strong guarantee: on an error nothing has changed.
 FB_API void apply(const OpDef& op, const void* attrs, Inputs in, Tensor* out);
 
+// Runs a composite on concrete inputs as the compiled program of its parts (as_program.cpp); plans
+// are kept for the next call on equal specs.
+void run_as_program(const OpDef& op, const void* attrs, Inputs in, int outputs, Tensor* out);
+
 // The record of Op. Each shared library caches its own pointer; identity is the registry's.
 template <class Op>
 const OpDef& def() {

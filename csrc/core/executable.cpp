@@ -193,7 +193,7 @@ void Executable::pack(State& s) const {
 void Executable::run_step(State& s, size_t i) const {
   const Step& step = steps_[i];
   State::Arguments& a = s.arguments[i];
-  if (step.fused) return step.fused->run(a.fin.data(), a.fout.data());
+  if (step.fused) return step.fused->run(a.fin.data(), a.fout.data(), a.workspace);
   try {
     step.entry->run({*step.op, step.attrs.get(), a.in, a.out, a.workspace, a.packed});
   } catch (Error& e) {

@@ -1,27 +1,48 @@
-// Fused programs: a group of elementwise nodes of one shape, computed block by block in one pass
-// over memory. The compiler builds a FusedSpec; a backend turns it into a FusedKernel that computes
-// the same bits as the single ops.
+// Fused programs: a group of neighbouring nodes computed in one pass over memory. A program runs
+// over elements seen as [rows, cols]: maps of elements, reductions of each row, maps of row values,
+// broadcasts of row values back to the elements of their row, and reductions over the rows. The
+// compiler builds a FusedSpec (fuse.cpp); a backend turns it into a FusedKernel that computes the
+// same bits as the single ops.
 #pragma once
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/shape.h"
 
 namespace flowbook {
 
-// How an input is laid out against the n elements of the program, counted in row-major order.
+// What a register of a program holds. A purely elementwise program of n elements has rows = 1.
+enum class Level : uint8_t {
+  kElement,  // [rows, cols], one number for each element
+  kRow,      // [rows]; elements read the number of their row
+  kColumn,   // [cols]; elements read the number of their column
+  kTotal,    // one number
+};
+// How an input lies against the n numbers of its level, counted in row-major order.
 enum class Access : uint8_t {
-  kDense,     // element i
-  kScalar,    // element 0
-  kPeriodic,  // element i % period: repeats along leading axes (a bias)
-  kColumn,    // element i / period: repeats along trailing axes (a row statistic)
+  kDense,     // number i
+  kScalar,    // number 0
+  kPeriodic,  // number i % period: repeats along leading axes
+  kColumn,    // number i / period: repeats along trailing axes
 };
 struct FusedInput {
+  Level level = Level::kElement;
   Access access = Access::kDense;
   DType dtype = kDefaultFloat;
   int64_t period = 1;
 };
+enum class Reduction : uint8_t { kNone, kSum, kMax, kMin };
+
+// A map, a cast, or a reduction of its one operand: elements to rows (over the columns), elements
+// to columns or rows to the total (over the rows). Sums add up in the order of the single op.
+//
+// Operands of a map have its level, or a lower one that it broadcasts: elements read rows, columns
+// (inputs only) and totals (inputs only). Column and total values are complete when the last row
+// is; elements never read those of the program itself.
 struct FusedInstruction {
+  Level level = Level::kElement;  // of the result
+  Reduction reduction = Reduction::kNone;
   int row = -1;  // of the elementwise table; -1: a cast
   int arity = 1;
   int src[3] = {0, 0, 0};         // registers: inputs come first, then one per instruction
@@ -29,18 +50,42 @@ struct FusedInstruction {
   DType dtype = kDefaultFloat;    // of the result
 };
 struct FusedSpec {
-  int64_t n = 0;
+  int64_t rows = 1, cols = 0;
   std::vector<FusedInput> inputs;
   std::vector<FusedInstruction> instructions;
   std::vector<int> outputs;  // registers, dense results in this order
 };
 
+// Rows longer than this are reduced piece by piece, on several threads: their elements may not read
+// a reduction of the program itself.
+inline constexpr int64_t kLongRow = 64 << 10;
+
+// A part of the elements: rows [row, row + rows) x columns [col, col + cols). Input `given` (an
+// element input, or -1 for none) is read from `data`, the block's first element, whose rows are
+// `stride` elements apart; all other inputs and all outputs are whole arrays as in run().
+struct FusedBlock {
+  int64_t row = 0, rows = 0, col = 0, cols = 0;
+  int given = -1;
+  const void* data = nullptr;
+  int64_t stride = 0;
+};
+
 class FB_API FusedKernel {
  public:
   virtual ~FusedKernel();
-  // Pointers in the order of the spec. An output may be the memory of a dense input of the same
-  // element size.
-  virtual void run(void* const* in, void* const* out) const = 0;
+  // Bytes of scratch memory for run(), 64-byte aligned.
+  virtual int64_t workspace() const { return 0; }
+  // Pointers in the order of the spec. If there is one output it may be the memory of a dense input
+  // with as many elements of the same size.
+  virtual void run(void* const* in, void* const* out, void* workspace) const = 0;
+
+  // Epilogues: whether the program may run block by block, in any order and on any thread. `whole`
+  // says that every block spans all columns; a program that reduces rows needs that, one that
+  // reduces over the rows can't.
+  virtual bool blockwise(bool whole) const = 0;
+  // Computes the outputs of one block, on the calling thread.
+  virtual void run_block(void* const* in, void* const* out, const FusedBlock& block) const = 0;
+
   virtual std::string text() const = 0;  // the instructions as executed, one a line
 };
 

@@ -7,24 +7,25 @@ namespace flowbook {
 
 void Planner::run() {
   for (const Value& v : g_.values) specs_.push_back(v.spec);
+  make_views();
   uses_.assign(g_.values.size(), 0);
+  auto use = [&](int32_t v) { ++uses_[size_t(e_.views_[size_t(v)].root)]; };
   for (const Node& n : g_.nodes)
-    for (int32_t v : n.inputs) ++uses_[size_t(v)];
-  for (int32_t v : e_.lowered_.fetches) ++uses_[size_t(v)];
+    if (n.op && e_.views_[size_t(n.output)].root == n.output)
+      for (int32_t v : n.inputs) use(v);
+  for (int32_t v : e_.lowered_.fetches) use(v);
   for (const Assignment& a : g_.assignments) {
-    ++uses_[size_t(a.value)];
+    use(a.value);
     assigned_.insert(a.variable.get());
   }
-  make_views();
   group_nodes();
-  // A group stands where its last member stands.
   for (size_t k = 0; k < g_.nodes.size(); ++k) {
     const Node& n = g_.nodes[k];
     if (!n.op || e_.views_[size_t(n.output)].root != n.output) continue;
     const int i = find_group(n.output);
     if (i < 0) {
       make_step(int32_t(k));
-    } else if (groups_[size_t(i)].nodes.back() == int32_t(k)) {
+    } else if (groups_[size_t(i)].place == int32_t(k)) {
       if (groups_[size_t(i)].nodes.size() == 1)
         make_step(int32_t(k));
       else

@@ -6,12 +6,22 @@
 
 namespace flowbook {
 
-// Elementwise nodes that run as one pass, in node order.
+// Nodes that run as one pass, in node order: maps of `n` elements, reductions of them seen as rows
+// of `cols`, maps of the results.
 struct Group {
   std::vector<int32_t> nodes;
-  bool open = true;     // nobody outside has read a member yet: more may join
-  int32_t merged = -1;  // joined this other group
+  int64_t n = 0;
+  int64_t cols = 0;           // 0: no member cares
+  int32_t place = -1;         // the node where it runs
+  int32_t limit = INT32_MAX;  // it must run before this node, the first outsider to read a member
+  int32_t merged = -1;        // joined this other group
   int operands = 0;
+};
+// A node that reduces its operand, seen as [rows, cols].
+struct RowReduction {
+  Reduction kind = Reduction::kNone;
+  enum Over : uint8_t { kColumns, kRows, kAll } over = kAll;
+  int64_t cols = 0;
 };
 
 class Planner {
@@ -25,7 +35,19 @@ class Planner {
   void group_nodes();
   bool fusable(const Node& n) const;
   int find_group(int32_t value) const;
-  void make_group_step(const Group& group);
+  int merged(int group) const;  // the group that it has become part of
+  bool in_time(const Group& g, int32_t k) const;
+  bool reads(const Node& n, int32_t value, const Group& g, Level level) const;
+  bool level_in(int g, int32_t k, Level& level) const;
+  bool merge(int into, int other);
+  int group_of_map(int32_t k, Level& level);
+  bool takes(const Group& g, int32_t k, const RowReduction& r, Level of, Level& level) const;
+  int group_of_reduction(int32_t k, const RowReduction& r, Level& level);
+  void join(int32_t k, int group, Level level);
+  void close_readers(const Node& n, int except, int32_t at);
+
+  // -- group steps (group_step.cpp) --
+  void make_group_step(Group& group);
 
   // -- steps and views (plan.cpp) --
   void make_views();
@@ -48,10 +70,18 @@ class Planner {
   Graph& g_;
   const CompileOptions& options_;
   std::vector<Group> groups_;
-  std::vector<int> group_of_;  // by node, -1
-  std::vector<int> uses_;      // by value: readers, fetches and assignments
-  std::vector<Spec> specs_;    // by value, those of materialised copies included
+  std::vector<int> group_of_;                // by node, -1
+  std::vector<Level> level_;                 // by node, of members
+  std::unordered_map<int32_t, int> reader_;  // root -> the last group that reads it as elements
+  std::vector<int> uses_;    // by root: readers, also through views, fetches and assignments
+  std::vector<Spec> specs_;  // by value, those of materialised copies included
   std::unordered_set<const Variable*> assigned_;
 };
+
+// Whether `n` is a sum or an extremum that programs compute, and of which form.
+bool row_reduction(const Graph& g, const Node& n, RowReduction& r);
+// How an operand with these strides runs against the row-major elements of `shape`; false: not in a
+// way that programs read.
+bool classify(const Step::Operand& o, const Shape& shape, FusedInput& in);
 
 }  // namespace flowbook

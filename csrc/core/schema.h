@@ -79,6 +79,7 @@ struct FB_API OpDef {
   int fixed_outputs = 1;    // -1: depends on the attributes and the number of inputs
   bool broadcasts = false;  // gradients may have more axes than their input: the walk reduces them
   bool random = false;      // its first input is a key, `stream` an attribute numbered at trace
+  bool as_program = false;  // eager calls run `expand` compiled, where there is no kernel
   bool differentiable = true;
   uint64_t reads_inputs = ~0ull;  // what the gradient rule may look at
   uint64_t reads_outputs = ~0ull;
@@ -128,6 +129,9 @@ class Schema {
   }
   Schema& broadcasts() { return d_.broadcasts = true, *this; }
   Schema& random() { return d_.random = true, *this; }
+  // The meaning in other ops is one pass over memory when compiled: eager calls run it that way
+  // too, so that they give the bits of a graph.
+  Schema& as_program() { return d_.as_program = true, *this; }
   Schema& not_differentiable() { return d_.differentiable = false, *this; }
   Schema& elementwise(int row, const char* formula) {
     return d_.elementwise = row, d_.formula = formula, d_.broadcasts = true, *this;

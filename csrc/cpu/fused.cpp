@@ -1,290 +1,18 @@
-// Fused programs on the CPU: a tape of the same block loops that run single ops, over blocks of
-// 1,024 elements whose intermediate values stay in L1. Pairs of instructions that have a
-// super-instruction become one; each row still rounds, so the bits are those of the single ops.
+// From a FusedSpec to a tape. Pairs of instructions that have a super-instruction become one; each
+// row still rounds, so the bits are those of the single ops.
+#include "cpu/fused.h"
+
 #include <algorithm>
-#include <bit>
-#include <cstring>
-#include <memory>
-#include <unordered_map>
 
 #include "cpu/cpu.h"
-#include "cpu/loops.h"
-#include "cpu/pool.h"
+#include "cpu/sums.h"
 
 namespace flowbook::cpu {
 
 namespace {
 
-constexpr int64_t kBlock = 1024;      // elements
-constexpr int64_t kChunkBlocks = 16;  // blocks of a chunk of the pool
-constexpr int kMaxRegisters = 128;
-
-// Scratch memory of a thread: slots of one block each. Grown on demand, kept.
-char* thread_scratch(int64_t bytes) {
-  thread_local std::unique_ptr<char[]> memory;
-  thread_local int64_t size = 0;
-  if (size < bytes) {
-    memory.reset(new char[size_t(bytes + 63)]);
-    size = bytes;
-  }
-  return reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory.get()) + 63) & ~uintptr_t(63));
-}
-
-struct Instruction {
-  Loop loop;
-  int arity;
-  int src[3];
-  int dst;
-  const char* name;
-};
-
-class FusedCpu : public FusedKernel {
- public:
-  static std::unique_ptr<FusedCpu> make(const FusedSpec& spec) {
-    auto k = std::make_unique<FusedCpu>();
-    return k->build(spec) ? std::move(k) : nullptr;
-  }
-
-  void run(void* const* in, void* const* out) const override {
-    const int64_t blocks = (n_ + kBlock - 1) / kBlock;
-    if (blocks == 1) {
-      check_cancelled();
-      return chunk(in, out, 0, 1, nullptr);
-    }
-    // Short repeating operands, unrolled once so that any block finds its elements in a row.
-    std::unique_ptr<char[]> unrolled;
-    if (unrolled_bytes_) {
-      unrolled.reset(new char[size_t(unrolled_bytes_)]);
-      for (size_t i = 0; i < inputs_.size(); ++i)
-        unroll(i, static_cast<const char*>(in[i]), unrolled.get());
-    }
-    parallel_ranges(blocks, kChunkBlocks, [&](int64_t begin, int64_t end) {
-      chunk(in, out, begin, end, unrolled.get());
-    });
-  }
-
-  std::string text() const override {
-    std::string s;
-    for (const Instruction& i : tape_) {
-      s += cat("    r", i.dst, " = ", i.name);
-      for (int k = 0; k < i.arity; ++k) s += cat(k ? ", r" : " r", i.src[k]);
-      s += '\n';
-    }
-    return s;
-  }
-
- private:
-  struct Input {
-    FusedInput spec;
-    int width;
-    int slot = -1;  // blocks that are not contiguous in memory are gathered here
-    int64_t unrolled_at = -1;
-  };
-
-  bool build(const FusedSpec& spec) {
-    n_ = spec.n;
-    const size_t registers = spec.inputs.size() + spec.instructions.size();
-    if (registers > kMaxRegisters) return false;
-    for (const FusedInput& i : spec.inputs) inputs_.push_back({i, size_of(i.dtype), -1, -1});
-    outputs_ = spec.outputs;
-    for (const FusedInput& i : spec.inputs) types_.push_back(i.dtype);
-    for (const FusedInstruction& i : spec.instructions) types_.push_back(i.dtype);
-    output_of_.assign(registers, -1);
-    for (size_t o = 0; o < outputs_.size(); ++o)
-      if (output_of_[size_t(outputs_[o])] < 0) output_of_[size_t(outputs_[o])] = int(o);
-    if (!translate(spec)) return false;
-    assign_slots(registers);
-    for (Input& i : inputs_) {
-      if (i.spec.access == Access::kColumn ||
-          (i.spec.access == Access::kPeriodic && i.spec.period >= kBlock))
-        i.slot = slots_++;
-      if (i.spec.access == Access::kPeriodic && i.spec.period < kBlock) {
-        i.unrolled_at = unrolled_bytes_;
-        unrolled_bytes_ += ((i.spec.period + kBlock) * i.width + 63) / 64 * 64;
-      }
-    }
-    return true;
-  }
-
-  // Rows to loops, with pairs joined into super-instructions where the inner value is used once.
-  bool translate(const FusedSpec& spec) {
-    const int first = int(spec.inputs.size());
-    std::vector<int> uses(types_.size());
-    for (const FusedInstruction& i : spec.instructions)
-      for (int k = 0; k < i.arity; ++k) ++uses[size_t(i.src[k])];
-    for (int o : spec.outputs) uses[size_t(o)] += 2;
-    std::vector<char> gone(spec.instructions.size());
-    const Loops& table = loops();
-    for (size_t k = 0; k < spec.instructions.size(); ++k) {
-      const FusedInstruction& ins = spec.instructions[k];
-      Instruction t{nullptr, ins.arity, {ins.src[0], ins.src[1], ins.src[2]}, first + int(k), ""};
-      if (ins.row < 0) {
-        t.loop = table.cast[int(ins.compute)][int(ins.dtype)];
-        t.name = "cast";
-      } else {
-        const int slot = slot_of(ins.compute);
-        if (slot == no_slot) return false;
-        t.loop = table.row[ins.row][slot];
-        t.name = row_name(ins.row);
-      }
-      if (!t.loop) return false;
-      join(spec, k, uses, gone, t);
-      tape_.push_back(t);
-    }
-    size_t kept = 0;
-    for (size_t k = 0; k < tape_.size(); ++k)
-      if (!gone[k]) tape_[kept++] = tape_[k];
-    tape_.resize(kept);
-    return true;
-  }
-
-  // outer(inner(a, b), c) as one loop, if there is such a super-instruction.
-  void join(const FusedSpec& spec, size_t k, const std::vector<int>& uses, std::vector<char>& gone,
-            Instruction& t) {
-    const FusedInstruction& outer = spec.instructions[k];
-    if (outer.compute != DType::f32 && outer.compute != DType::f64) return;
-    const int first = int(spec.inputs.size()), type = outer.compute == DType::f64;
-    for (int side = 0; side < outer.arity; ++side) {
-      const int r = outer.src[side];
-      if (r < first || uses[size_t(r)] != 1 || gone[size_t(r - first)]) continue;
-      const FusedInstruction& inner = spec.instructions[size_t(r - first)];
-      if (inner.compute != outer.compute || tape_[size_t(r - first)].arity != inner.arity) continue;
-      if (inner.arity != 2) continue;
-      const int other = outer.arity == 2 ? outer.src[1 - side] : -1;
-      int super = -1;
-      const bool commutes = outer.row == kCode_add || outer.row == kCode_multiply;
-      if (outer.arity == 2 && (side == 0 || commutes)) {
-        if (inner.row == kCode_multiply && outer.row == kCode_add) super = kSuper_mul_add;
-        if (inner.row == kCode_multiply && outer.row == kCode_subtract && side == 0)
-          super = kSuper_mul_sub;
-        if (inner.row == kCode_subtract && outer.row == kCode_multiply) super = kSuper_sub_mul;
-        if (inner.row == kCode_add && outer.row == kCode_multiply) super = kSuper_add_mul;
-        if (inner.row == kCode_multiply && outer.row == kCode_multiply && side == 0)
-          super = kSuper_mul_mul;
-        if (inner.row == kCode_add && outer.row == kCode_add && side == 0) super = kSuper_add_add;
-        if (inner.row == kCode_subtract && outer.row == kCode_divide && side == 0)
-          super = kSuper_sub_div;
-      } else if (outer.arity == 1) {
-        if (inner.row == kCode_add && outer.row == kCode_relu) super = kSuper_add_relu;
-        if (inner.row == kCode_add && outer.row == kCode_tanh) super = kSuper_add_tanh;
-        if (inner.row == kCode_subtract && outer.row == kCode_exp) super = kSuper_sub_exp;
-      }
-      if (super < 0 || !loops().super[super][type]) continue;
-      gone[size_t(r - first)] = 1;
-      t.loop = loops().super[super][type];
-      t.name = super_name(super);
-      t.src[0] = inner.src[0], t.src[1] = inner.src[1];
-      t.arity = 2;
-      if (other >= 0) t.src[2] = other, t.arity = 3;
-      return;
-    }
-  }
-
-  // Registers that are neither inputs nor results share slots; a slot is free again after its last
-  // reader.
-  void assign_slots(size_t registers) {
-    std::vector<int> last(registers, -1);
-    for (size_t k = 0; k < tape_.size(); ++k)
-      for (int i = 0; i < tape_[k].arity; ++i) last[size_t(tape_[k].src[i])] = int(k);
-    slot_.assign(registers, -1);
-    std::vector<int> idle;
-    for (size_t k = 0; k < tape_.size(); ++k) {
-      const auto dst = size_t(tape_[k].dst);
-      if (output_of_[dst] < 0) {
-        if (idle.empty()) idle.push_back(slots_++);
-        slot_[dst] = idle.back();
-        idle.pop_back();
-      }
-      for (int i = 0; i < tape_[k].arity; ++i) {
-        const auto src = size_t(tape_[k].src[i]);
-        if (slot_[src] >= 0 && last[src] == int(k)) {
-          idle.push_back(slot_[src]);
-          last[src] = -2;  // given back once, also if it is read twice
-        }
-      }
-    }
-  }
-
-  void unroll(size_t i, const char* from, char* to) const {
-    const Input& in = inputs_[i];
-    if (in.unrolled_at < 0) return;
-    char* out = to + in.unrolled_at;
-    const int64_t total = (in.spec.period + kBlock) * in.width, period = in.spec.period * in.width;
-    memcpy(out, from, size_t(period));
-    for (int64_t done = period; done < total;) {  // doubles what is there
-      const int64_t n = std::min(done, total - done);
-      memcpy(out + done, out, size_t(n));
-      done += n;
-    }
-  }
-
-  // The operand of input i for elements [begin, begin + n).
-  Operand operand(const Input& in, const char* p, int64_t begin, int64_t n, char* slots,
-                  const char* unrolled) const {
-    switch (in.spec.access) {
-      case Access::kDense:
-        return {p + begin * in.width, 1};
-      case Access::kScalar:
-        return {p, 0};
-      case Access::kPeriodic: {
-        const int64_t at = begin % in.spec.period;
-        if (unrolled && in.unrolled_at >= 0) return {unrolled + in.unrolled_at + at * in.width, 1};
-        if (at + n <= in.spec.period) return {p + at * in.width, 1};
-        // Straddles an end: gathered piece by piece.
-        char* to = slots + (in.slot >= 0 ? in.slot : slots_) * kBlock * 8;
-        for (int64_t done = 0, from = at; done < n; from = 0) {
-          const int64_t m = std::min(n - done, in.spec.period - from);
-          memcpy(to + done * in.width, p + from * in.width, size_t(m * in.width));
-          done += m;
-        }
-        return {to, 1};
-      }
-      case Access::kColumn: {
-        const int64_t row = begin / in.spec.period;
-        if ((begin + n - 1) / in.spec.period == row) return {p + row * in.width, 0};
-        char* to = slots + in.slot * kBlock * 8;
-        const Loop copy = loops().copy[std::countr_zero(unsigned(in.width))];
-        for (int64_t done = 0; done < n;) {
-          const int64_t r = (begin + done) / in.spec.period,
-                        m = std::min(n - done, (r + 1) * in.spec.period - begin - done);
-          const Operand value{p + r * in.width, 0};
-          copy(&value, to + done * in.width, m);
-          done += m;
-        }
-        return {to, 1};
-      }
-    }
-    return {};
-  }
-
-  void chunk(void* const* in, void* const* out, int64_t first, int64_t last,
-             const char* unrolled) const {
-    // One more slot for each short repeating operand of a program that has a single block.
-    const int extra = unrolled ? 0 : int(inputs_.size());
-    char* slots = thread_scratch((slots_ + extra) * kBlock * 8);
-    Operand at[kMaxRegisters];
-    char* result[kMaxRegisters];
-    for (int64_t b = first; b < last; ++b) {
-      const int64_t begin = b * kBlock, n = std::min(kBlock, n_ - begin);
-      for (size_t i = 0; i < inputs_.size(); ++i) {
-        Input single = inputs_[i];
-        if (!unrolled && single.unrolled_at >= 0) single.slot = slots_ + int(i);
-        at[i] = operand(single, static_cast<const char*>(in[i]), begin, n, slots, unrolled);
-      }
-      for (const Instruction& t : tape_) {
-        const auto dst = size_t(t.dst);
-        result[dst] = output_of_[dst] >= 0
-                          ? static_cast<char*>(out[output_of_[dst]]) + begin * size_of(types_[dst])
-                          : slots + slot_[dst] * kBlock * 8;
-        at[dst] = {result[dst], 1};
-        const Operand operands[3] = {at[t.src[0]], at[t.src[1]], at[t.src[2]]};
-        t.loop(operands, result[dst], n);
-      }
-    }
-  }
-
-  static const char* row_name(int row) {
-    static constexpr const char* names[] = {
+const char* row_name(int row) {
+  static constexpr const char* names[] = {
 #define UNARY(NAME, ...) #NAME,
 #define BINARY(NAME, ...) #NAME,
 #define TERNARY(NAME, ...) #NAME,
@@ -292,28 +20,365 @@ class FusedCpu : public FusedKernel {
 #undef UNARY
 #undef BINARY
 #undef TERNARY
-    };
-    return names[row];
-  }
-  static const char* super_name(int super) {
-    static constexpr const char* names[] = {
+  };
+  return names[row];
+}
+const char* super_name(int super) {
+  static constexpr const char* names[] = {
 #define FLOWBOOK_SUPER(NAME, ARITY, VALUE) #NAME,
-        FLOWBOOK_SUPERS(FLOWBOOK_SUPER)
+      FLOWBOOK_SUPERS(FLOWBOOK_SUPER)
 #undef FLOWBOOK_SUPER
-    };
-    return names[super];
-  }
+  };
+  return names[super];
+}
 
-  int64_t n_ = 0, unrolled_bytes_ = 0;
-  std::vector<Input> inputs_;
-  std::vector<Instruction> tape_;
-  std::vector<int> outputs_, output_of_, slot_;
-  std::vector<DType> types_;
-  int slots_ = 0;
-};
+int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace
 
+std::unique_ptr<FusedCpu> FusedCpu::make(const FusedSpec& spec) {
+  auto k = std::make_unique<FusedCpu>();
+  return k->build(spec) ? std::move(k) : nullptr;
+}
 std::unique_ptr<FusedKernel> make_fused(const FusedSpec& spec) { return FusedCpu::make(spec); }
+
+bool FusedCpu::build(const FusedSpec& spec) {
+  rows_ = spec.rows, cols_ = spec.cols;
+  inputs_ = int(spec.inputs.size());
+  const size_t count = spec.inputs.size() + spec.instructions.size();
+  if (count > kMaxRegisters) return false;
+  for (const FusedInput& i : spec.inputs) {
+    Register r{i.dtype, i.level, size_of(i.dtype)};
+    r.home = Home::kInput;
+    r.access = i.access, r.period = i.period;
+    registers_.push_back(r);
+  }
+  for (const FusedInstruction& i : spec.instructions)
+    registers_.push_back({i.dtype, i.level, size_of(i.dtype)});
+  outputs_ = spec.outputs;
+  for (size_t o = 0; o < outputs_.size(); ++o)
+    if (Register& r = registers_[size_t(outputs_[o])]; r.output < 0) r.output = int(o);
+  std::vector<Instruction> tape;
+  if (!translate(spec, tape)) return false;
+  make_phases(tape);
+  if (row_folds_ > kMaxRowFolds) return false;
+  cut();
+  assign_homes(spec);
+  return true;
+}
+
+bool FusedCpu::translate(const FusedSpec& spec, std::vector<Instruction>& tape) {
+  std::vector<int> uses(registers_.size());
+  for (const FusedInstruction& i : spec.instructions)
+    for (int k = 0; k < i.arity; ++k) ++uses[size_t(i.src[k])];
+  for (int o : spec.outputs) uses[size_t(o)] += 2;
+  const Loops& table = loops();
+  for (size_t k = 0; k < spec.instructions.size(); ++k) {
+    const FusedInstruction& ins = spec.instructions[k];
+    Instruction t;
+    t.level = ins.level;
+    t.arity = ins.arity;
+    std::copy(ins.src, ins.src + 3, t.src);
+    t.dst = inputs_ + int(k);
+    const int slot = slot_of(ins.compute);
+    if (ins.reduction != Reduction::kNone) {
+      if (slot == no_slot) return false;
+      const bool sum = ins.reduction == Reduction::kSum, max = ins.reduction == Reduction::kMax;
+      t.fold = (sum ? table.sum : max ? table.max : table.min)[slot];
+      if (slot == kSlotF32 || slot == kSlotF64)
+        t.rows = (sum ? table.sum_rows : max ? table.max_rows : table.min_rows)[slot == kSlotF64];
+      t.join = (sum ? table.add_columns : max ? table.max_columns : table.min_columns)[slot];
+      t.name = sum ? "sum" : max ? "max" : "min";
+      const Level from = registers_[size_t(ins.src[0])].level;
+      t.kind = ins.level == Level::kRow      ? Instruction::kFoldColumns
+               : ins.level == Level::kColumn ? Instruction::kFoldRows
+                                             : Instruction::kFoldTotal;
+      if (ins.level == Level::kTotal && from != Level::kRow) return false;
+      if (!t.rows || !t.fold || !t.join) return false;
+    } else if (ins.row < 0) {
+      t.loop = table.cast[int(ins.compute)][int(ins.dtype)];
+      t.name = "cast";
+    } else {
+      if (slot == no_slot) return false;
+      t.loop = table.row[ins.row][slot];
+      t.name = row_name(ins.row);
+    }
+    if (!t.loop && !t.fold) return false;
+    tape.push_back(t);
+    join(spec, k, tape, uses);
+  }
+  std::erase_if(tape, [](const Instruction& t) { return t.dst < 0; });
+  return true;
+}
+
+// outer(inner(a, b), c) as one loop, if there is such a super-instruction and nobody else reads the
+// inner value. The inner instruction stays behind with dst = -1.
+void FusedCpu::join(const FusedSpec& spec, size_t k, std::vector<Instruction>& tape,
+                    const std::vector<int>& uses) {
+  const FusedInstruction& outer = spec.instructions[k];
+  Instruction& t = tape[k];
+  if (outer.compute != DType::f32 && outer.compute != DType::f64) return;
+  const int type = outer.compute == DType::f64;
+  for (int side = 0; side < outer.arity; ++side) {
+    const int r = outer.src[side];
+    if (r < inputs_ || uses[size_t(r)] != 1) continue;
+    const FusedInstruction& inner = spec.instructions[size_t(r - inputs_)];
+    Instruction& from = tape[size_t(r - inputs_)];
+    if (from.dst < 0 || inner.compute != outer.compute || from.arity != inner.arity ||
+        inner.reduction != Reduction::kNone)
+      continue;
+    if (outer.reduction != Reduction::kNone) {  // sums of squares and of products
+      if (outer.reduction != Reduction::kSum || t.kind != Instruction::kFoldColumns ||
+          inner.level != Level::kElement)
+        continue;
+      if (inner.row == kCode_square) {
+        t.rows = loops().sum_squares_rows[type];
+        t.name = "sum_squares";
+        t.src[0] = inner.src[0];
+        from.dst = -1;
+      } else if (inner.row == kCode_multiply &&
+                 registers_[size_t(inner.src[0])].level == Level::kElement &&
+                 registers_[size_t(inner.src[1])].level == Level::kElement &&
+                 registers_[size_t(inner.src[0])].access != Access::kScalar &&
+                 registers_[size_t(inner.src[1])].access != Access::kScalar) {
+        t.rows = loops().dot_rows[type];
+        t.name = "dot";
+        t.src[0] = inner.src[0], t.src[1] = inner.src[1];
+        t.arity = 2;
+        from.dst = -1;
+      }
+      return;
+    }
+    if (inner.level != outer.level || inner.arity != 2) continue;
+    const int other = outer.arity == 2 ? outer.src[1 - side] : -1;
+    int super = -1;
+    const bool commutes = outer.row == kCode_add || outer.row == kCode_multiply;
+    if (outer.arity == 2 && (side == 0 || commutes)) {
+      if (inner.row == kCode_multiply && outer.row == kCode_add) super = kSuper_mul_add;
+      if (inner.row == kCode_multiply && outer.row == kCode_subtract && side == 0)
+        super = kSuper_mul_sub;
+      if (inner.row == kCode_subtract && outer.row == kCode_multiply) super = kSuper_sub_mul;
+      if (inner.row == kCode_add && outer.row == kCode_multiply) super = kSuper_add_mul;
+      if (inner.row == kCode_multiply && outer.row == kCode_multiply && side == 0)
+        super = kSuper_mul_mul;
+      if (inner.row == kCode_add && outer.row == kCode_add && side == 0) super = kSuper_add_add;
+      if (inner.row == kCode_subtract && outer.row == kCode_divide && side == 0)
+        super = kSuper_sub_div;
+    } else if (outer.arity == 1) {
+      if (inner.row == kCode_add && outer.row == kCode_relu) super = kSuper_add_relu;
+      if (inner.row == kCode_add && outer.row == kCode_tanh) super = kSuper_add_tanh;
+      if (inner.row == kCode_subtract && outer.row == kCode_exp) super = kSuper_sub_exp;
+    }
+    if (super < 0 || !loops().super[super][type]) continue;
+    from.dst = -1;
+    t.loop = loops().super[super][type];
+    t.name = super_name(super);
+    t.src[0] = inner.src[0], t.src[1] = inner.src[1];
+    t.arity = 2;
+    if (other >= 0) t.src[2] = other, t.arity = 3;
+    return;
+  }
+}
+
+// An element instruction runs in the first phase in which all it reads is known; a row that a phase
+// folds is known in the next one.
+void FusedCpu::make_phases(const std::vector<Instruction>& tape) {
+  std::vector<int> known(registers_.size());  // elements: the phase that computes them
+  auto phase_at = [&](int p) -> Phase& {
+    if (size_t(p) >= phases_.size()) phases_.resize(size_t(p) + 1);
+    return phases_[size_t(p)];
+  };
+  phase_at(0);
+  for (const Instruction& t : tape) {
+    int p = 0;
+    for (int i = 0; i < t.arity; ++i) p = std::max(p, known[size_t(t.src[i])]);
+    Instruction ins = t;
+    if (t.kind == Instruction::kFoldTotal ||
+        (t.kind == Instruction::kMap && t.level >= Level::kColumn)) {
+      last_.push_back(t);
+      continue;
+    }
+    if (t.kind == Instruction::kFoldColumns) ins.index = row_folds_++;
+    if (t.kind == Instruction::kFoldRows) ++column_folds_;
+    if (t.level == Level::kRow) row_values_ = true;
+    if (t.kind == Instruction::kMap && t.level == Level::kRow) {
+      // Runs at the end of the phase before the one in which elements may read it.
+      (p == 0 ? first_ : phase_at(p - 1).rows).push_back(ins);
+      known[size_t(t.dst)] = p;
+    } else {
+      phase_at(p).elements.push_back(ins);
+      known[size_t(t.dst)] = t.kind == Instruction::kFoldColumns ? p + 1 : p;
+    }
+  }
+  std::vector<int> defined(registers_.size(), -1);
+  for (size_t p = 0; p < phases_.size(); ++p) {
+    Phase& phase = phases_[p];
+    for (const Instruction& t : phase.elements) {
+      for (int i = 0; i < t.arity; ++i) {
+        const Register& r = registers_[size_t(t.src[i])];
+        if (r.level == Level::kRow) {
+          registers_[size_t(t.src[i])].by_elements = true;
+        } else if (defined[size_t(t.src[i])] != int(p) &&
+                   std::find(phase.entering.begin(), phase.entering.end(), t.src[i]) ==
+                       phase.entering.end()) {
+          phase.entering.push_back(t.src[i]);
+        }
+      }
+      defined[size_t(t.dst)] = int(p);
+    }
+  }
+}
+
+// Sets of rows and chunks of the pool, by shape alone.
+void FusedCpu::cut() {
+  set_rows_ = 1;
+  if (cols_ < kShare)
+    while (2 * set_rows_ * cols_ <= kBlock && set_rows_ < rows_) set_rows_ *= 2;
+  long_rows_ = row_folds_ > 0 && cols_ > kLongRow;
+  const int64_t together = column_folds_ ? rows_together(cols_) : 1;
+  if (long_rows_) {
+    chunk_rows_ = column_folds_ ? together : 1, chunk_cols_ = kLongRow;
+  } else {
+    chunk_cols_ = row_values_ || set_rows_ > 1 ? cols_ : std::min(cols_, kChunk);
+    const int64_t unit = std::max(together, set_rows_);  // both powers of two
+    chunk_rows_ = std::max<int64_t>(1, kChunk / chunk_cols_);
+    chunk_rows_ = (chunk_rows_ + unit - 1) / unit * unit;
+  }
+}
+
+void FusedCpu::assign_homes(const FusedSpec& spec) {
+  one_block_ = set_rows_ > 1 || cols_ <= kWholeRow;
+  const int64_t block = one_block_ ? set_rows_ * cols_ : kBlock;
+  // Widest element, so that slots can be shared.
+  int width = 1;
+  for (const Register& r : registers_) width = std::max(width, r.width);
+  block_bytes_ = aligned(block * width + 64) + 64;  // repeat() writes a vector too many
+  set_bytes_ = aligned(cols_ * width) + 64;
+  auto take_workspace = [&](int64_t bytes) {
+    const int64_t at = workspace_;
+    workspace_ += aligned(bytes);
+    return at;
+  };
+  auto take_rows = [&](int width_of_one) {
+    const int64_t at = row_bytes_;
+    row_bytes_ += aligned((long_rows_ ? kBlock : set_rows_) * width_of_one);
+    return int(at);
+  };
+  // Row values that totals are made of exist as a whole.
+  std::vector<char> whole(registers_.size());
+  for (const Instruction& t : last_)
+    if (t.kind == Instruction::kFoldTotal) whole[size_t(t.src[0])] = 1;
+  for (size_t r = 0; r < registers_.size(); ++r) {
+    Register& x = registers_[r];
+    if (x.home == Home::kInput) {
+      if (x.level == Level::kRow && x.access != Access::kDense) x.slot = take_rows(x.width);
+      if (x.level == Level::kRow && x.access != Access::kDense && whole[r])
+        x.at = take_workspace(rows_ * x.width);
+      if (x.level == Level::kElement && x.access != Access::kDense && x.access != Access::kScalar)
+        x.gather = block_slots_++;
+      if (x.level == Level::kColumn && set_rows_ > 1) x.gather = block_slots_++;
+    } else if (x.output >= 0) {
+      x.home = Home::kOutput;
+    } else if (x.level >= Level::kColumn || (x.level == Level::kRow && whole[r])) {
+      x.home = Home::kWhole;
+      x.at = take_workspace((x.level == Level::kRow      ? rows_
+                             : x.level == Level::kColumn ? cols_
+                                                         : 1) *
+                            x.width);
+    } else if (x.level == Level::kRow) {
+      x.home = Home::kRows;
+    }
+    // Several chunks share a long row: what they know of it is their own until the end.
+    if (x.home == Home::kRows || (x.level == Level::kRow && x.home != Home::kInput && long_rows_))
+      x.slot = take_rows(x.width);
+    if (x.level == Level::kRow && x.by_elements && set_rows_ > 1) x.spread = block_slots_++;
+  }
+  // Elements: a slot is free again after its last reader. Those read in a later phase live for the
+  // set.
+  scratch_slot_ = block_slots_++;
+  std::vector<std::pair<int, int>> last(registers_.size(), {-1, -1});  // phase, instruction
+  std::vector<int> born(registers_.size(), -1);
+  for (size_t p = 0; p < phases_.size(); ++p)
+    for (size_t k = 0; k < phases_[p].elements.size(); ++k) {
+      const Instruction& t = phases_[p].elements[k];
+      for (int i = 0; i < t.arity; ++i) last[size_t(t.src[i])] = {int(p), int(k)};
+      born[size_t(t.dst)] = int(p);
+    }
+  std::vector<int> idle_block, idle_set;
+  auto take = [](std::vector<int>& idle, int& count) {
+    if (idle.empty()) return count++;
+    const int slot = idle.back();
+    idle.pop_back();
+    return slot;
+  };
+  for (size_t p = 0; p < phases_.size(); ++p)
+    for (size_t k = 0; k < phases_[p].elements.size(); ++k) {
+      const Instruction& t = phases_[p].elements[k];
+      Register& dst = registers_[size_t(t.dst)];
+      if (dst.level == Level::kElement && dst.home == Home::kNone) {
+        const bool crosses = !one_block_ && last[size_t(t.dst)].first > int(p);
+        dst.home = crosses ? Home::kSet : Home::kBlock;
+        dst.slot = crosses ? take(idle_set, set_slots_) : take(idle_block, block_slots_);
+      }
+      for (int i = 0; i < t.arity; ++i) {
+        const auto s = size_t(t.src[i]);
+        if (last[s] != std::pair{int(p), int(k)}) continue;
+        last[s] = {-2, -2};  // given back once, also if it is read twice
+        if (registers_[s].home == Home::kBlock) idle_block.push_back(registers_[s].slot);
+        // Other blocks of this phase may still need theirs; so a set's slot is not given to a value
+        // of the same phase.
+        if (registers_[s].home == Home::kSet && born[s] < int(p)) registers_[s].gather = -2;
+      }
+      if (k + 1 == phases_[p].elements.size())
+        for (Register& r : registers_)
+          if (r.home == Home::kSet && r.gather == -2) idle_set.push_back(r.slot), r.gather = -1;
+    }
+  for (size_t r = 0; r < size_t(inputs_); ++r) {
+    if (registers_[r].level == Level::kRow) row_inputs_.push_back(int(r));
+    const Register& x = registers_[r];
+    const bool repeats = (x.level == Level::kColumn && set_rows_ > 1) ||
+                         (x.level == Level::kElement && x.access == Access::kPeriodic &&
+                          x.period < block && set_rows_ > 1 && (set_rows_ * cols_) % x.period == 0);
+    if (repeats) periodic_.push_back(int(r));
+  }
+  // Partial sums: of columns, and of long rows.
+  for (Phase& phase : phases_)
+    for (Instruction& t : phase.elements) {
+      const int w = registers_[size_t(t.dst)].width;
+      if (t.kind == Instruction::kFoldRows) {
+        const int64_t parts = (rows_ + rows_together(cols_) - 1) / rows_together(cols_);
+        t.part_bytes = aligned(cols_ * w);
+        t.parts = parts;
+        t.at = take_workspace(parts * t.part_bytes);
+      } else if (t.kind == Instruction::kFoldColumns && long_rows_) {
+        t.parts = (cols_ + kLongRow - 1) / kLongRow;
+        t.at = take_workspace(rows_ * t.parts * w);
+      }
+    }
+  static_cast<void>(spec);
+}
+
+std::string FusedCpu::text() const {
+  std::string s;
+  auto line = [&](const Instruction& t, const char* indent) {
+    s += cat(indent, "r", t.dst, " = ", t.name);
+    if (t.kind == Instruction::kFoldColumns) s += " of each row";
+    if (t.kind == Instruction::kFoldRows) s += " of each column";
+    if (t.kind == Instruction::kFoldTotal) s += " of all rows";
+    for (int k = 0; k < t.arity; ++k) s += cat(k ? ", r" : " r", t.src[k]);
+    s += '\n';
+  };
+  const bool plain = phases_.size() == 1 && phases_[0].rows.empty() && last_.empty() &&
+                     row_folds_ == 0 && column_folds_ == 0;
+  if (!plain) s += cat("    [", rows_, ", ", cols_, "]\n");
+  for (const Instruction& t : first_) line(t, "    row ");
+  for (const Phase& p : phases_) {
+    for (const Instruction& t : p.elements) line(t, "    ");
+    for (const Instruction& t : p.rows) line(t, "    row ");
+    if (&p != &phases_.back()) s += "    --\n";
+  }
+  for (const Instruction& t : last_) line(t, "    end ");
+  return s;
+}
 
 }  // namespace flowbook::cpu

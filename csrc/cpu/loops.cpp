@@ -30,6 +30,7 @@ Loops assemble(const RowTable* const (&rows)[8], const SuperTable& f32, const Su
   for (int i = 0; i < kSuperCount; ++i) l.super[i][0] = f32.loop[i], l.super[i][1] = f64.loop[i];
   std::memcpy(l.cast, casts.cast, sizeof l.cast);
   std::memcpy(l.copy, casts.copy, sizeof l.copy);
+  std::memcpy(l.repeat, casts.repeat, sizeof l.repeat);
   for (int s = 0; s < kSlots; ++s) {
     const FoldTable& f = folds[s];
     l.sum[s] = f.sum, l.prod[s] = f.prod, l.max[s] = f.max, l.min[s] = f.min;
@@ -40,7 +41,9 @@ Loops assemble(const RowTable* const (&rows)[8], const SuperTable& f32, const Su
   }
   for (int i = 0; i < 2; ++i) {
     const FoldTable& f = folds[i == 0 ? kSlotF32 : kSlotF64];
-    l.dot[i] = f.dot, l.mul_add_columns[i] = f.mul_add_columns;
+    l.sum_rows[i] = f.sum_rows, l.max_rows[i] = f.max_rows, l.min_rows[i] = f.min_rows;
+    l.sum_squares_rows[i] = f.sum_squares_rows, l.dot_rows[i] = f.dot_rows;
+    l.mul_add_columns[i] = f.mul_add_columns;
   }
   return l;
 }

@@ -27,6 +27,11 @@ using Loop = void (*)(const Operand* in, void* out, int64_t n);
 // Folds a dense row of n elements into *out (which is not read). n = 0 gives the identity; max, min
 // and arg* need n > 0.
 using Fold = void (*)(const void* x, int64_t n, void* out);
+// Folds each of `rows` dense rows of n elements, n > 0, into out[0 .. rows); the same bits as Fold.
+// Several short rows are folded side by side. `y` is the second factor of a product, else not read.
+using RowsFold = void (*)(const void* x, const void* y, int64_t rows, int64_t n, void* out);
+// Each of `rows` numbers `cols` times. Up to 64 bytes beyond the end of `out` may be written.
+using Repeat = void (*)(const void* x, int64_t rows, int64_t cols, void* out);
 // acc[j] = op(acc[j], x[j]) for j in [0, n).
 using ColumnFold = void (*)(void* acc, const void* x, int64_t n);
 
@@ -85,17 +90,18 @@ enum Super : int {
 // Floating sums run in 64 lanes over blocks of kSumBlock, the blocks' sums are added pairwise. To
 // cut a row among threads, cut at multiples of kSumBlock and fold the partial results with the same
 // loop.
-inline constexpr int64_t kSumBlock = 4096;
+inline constexpr int64_t kSumBlock = 1024;
 
 struct Loops {
   Loop row[kCodeCount][kSlots];
   Loop super[kSuperCount][2];           // f32, f64
   Loop cast[kDTypeCount][kDTypeCount];  // [from][to], any stride; null from complex to real
   Loop copy[5];                         // by log2 of the element's bytes, any stride
+  Repeat repeat[4];                     // by log2 of the element's bytes
   Fold sum[kSlots], prod[kSlots], max[kSlots], min[kSlots], argmax[kSlots], argmin[kSlots],
       any[kSlots], all[kSlots], sum_squares[kSlots];
-  void (*dot[2])(const void* x, const void* y, int64_t n,
-                 void* out);  // f32, f64; dense rows, summed like `sum`
+  // f32, f64. A dot product is summed like `sum`.
+  RowsFold sum_rows[2], max_rows[2], min_rows[2], sum_squares_rows[2], dot_rows[2];
   // acc has the dtype that the fold above gives.
   ColumnFold add_columns[kSlots], mul_columns[kSlots], max_columns[kSlots], min_columns[kSlots];
   // acc[j] += x[j] * y[j]; f32, f64

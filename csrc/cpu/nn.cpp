@@ -1,4 +1,4 @@
-// Kernels of the ops over rows. A row along another axis than the last is gathered into dense
+// Cross-entropy on class numbers. A row along another axis than the last is gathered into dense
 // memory and put back.
 #include "ops/nn.h"
 
@@ -77,31 +77,6 @@ void for_each_row(const RowsOf& rows, const std::array<const Array*, kInputs>& i
   });
 }
 
-void softmax(const KernelArgs& a) {
-  const RowsOf rows(a.in[0], static_cast<const ops::Softmax*>(a.attrs)->axis);
-  const auto f = row_loops().softmax[pair_of(a.in[0])];
-  for_each_row<1>(rows, {&a.in[0]}, a.out[0],
-                  [&](int64_t, auto& x, void* y) { f(x[0], y, rows.n); });
-}
-void log_softmax(const KernelArgs& a) {
-  const RowsOf rows(a.in[0], static_cast<const ops::LogSoftmax*>(a.attrs)->axis);
-  const auto f = row_loops().log_softmax[pair_of(a.in[0])];
-  for_each_row<1>(rows, {&a.in[0]}, a.out[0],
-                  [&](int64_t, auto& x, void* y) { f(x[0], y, rows.n); });
-}
-void softmax_gradient(const KernelArgs& a) {
-  const RowsOf rows(a.in[0], static_cast<const ops::SoftmaxGradient*>(a.attrs)->axis);
-  const auto f = row_loops().softmax_gradient[pair_of(a.in[0])];
-  for_each_row<2>(rows, {&a.in[0], &a.in[1]}, a.out[0],
-                  [&](int64_t, auto& x, void* y) { f(x[0], x[1], y, rows.n); });
-}
-void log_softmax_gradient(const KernelArgs& a) {
-  const RowsOf rows(a.in[0], static_cast<const ops::LogSoftmaxGradient*>(a.attrs)->axis);
-  const auto f = row_loops().log_softmax_gradient[pair_of(a.in[0])];
-  for_each_row<2>(rows, {&a.in[0], &a.in[1]}, a.out[0],
-                  [&](int64_t, auto& x, void* y) { f(x[0], x[1], y, rows.n); });
-}
-
 // ---- cross-entropy
 // ----------------------------------------------------------------------------------------------------
 int64_t target_at(const Array& targets, int64_t i) {
@@ -149,87 +124,14 @@ void cross_entropy_gradient(const KernelArgs& a) {
   });
 }
 
-// ---- layer normalisation
-// ------------------------------------------------------------------------------------------------
-void layer_norm(const KernelArgs& a) {
-  const auto& op = *static_cast<const ops::LayerNorm*>(a.attrs);
-  const RowsOf rows(a.in[0], op.axis);
-  const auto f = row_loops().layer_norm[pair_of(a.in[0])];
-  const void *weight = a.in[1].data, *bias = a.in[2].data;
-  for_each_row<1>(rows, {&a.in[0]}, a.out[0],
-                  [&](int64_t, auto& x, void* y) { f(x[0], weight, bias, op.epsilon, y, rows.n); });
-}
-
-// Each part of the rows adds up its own dweight and dbias; the parts are joined pairwise. How many
-// there are follows from the shape alone.
-constexpr int64_t kMostParts = 64;
-int64_t parts_of(const RowsOf& rows) {
-  return std::clamp<int64_t>(rows.count * rows.n / (2 * kGrain), 1,
-                             std::min(kMostParts, std::max<int64_t>(rows.count, 1)));
-}
-int64_t layer_norm_gradient_workspace(const OpDef&, const void* attrs, std::span<const Array> in) {
-  const RowsOf rows(in[0], static_cast<const ops::LayerNormGradient*>(attrs)->axis);
-  return (parts_of(rows) * 2 + (rows.inner > 1 ? parts_of(rows) * 3 : 0)) * rows.n * rows.bytes;
-}
-template <class T>
-void join(T* to, const T* from, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] += from[i];
-}
-template <class T>
-void layer_norm_gradient_of(const KernelArgs& a) {
-  const auto& op = *static_cast<const ops::LayerNormGradient*>(a.attrs);
-  const Array &x = a.in[0], &weight = a.in[1], &dy = a.in[2], &dx = a.out[0];
-  const RowsOf rows(x, op.axis);
-  const int64_t n = rows.n, parts = parts_of(rows), each = (rows.count + parts - 1) / parts;
-  const auto f = row_loops().layer_norm_gradient[sizeof(T) == 8];
-  T* sums = static_cast<T*>(a.workspace);  // [parts, 2, n]: dweight and dbias
-  if (n == 0) return;
-  parallel_for(parts, [&](int64_t p) {
-    T* mine = sums + p * 2 * n;
-    std::memset(mine, 0, size_t(2 * n) * sizeof(T));
-    T* gathered = sums + parts * 2 * n + p * 3 * n;  // where the axis is not the last
-    for (int64_t r = p * each; r < std::min(rows.count, (p + 1) * each); ++r) {
-      const int64_t at = rows.start(r);
-      if (rows.inner == 1) {
-        f(x.as<T>() + at, weight.data, dy.as<T>() + at, op.epsilon, dx.as<T>() + at, mine, mine + n,
-          n);
-        continue;
-      }
-      move(x.as<T>() + at, rows.inner, gathered, 1, n);
-      move(dy.as<T>() + at, rows.inner, gathered + n, 1, n);
-      f(gathered, weight.data, gathered + n, op.epsilon, gathered + 2 * n, mine, mine + n, n);
-      move(gathered + 2 * n, 1, dx.as<T>() + at, rows.inner, n);
-    }
-  });
-  for (int64_t step = 1; step < parts; step *= 2)
-    for (int64_t p = 0; p + step < parts; p += 2 * step)
-      join(sums + p * 2 * n, sums + (p + step) * 2 * n, 2 * n);
-  std::memcpy(a.out[1].data, sums, size_t(n) * sizeof(T));
-  std::memcpy(a.out[2].data, sums + n, size_t(n) * sizeof(T));
-}
-void layer_norm_gradient(const KernelArgs& a) {
-  if (pair_of(a.in[0]))
-    layer_norm_gradient_of<double>(a);
-  else
-    layer_norm_gradient_of<float>(a);
-}
-
 int over_first(const void*, int, int) { return 0; }
-int over_second(const void*, int, int) { return 1; }
 
 }  // namespace
 
 void register_nn(Backend& cpu) {
-  cpu.kernel("softmax", softmax, kTypes).in_place = over_first;
-  cpu.kernel("softmax_gradient", softmax_gradient, kTypes).in_place = over_second;
-  cpu.kernel("log_softmax", log_softmax, kTypes).in_place = over_first;
-  cpu.kernel("log_softmax_gradient", log_softmax_gradient, kTypes).in_place = over_second;
   cpu.kernel("softmax_cross_entropy", cross_entropy, kTypes);
   cpu.kernel("softmax_cross_entropy_gradient", cross_entropy_gradient, kTypes).in_place =
       over_first;
-  cpu.kernel("layer_norm", layer_norm, kTypes).in_place = over_first;
-  cpu.kernel("layer_norm_gradient", layer_norm_gradient, kTypes).workspace =
-      layer_norm_gradient_workspace;
 }
 
 }  // namespace flowbook::cpu

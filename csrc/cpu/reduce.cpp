@@ -9,14 +9,13 @@
 #include "cpu/cpu.h"
 #include "cpu/loops.h"
 #include "cpu/pool.h"
+#include "cpu/sums.h"
 
 namespace flowbook::cpu {
 
 namespace {
 
-constexpr int64_t kGrain = 32 << 10;           // elements a chunk
-constexpr int64_t kRowPiece = 16 * kSumBlock;  // elements of a long row that one chunk folds
-constexpr int64_t kColumnRows = 128;    // rows that one pass of a column fold adds up one by one
+constexpr int64_t kGrain = 32 << 10;    // elements a chunk
 constexpr int64_t kColumnWidth = 2048;  // columns a chunk
 
 struct Folds {
@@ -42,13 +41,13 @@ struct Stage {
 // folded once more.
 void fold_rows(const Stage& s, Fold fold, Fold again, const char* x, char* y) {
   const int64_t in_bytes = size_of(s.in), out_bytes = size_of(s.out);
-  if (s.n > kRowPiece && s.outer < 16 && again) {
-    const int64_t pieces = (s.n + kRowPiece - 1) / kRowPiece;
+  if (s.n > kLongRow && again) {
+    const int64_t pieces = (s.n + kLongRow - 1) / kLongRow;
     Scratch parts(s.outer * pieces * out_bytes);
     char* p = static_cast<char*>(parts.data());
     parallel_for(s.outer * pieces, [&](int64_t i) {
-      const int64_t row = i / pieces, begin = i % pieces * kRowPiece;
-      fold(x + (row * s.n + begin) * in_bytes, std::min(kRowPiece, s.n - begin), p + i * out_bytes);
+      const int64_t row = i / pieces, begin = i % pieces * kLongRow;
+      fold(x + (row * s.n + begin) * in_bytes, std::min(kLongRow, s.n - begin), p + i * out_bytes);
     });
     for (int64_t row = 0; row < s.outer; ++row)
       again(p + row * pieces * out_bytes, pieces, y + row * out_bytes);
@@ -64,7 +63,8 @@ void fold_rows(const Stage& s, Fold fold, Fold again, const char* x, char* y) {
 void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold again, const char* x,
                   char* y) {
   const int64_t in_bytes = size_of(s.in), out_bytes = size_of(s.out);
-  const int64_t blocks = std::max<int64_t>(1, (s.n + kColumnRows - 1) / kColumnRows);
+  const int64_t together = rows_together(s.inner);
+  const int64_t blocks = std::max<int64_t>(1, (s.n + together - 1) / together);
   const int64_t width = std::min(s.inner, kColumnWidth), strips = (s.inner + width - 1) / width;
   const bool empty = s.n == 0;
   // One element from an empty row, or from a row of one: what each column starts from.
@@ -75,10 +75,10 @@ void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold aga
   };
   auto block = [&](int64_t o, int64_t b, int64_t strip, char* acc) {
     const int64_t from = strip * width, n = std::min(width, s.inner - from),
-                  end = std::min(s.n, (b + 1) * kColumnRows);
-    const char* row = x + ((o * s.n + b * kColumnRows) * s.inner + from) * in_bytes;
+                  end = std::min(s.n, (b + 1) * together);
+    const char* row = x + ((o * s.n + b * together) * s.inner + from) * in_bytes;
     start(acc, row, n);
-    for (int64_t i = b * kColumnRows + 1; i < end; ++i) fold(acc, row += s.inner * in_bytes, n);
+    for (int64_t i = b * together + 1; i < end; ++i) fold(acc, row += s.inner * in_bytes, n);
   };
   if (blocks == 1) {
     const int64_t work = std::max<int64_t>(1, s.n) * width;
@@ -97,7 +97,7 @@ void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold aga
     const int64_t count = std::min(wave, s.outer * strips - first);
     Scratch parts(count * blocks * part);
     char* p = static_cast<char*>(parts.data());
-    parallel_ranges(count * blocks, std::max<int64_t>(1, kGrain / (kColumnRows * width)),
+    parallel_ranges(count * blocks, std::max<int64_t>(1, kGrain / (together * width)),
                     [&](int64_t begin, int64_t end) {
                       for (int64_t i = begin; i < end; ++i)
                         block((first + i / blocks) / strips, i % blocks,
@@ -106,9 +106,7 @@ void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold aga
     for (int64_t i = 0; i < count; ++i) {
       const int64_t strip = (first + i) % strips, n = std::min(width, s.inner - strip * width);
       char* mine = p + i * blocks * part;
-      for (int64_t step = 1; step < blocks; step *= 2)
-        for (int64_t b = 0; b + step < blocks; b += 2 * step)
-          again(mine + b * part, mine + (b + step) * part, n);
+      join_pairwise(again, mine, blocks, part, n);
       memcpy(y + ((first + i) / strips * s.inner + strip * width) * out_bytes, mine,
              size_t(n * out_bytes));
     }

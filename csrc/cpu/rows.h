@@ -1,5 +1,5 @@
-// Loops over one row, or one run of elements, that are more than an elementwise formula: softmax
-// and its relatives, layer normalisation, optimizer steps, random numbers. Compiled per instruction
+// Loops over one row, or one run of elements, that are more than an elementwise formula:
+// cross-entropy, optimizer steps, random numbers. Compiled per instruction
 // set (csrc/cpu/isa/rows*.cpp), the same bits on each. Plain declarations only: see loops.h. Pairs
 // of functions are for float32 and float64. Outputs may be the very memory of an input they are
 // shaped like.
@@ -24,22 +24,11 @@ struct AdamStep {
 };
 
 struct RowLoops {
-  // Softmax of x[0 .. n), n > 0.
-  void (*softmax[2])(const void* x, void* y, int64_t n);
-  void (*softmax_gradient[2])(const void* y, const void* dy, void* dx, int64_t n);
-  void (*log_softmax[2])(const void* x, void* y, int64_t n);
-  void (*log_softmax_gradient[2])(const void* y, const void* dy, void* dx, int64_t n);
   // *loss = logsumexp(x) - x[target]
   void (*cross_entropy[2])(const void* x, int64_t target, void* loss, int64_t n);
   // dx = (softmax(x) - [target]) * *dloss
   void (*cross_entropy_gradient[2])(const void* x, int64_t target, const void* loss,
                                     const void* dloss, void* dx, int64_t n);
-  void (*layer_norm[2])(const void* x, const void* weight, const void* bias, double epsilon,
-                        void* y, int64_t n);
-  // Adds to dweight and dbias.
-  void (*layer_norm_gradient[2])(const void* x, const void* weight, const void* dy, double epsilon,
-                                 void* dx, void* dweight, void* dbias, int64_t n);
-
   void (*sgd[2])(const SgdStep& s, int64_t begin, int64_t end);
   void (*adam[2])(const AdamStep& s, int64_t begin, int64_t end);
 

@@ -24,7 +24,19 @@ Tensor along(const Tensor& v, int rank, int axis) {
   for (int i = axis; i < rank; ++i) s.push_back(i == axis ? v.shape()[0] : Dim(1));
   return reshape(v, s);
 }
-Axes all_but(int axis, int rank) { return axes_of(((1u << rank) - 1) & ~(1u << axis)); }
+// f(x...) with `axis` put last, and the result's axes put back. Rows of neighbouring entries are
+// what programs run over.
+template <class F, class... T>
+Tensor over_last(int axis, F&& f, const T&... x) {
+  const int rank = std::max({x.rank()...});
+  if (axis == rank - 1) return f(x...);
+  Ints order, back(size_t(rank), 0);
+  for (int i = 0; i < rank; ++i)
+    if (i != axis) order.push_back(i);
+  order.push_back(axis);
+  for (int i = 0; i < rank; ++i) back[size_t(order[size_t(i)])] = i;
+  return permute_dims(f(permute_dims(x, order)...), back);
+}
 }  // namespace
 
 // ---- softmax
@@ -36,16 +48,22 @@ void Softmax::describe(Schema<Softmax>& op) {
   op.input("x", kFloating, "Scores, rank 1 or more.");
   op.attr("axis", &Softmax::axis, "Axis whose entries sum to one; negative counts from the end.");
   op.output("y", "Probabilities, shaped and typed like `x`.").gradient_reads("y");
-  op.example("nn.softmax([1., 2., 3.])", "[0.0900, 0.2447, 0.6652]");
+  op.as_program().example("nn.softmax([1., 2., 3.])", "[0.0900, 0.2447, 0.6652]");
 }
 Spec Softmax::infer(const Spec& x) const { return axis_of(axis, x), like(x, x.shape); }
 Tensor Softmax::vjp(const Saved& saved, const Tensor& dy) const {
   return call(SoftmaxGradient{axis}, saved.output(), dy);
 }
 Tensor Softmax::expand(const Tensor& x) const {
-  if (x.shape()[axis_of(axis, x.spec())] == Dim(0)) return zeros_like(x);
-  const Tensor e = exp(x - max(x, {axis}, true));
-  return e / sum(e, {axis}, true);
+  const int a = axis_of(axis, x.spec());
+  if (x.shape()[a] == Dim(0)) return zeros_like(x);
+  return over_last(
+      a,
+      [](const Tensor& t) {
+        const Tensor e = exp(t - max(t, {-1}, true));
+        return e * reciprocal(sum(e, {-1}, true));
+      },
+      x);
 }
 
 void SoftmaxGradient::describe(Schema<SoftmaxGradient>& op) {
@@ -55,13 +73,16 @@ void SoftmaxGradient::describe(Schema<SoftmaxGradient>& op) {
       .input("y", kFloating, "What softmax gave.");
   op.input("dy", kFloating, "Gradient of that.")
       .attr("axis", &SoftmaxGradient::axis, kAxisDoc)
-      .output("dx", "Shaped like `y`.");
+      .output("dx", "Shaped like `y`.")
+      .as_program();
 }
 Spec SoftmaxGradient::infer(const Spec& y, const Spec& dy) const {
   return axis_of(axis, y), require_alike(y, dy), like(y, y.shape);
 }
 Tensor SoftmaxGradient::expand(const Tensor& y, const Tensor& dy) const {
-  return y * (dy - sum(y * dy, {axis}, true));
+  return over_last(
+      axis_of(axis, y.spec()),
+      [](const Tensor& p, const Tensor& d) { return p * (d - sum(p * d, {-1}, true)); }, y, dy);
 }
 
 void LogSoftmax::describe(Schema<LogSoftmax>& op) {
@@ -70,28 +91,38 @@ void LogSoftmax::describe(Schema<LogSoftmax>& op) {
       .family("nn");
   op.input("x", kFloating, "Scores, rank 1 or more.").attr("axis", &LogSoftmax::axis, kAxisDoc);
   op.output("y", "Shaped and typed like `x`.").gradient_reads("y");
-  op.example("nn.log_softmax([1., 2., 3.])", "[-2.4076, -1.4076, -0.4076]");
+  op.as_program().example("nn.log_softmax([1., 2., 3.])", "[-2.4076, -1.4076, -0.4076]");
 }
 Spec LogSoftmax::infer(const Spec& x) const { return axis_of(axis, x), like(x, x.shape); }
 Tensor LogSoftmax::vjp(const Saved& saved, const Tensor& dy) const {
   return call(LogSoftmaxGradient{axis}, saved.output(), dy);
 }
 Tensor LogSoftmax::expand(const Tensor& x) const {
-  if (x.shape()[axis_of(axis, x.spec())] == Dim(0)) return zeros_like(x);
-  const Tensor far = x - max(x, {axis}, true);
-  return far - log(sum(exp(far), {axis}, true));
+  const int a = axis_of(axis, x.spec());
+  if (x.shape()[a] == Dim(0)) return zeros_like(x);
+  return over_last(
+      a,
+      [](const Tensor& t) {
+        const Tensor far = t - max(t, {-1}, true);
+        return far - log(sum(exp(far), {-1}, true));
+      },
+      x);
 }
 
 void LogSoftmaxGradient::describe(Schema<LogSoftmaxGradient>& op) {
   op.name("log_softmax_gradient").doc("Gradient of log_softmax: dy - exp(y) sum(dy).").family("nn");
   op.input("y", kFloating, "What log_softmax gave.").input("dy", kFloating, "Gradient of that.");
-  op.attr("axis", &LogSoftmaxGradient::axis, kAxisDoc).output("dx", "Shaped like `y`.");
+  op.attr("axis", &LogSoftmaxGradient::axis, kAxisDoc)
+      .output("dx", "Shaped like `y`.")
+      .as_program();
 }
 Spec LogSoftmaxGradient::infer(const Spec& y, const Spec& dy) const {
   return axis_of(axis, y), require_alike(y, dy), like(y, y.shape);
 }
 Tensor LogSoftmaxGradient::expand(const Tensor& y, const Tensor& dy) const {
-  return dy - exp(y) * sum(dy, {axis}, true);
+  return over_last(
+      axis_of(axis, y.spec()),
+      [](const Tensor& l, const Tensor& d) { return d - exp(l) * sum(d, {-1}, true); }, y, dy);
 }
 
 // ---- cross-entropy
@@ -172,7 +203,7 @@ void LayerNorm::describe(Schema<LayerNorm>& op) {
   op.attr("epsilon", &LayerNorm::epsilon, "Added to the variance.")
       .output("y", "Shaped like `x`.")
       .gradient_reads("x", "weight");
-  op.example("nn.layer_norm([1., 3.], [1., 1.], [0., 0.])", "[-1., 1.]");
+  op.as_program().example("nn.layer_norm([1., 3.], [1., 1.], [0., 0.])", "[-1., 1.]");
 }
 Spec LayerNorm::infer(const Spec& x, const Spec& weight, const Spec& bias) const {
   const Shape want{x.shape[axis_of(axis, x)]};
@@ -185,10 +216,13 @@ std::array<Tensor, 3> LayerNorm::vjp(const Saved& saved, const Tensor& dy) const
   return call(LayerNormGradient{axis, epsilon}, saved.input(0), saved.input(1), dy);
 }
 Tensor LayerNorm::expand(const Tensor& x, const Tensor& weight, const Tensor& bias) const {
-  const int a = axis_of(axis, x.spec());
-  const Tensor far = x - mean(x, {a}, true);
-  const Tensor y = far * rsqrt(mean(square(far), {a}, true) + epsilon);
-  return y * along(weight, x.rank(), a) + along(bias, x.rank(), a);
+  return over_last(
+      axis_of(axis, x.spec()),
+      [&](const Tensor& t) {
+        const Tensor far = t - mean(t, {-1}, true);
+        return far * rsqrt(mean(square(far), {-1}, true) + epsilon) * weight + bias;
+      },
+      x);
 }
 
 void LayerNormGradient::describe(Schema<LayerNormGradient>& op) {
@@ -201,7 +235,8 @@ void LayerNormGradient::describe(Schema<LayerNormGradient>& op) {
       .attr("epsilon", &LayerNormGradient::epsilon, "Added to the variance.");
   op.output("dx", "Shaped like `x`.")
       .output("dweight", "Shaped like `weight`.")
-      .output("dbias", "Shaped like `weight`.");
+      .output("dbias", "Shaped like `weight`.")
+      .as_program();
 }
 std::array<Spec, 3> LayerNormGradient::infer(const Spec& x, const Spec& weight,
                                              const Spec& dy) const {
@@ -211,14 +246,20 @@ std::array<Spec, 3> LayerNormGradient::infer(const Spec& x, const Spec& weight,
 }
 std::array<Tensor, 3> LayerNormGradient::expand(const Tensor& x, const Tensor& weight,
                                                 const Tensor& dy) const {
-  const int a = axis_of(axis, x.spec());
-  const Tensor far = x - mean(x, {a}, true);
-  const Tensor scale = rsqrt(mean(square(far), {a}, true) + epsilon), y = far * scale;
-  const Tensor d = dy * along(weight, x.rank(), a);
-  const Tensor dx = scale * (d - mean(d, {a}, true) - y * mean(d * y, {a}, true));
-  const Axes rows = all_but(a, x.rank());
-  if (rows.count == 0) return {dx, dy * y, dy};
-  return {dx, sum(dy * y, rows), sum(dy, rows)};
+  Tensor dweight, dbias;
+  const Tensor dx = over_last(
+      axis_of(axis, x.spec()),
+      [&](const Tensor& t, const Tensor& d) {
+        const Tensor far = t - mean(t, {-1}, true);
+        const Tensor scale = rsqrt(mean(square(far), {-1}, true) + epsilon), y = far * scale;
+        const Tensor dy_w = d * weight;
+        const Axes rows = axes_of((1u << (t.rank() - 1)) - 1);
+        dweight = rows.count ? sum(d * y, rows) : d * y;
+        dbias = rows.count ? sum(d, rows) : d;
+        return (dy_w - mean(dy_w, {-1}, true) - y * mean(dy_w * y, {-1}, true)) * scale;
+      },
+      x, dy);
+  return {dx, dweight, dbias};
 }
 
 namespace {

@@ -175,6 +175,19 @@ void copy(const Operand* in, void* to, int64_t n) {
   gather(*in, out, 0, n);
 }
 
+// Whole vectors, the next row's numbers over the surplus of the last.
+template <class T>
+void repeat(const void* from, int64_t rows, int64_t cols, void* to) {
+  constexpr int64_t W = 64 / int64_t(sizeof(T));
+  const T* x = static_cast<const T*>(from);
+  T* out = static_cast<T*>(to);
+  for (int64_t r = 0; r < rows; ++r, out += cols) {
+    const T value = x[r];
+    for (int64_t c = 0; c < cols; c += W)
+      for (int64_t j = 0; j < W; ++j) out[c + j] = value;
+  }
+}
+
 template <class F>
 constexpr void fill_row(Loop (&row)[kDTypeCount]) {  // in the order of DType
   const Loop loops[kDTypeCount] = {
@@ -208,6 +221,10 @@ constexpr CastTable table() {
   t.copy[2] = copy<uint32_t>;
   t.copy[3] = copy<uint64_t>;
   t.copy[4] = copy<Pair>;
+  t.repeat[0] = repeat<uint8_t>;
+  t.repeat[1] = repeat<uint16_t>;
+  t.repeat[2] = repeat<uint32_t>;
+  t.repeat[3] = repeat<uint64_t>;
   return t;
 }
 }  // namespace

@@ -113,16 +113,6 @@ void sum_squares(const void* p, int64_t n, void* out) {
         m, [b](int64_t i) __attribute__((always_inline)) { return b[i] * b[i]; });
   });
 }
-template <class T>
-void dot(const void* p, const void* q, int64_t n, void* out) {
-  const T *x = static_cast<const T*>(p), *y = static_cast<const T*>(q);
-  *static_cast<T*>(out) = fold_blocks<Add, T>(n, [x, y](int64_t first, int64_t m) {
-    const T *a = x + first, *b = y + first;
-    return fold_block<Add, T>(
-        m, [ a, b ](int64_t i) __attribute__((always_inline)) { return a[i] * b[i]; });
-  });
-}
-
 template <class Op, class T>
 T extreme_of(const T* x, int64_t n) {
   constexpr int64_t W = 64 / int64_t(sizeof(T)) * (sizeof(T) >= 4 ? 4 : 1);
@@ -171,6 +161,81 @@ void truth(const void* p, int64_t n, void* out) {
   *static_cast<bool*>(out) = stop != all;
 }
 
+// ---- rows side by side
+constexpr int64_t kSideBySide = 16;  // rows
+constexpr int64_t kShortRow = 32;    // elements: beyond, lanes along the row are as good
+
+// kSideBySide rows of n < kShortRow elements, `load(row, i)` gives them: the lanes of
+// fold_lanes<16> with one row in each place of a vector.
+template <class T, class Load>
+FB_SCALAR void sum_short(int64_t n, T* out, Load load) {
+  T lanes[16][kSideBySide] = {};
+  for (int64_t i = 0; i < n; ++i) {
+    T* lane = lanes[i % 16];
+    for (int64_t b = 0; b < kSideBySide; ++b) lane[b] = lane[b] + load(b, i);
+  }
+  for (int64_t half = 8; half > 0; half /= 2)
+    for (int64_t i = 0; i < half; ++i)
+      for (int64_t b = 0; b < kSideBySide; ++b) lanes[i][b] = lanes[i][b] + lanes[i + half][b];
+  for (int64_t b = 0; b < kSideBySide; ++b) out[b] = lanes[0][b];
+}
+// Sums of term(a) or term(a, b) over the elements of each row.
+template <class T, class Term>
+FB_SCALAR void sums_of_rows(const T* x, const T* y, int64_t rows, int64_t n, T* out, Term term) {
+  int64_t r = 0;
+  if (n <= kShortRow)
+    for (; r + kSideBySide <= rows; r += kSideBySide) {
+      const T *a = x + r * n, *c = y + r * n;
+      sum_short<T>(
+          n, out + r, [=](int64_t b, int64_t i) __attribute__((always_inline)) {
+            return term(a[b * n + i], c[b * n + i]);
+          });
+    }
+  for (; r < rows; ++r) {
+    const T *a = x + r * n, *c = y + r * n;
+    out[r] = fold_blocks<Add, T>(n, [=](int64_t first, int64_t m) {
+      return fold_block<Add, T>(
+          m, [=](int64_t i)
+                 __attribute__((always_inline)) { return term(a[first + i], c[first + i]); });
+    });
+  }
+}
+template <class T>
+void sum_rows(const void* x, const void*, int64_t rows, int64_t n, void* out) {
+  const T* a = static_cast<const T*>(x);
+  sums_of_rows(
+      a, a, rows, n, static_cast<T*>(out), [](T v, T) __attribute__((always_inline)) { return v; });
+}
+template <class T>
+void sum_squares_rows(const void* x, const void*, int64_t rows, int64_t n, void* out) {
+  const T* a = static_cast<const T*>(x);
+  sums_of_rows(
+      a, a, rows, n, static_cast<T*>(out),
+      [](T v, T) __attribute__((always_inline)) { return v * v; });
+}
+template <class T>
+void dot_rows(const void* x, const void* y, int64_t rows, int64_t n, void* out) {
+  sums_of_rows(
+      static_cast<const T*>(x), static_cast<const T*>(y), rows, n, static_cast<T*>(out),
+      [](T v, T w) __attribute__((always_inline)) { return v * w; });
+}
+template <class Op, class T>
+void extreme_rows(const void* p, const void*, int64_t rows, int64_t n, void* to) {
+  const T* x = static_cast<const T*>(p);
+  T* out = static_cast<T*>(to);
+  int64_t r = 0;
+  if (n < kShortRow)
+    for (; r + kSideBySide <= rows; r += kSideBySide) {
+      const T* a = x + r * n;
+      T best[kSideBySide];
+      for (int64_t b = 0; b < kSideBySide; ++b) best[b] = a[b * n];
+      for (int64_t i = 1; i < n; ++i)
+        for (int64_t b = 0; b < kSideBySide; ++b) best[b] = Op::join(best[b], a[b * n + i]);
+      for (int64_t b = 0; b < kSideBySide; ++b) out[r + b] = best[b];
+    }
+  for (; r < rows; ++r) out[r] = extreme_of<Op>(x + r * n, n);
+}
+
 template <class Op, class T, class A>
 void columns(void* acc, const void* p, int64_t n) {
   A* a = static_cast<A*>(acc);
@@ -204,7 +269,11 @@ constexpr FoldTable table() {
   t.min_columns = columns<Min, T, T>;
   if constexpr (kIsFloat<T>) {
     t.sum_squares = sum_squares<T>;
-    t.dot = dot<T>;
+    t.sum_rows = sum_rows<T>;
+    t.sum_squares_rows = sum_squares_rows<T>;
+    t.dot_rows = dot_rows<T>;
+    t.max_rows = extreme_rows<Max, T>;
+    t.min_rows = extreme_rows<Min, T>;
     t.mul_add_columns = mul_add_columns<T>;
   }
   return t;

@@ -59,44 +59,6 @@ inline void each(int64_t n, F&& f) {
   for (int64_t i = 0; i < n; ++i) f(i);
 }
 
-// ---- softmax
-// ----------------------------------------------------------------------------------------------------------
-template <class T>
-void softmax(const void* xv, void* yv, int64_t n) {
-  const T* x = static_cast<const T*>(xv);
-  T* y = static_cast<T*>(yv);
-  const T m = row_max(x, n);
-  const T sum = row_sum<T>(n, [&](int64_t i) {
-    const T e = exp(x[i] - m);
-    y[i] = e;
-    return e;
-  });
-  const T share = T(1) / sum;
-  each(n, [&](int64_t i) { y[i] *= share; });
-}
-template <class T>
-void softmax_gradient(const void* yv, const void* dyv, void* dxv, int64_t n) {
-  const T *y = static_cast<const T*>(yv), *dy = static_cast<const T*>(dyv);
-  T* dx = static_cast<T*>(dxv);
-  const T dot = row_sum<T>(n, [&](int64_t i) { return y[i] * dy[i]; });
-  each(n, [&](int64_t i) { dx[i] = y[i] * (dy[i] - dot); });
-}
-template <class T>
-void log_softmax(const void* xv, void* yv, int64_t n) {
-  const T* x = static_cast<const T*>(xv);
-  T* y = static_cast<T*>(yv);
-  const T m = row_max(x, n);
-  const T size = log(row_sum<T>(n, [&](int64_t i) { return exp(x[i] - m); }));
-  each(n, [&](int64_t i) { y[i] = (x[i] - m) - size; });
-}
-template <class T>
-void log_softmax_gradient(const void* yv, const void* dyv, void* dxv, int64_t n) {
-  const T *y = static_cast<const T*>(yv), *dy = static_cast<const T*>(dyv);
-  T* dx = static_cast<T*>(dxv);
-  const T sum = row_sum<T>(n, [&](int64_t i) { return dy[i]; });
-  each(n, [&](int64_t i) { dx[i] = dy[i] - exp(y[i]) * sum; });
-}
-
 // ---- cross-entropy
 // --------------------------------------------------------------------------------------------------------
 template <class T>
@@ -123,58 +85,13 @@ void cross_entropy_gradient(const void* xv, int64_t target, const void* loss, co
   dx[target] = (right - T(1)) * d;
 }
 
-// ---- layer normalisation
-// --------------------------------------------------------------------------------------------------
-template <class T>
-struct Moments {
-  T mean, scale;
-};
-template <class T>
-inline Moments<T> moments(const T* x, double epsilon, int64_t n) {
-  const T mean = row_sum<T>(n, [&](int64_t i) { return x[i]; }) / T(n);
-  const T var = row_sum<T>(n, [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); }) / T(n);
-  return {mean, T(1) / sqrt(var + T(epsilon))};
-}
-template <class T>
-void layer_norm(const void* xv, const void* wv, const void* bv, double epsilon, void* yv,
-                int64_t n) {
-  const T *x = static_cast<const T*>(xv), *w = static_cast<const T*>(wv),
-          *b = static_cast<const T*>(bv);
-  T* y = static_cast<T*>(yv);
-  const Moments<T> s = moments(x, epsilon, n);
-  each(n, [&](int64_t i) { y[i] = (x[i] - s.mean) * s.scale * w[i] + b[i]; });
-}
-template <class T>
-void layer_norm_gradient(const void* xv, const void* wv, const void* dyv, double epsilon, void* dxv,
-                         void* dwv, void* dbv, int64_t n) {
-  const T *x = static_cast<const T*>(xv), *w = static_cast<const T*>(wv),
-          *dy = static_cast<const T*>(dyv);
-  T *dx = static_cast<T*>(dxv), *dw = static_cast<T*>(dwv), *db = static_cast<T*>(dbv);
-  const Moments<T> s = moments(x, epsilon, n);
-  const T a = row_sum<T>(n, [&](int64_t i) { return dy[i] * w[i]; }) / T(n);
-  const T c =
-      row_sum<T>(n, [&](int64_t i) { return dy[i] * w[i] * ((x[i] - s.mean) * s.scale); }) / T(n);
-  each(n, [&](int64_t i) {
-    const T z = (x[i] - s.mean) * s.scale, d = dy[i];
-    dw[i] += d * z;
-    db[i] += d;
-    dx[i] = s.scale * (d * w[i] - a - z * c);
-  });
-}
-
 }  // namespace
 
 void fill_rows(RowLoops& r);
 void fill_rows(RowLoops& r) {
 #define PAIR(NAME) r.NAME[0] = NAME<float>, r.NAME[1] = NAME<double>;
-  PAIR(softmax)
-  PAIR(softmax_gradient)
-  PAIR(log_softmax)
-  PAIR(log_softmax_gradient)
   PAIR(cross_entropy)
   PAIR(cross_entropy_gradient)
-  PAIR(layer_norm)
-  PAIR(layer_norm_gradient)
 #undef PAIR
 }
 

@@ -13,10 +13,11 @@ struct SuperTable {
 struct CastTable {
   Loop cast[kDTypeCount][kDTypeCount];
   Loop copy[5];
+  Repeat repeat[4];
 };
 struct FoldTable {
   Fold sum, prod, max, min, argmax, argmin, any, all, sum_squares;
-  void (*dot)(const void* x, const void* y, int64_t n, void* out);
+  RowsFold sum_rows, max_rows, min_rows, sum_squares_rows, dot_rows;
   ColumnFold add_columns, mul_columns, max_columns, min_columns;
   void (*mul_add_columns)(void* acc, const void* x, const void* y, int64_t n);
 };

@@ -1,0 +1,116 @@
+// A fused program as the CPU runs it: a tape of block loops in phases. Rows are taken in sets: many
+// short ones together, a long one in blocks of 1,024 elements that stay in L1. What a phase
+// computes for each block may read what the phases before it computed for whole rows; elements that
+// a later phase needs are kept for the set, other results for the block.
+//
+//   fused.cpp      from the FusedSpec to the tape
+//   fused_run.cpp  running it
+#pragma once
+#include <memory>
+
+#include "core/fused.h"
+#include "cpu/loops.h"
+
+namespace flowbook::cpu {
+
+class FusedCpu : public FusedKernel {
+ public:
+  // Null if some instruction has no loop.
+  static std::unique_ptr<FusedCpu> make(const FusedSpec& spec);
+
+  int64_t workspace() const override { return workspace_; }
+  void run(void* const* in, void* const* out, void* workspace) const override;
+  bool blockwise(bool whole) const override;
+  void run_block(void* const* in, void* const* out, const FusedBlock& block) const override;
+  std::string text() const override;
+
+ private:
+  static constexpr int64_t kBlock = kSumBlock;      // elements
+  static constexpr int64_t kWholeRow = 2 * kBlock;  // rows up to this length are one block
+  static constexpr int64_t kChunk = 16 * kBlock;    // elements of a chunk of the pool
+  static constexpr int64_t kShare = 256;  // rows up to this length share a block with others
+  static constexpr int kMaxRegisters = 256, kMaxRowFolds = 32;
+
+  struct Instruction {
+    enum Kind : uint8_t { kMap, kFoldColumns, kFoldRows, kFoldTotal } kind = kMap;
+    Level level = Level::kElement;
+    Loop loop = nullptr;
+    RowsFold rows = nullptr;    // folds: of elements along the columns,
+    Fold fold = nullptr;        // of partial results,
+    ColumnFold join = nullptr;  // and one by one
+    int arity = 0, src[3] = {0, 0, 0}, dst = 0;
+    int index = -1;                     // among the folds of its kind
+    int64_t at = 0;                     // partial results: bytes into the workspace,
+    int64_t parts = 0, part_bytes = 0;  // how many, and of columns, how far apart
+    const char* name = "";
+  };
+  // Where a register lives while a set of rows is computed.
+  enum class Home : uint8_t {
+    kInput,
+    kBlock,   // a slot of the block
+    kSet,     // a slot that holds the set's elements
+    kRows,    // a slot for the set's rows
+    kOutput,  // the result's memory
+    kWhole,   // the workspace, all rows, columns, or the total
+    kNone,    // joined into a super-instruction
+  };
+  struct Register {
+    DType dtype;
+    Level level;
+    int width;
+    Home home = Home::kNone;
+    int slot = -1;  // of the block or set; or bytes into the rows' slots
+    int output = -1;
+    int64_t at = 0;                  // bytes into the workspace
+    int spread = -1;                 // block slot of a row value repeated for its elements
+    int gather = -1;                 // block slot of an input whose blocks are not contiguous
+    bool by_elements = false;        // a row value that elements read
+    Access access = Access::kDense;  // of inputs
+    int64_t period = 1;
+  };
+  struct Phase {
+    std::vector<Instruction> elements, rows;
+    std::vector<int> entering;  // element registers from before the phase
+  };
+  struct Frame;
+  struct Counter;
+
+  bool build(const FusedSpec& spec);
+  bool translate(const FusedSpec& spec, std::vector<Instruction>& tape);
+  void join(const FusedSpec& spec, size_t k, std::vector<Instruction>& tape,
+            const std::vector<int>& uses);
+  void make_phases(const std::vector<Instruction>& tape);
+  void assign_homes(const FusedSpec& spec);
+  void cut();
+
+  Frame frame(void* const* in, void* const* out, char* workspace, const FusedBlock* given) const;
+  void chunk(Frame& f, int64_t first_row, int64_t end_row) const;
+  void repeat_inputs(Frame& f, int64_t rows) const;
+  void set(Frame& f) const;
+  Operand input(Frame& f, int r, int64_t begin, int64_t col, int64_t n) const;
+  void gather_rows(int r, const void* from, int64_t row, int64_t rows, char* to) const;
+  void elements(Frame& f, const Phase& phase, int64_t col, int64_t n) const;
+  void maps_of_rows(Frame& f, const std::vector<Instruction>& maps) const;
+  void show_row(Frame& f, int r) const;
+  void finish(void* const* in, void* const* out, char* workspace) const;
+  void finish_long_rows(void* const* in, void* const* out, char* workspace) const;
+  char* whole(int r, void* const* in, void* const* out, char* workspace) const;
+
+  int64_t rows_ = 1, cols_ = 0;
+  int inputs_ = 0;
+  std::vector<Register> registers_;
+  std::vector<Phase> phases_;
+  std::vector<Instruction> first_;  // maps of row inputs
+  std::vector<Instruction> last_;   // folds of totals and maps of columns and totals
+  std::vector<int> outputs_, row_inputs_, periodic_;
+  int64_t set_rows_ = 1;  // rows computed together
+  int64_t chunk_rows_ = 1, chunk_cols_ = 0;
+  int block_slots_ = 0, set_slots_ = 0, scratch_slot_ = 0;
+  int64_t row_bytes_ = 0, block_bytes_ = 0, set_bytes_ = 0, workspace_ = 0;
+  int column_folds_ = 0, row_folds_ = 0;
+  bool row_values_ = false;  // rows are reduced, or mapped: a chunk spans whole rows
+  bool one_block_ = false;   // a set of rows is one block
+  bool long_rows_ = false;   // the folds of a row come from several chunks
+};
+
+}  // namespace flowbook::cpu
