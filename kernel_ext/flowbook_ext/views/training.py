@@ -321,8 +321,9 @@ class Sender:
                 for view in due:
                     del self._waiting[view.id]
                     self._sent[view.id] = now
-            if not due:
-                time.sleep(PERIOD / 10)
+                soonest = min((self._sent.get(k, 0) for k in self._waiting), default=now)
+            if not due:  # asleep, not waiting: each new wish would wake the thread in vain
+                time.sleep(min(PERIOD, max(0.001, soonest + PERIOD - now)))
             for view in due:
                 with contextlib.suppress(Exception):  # a view that fails must not silence others
                     self._flush(view)
