@@ -17,12 +17,15 @@ _static: dict[str, Any] = {}  # the library's own renderers, while live ones sta
 
 def load_ipython_extension(shell: Any) -> None:
     """Registers magics, completion and cell tracking in an IPython shell."""
-    from flowbook import _display, _runlog
+    from flowbook import Graph, _display, _runlog
 
     from . import _cells, _completion
     from .magics import MAGICS
     from .views import RENDERERS, training
+    from .views.graph import GraphView
 
+    # `net.view.selection`: the library knows nothing of views, so the property comes and goes with them.
+    Graph.view = property(GraphView, doc="The graph's drawing: its selection, and files of it.")
     _cells.attach(shell)
     for kind, renderer in RENDERERS.items():
         if kind not in _static:
@@ -36,7 +39,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 def unload_ipython_extension(shell: Any) -> None:
     """Takes back what `load_ipython_extension` registered."""
-    from flowbook import _display, _runlog
+    from flowbook import Graph, _display, _runlog
 
     from . import _cells, _completion, hub
     from .magics import MAGICS
@@ -45,6 +48,8 @@ def unload_ipython_extension(shell: Any) -> None:
     for kind, renderer in _static.items():
         _display.unregister(kind, renderer)
     _static.clear()
+    if hasattr(Graph, "view"):
+        del Graph.view
     hub.close()
     _completion.detach(shell)
     _runlog.enabled = False
