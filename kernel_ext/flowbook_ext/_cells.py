@@ -34,6 +34,15 @@ class _Tracker:
         self.raw = ""
         self.cell_id: str | None = None
         self.files: dict[str, tuple[str, int]] = {}  # name of compiled code -> cell id, n of In [n]
+        self.remember_running_cell()
+
+    def remember_running_cell(self) -> None:
+        """The cell that loads the extension began before anyone followed."""
+        request = self.shell.get_parent() if hasattr(self.shell, "get_parent") else {}
+        cell_id = request.get("metadata", {}).get("cellId")
+        name = _cell_filename(self.shell)
+        if cell_id and name:
+            self.files[name] = (cell_id, execution_count(self.shell))
 
     def pre_run_cell(self, info: Any) -> None:
         self.raw = info.raw_cell or ""
