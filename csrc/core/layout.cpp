@@ -330,7 +330,8 @@ class Folder {
       int32_t frame, box, port;
     };
     std::vector<Down> down;
-    // What is made of a gradient leaves frames without ports: it only puts the outer boxes in order.
+    // What is made of a gradient leaves frames without ports: it only puts the outer boxes in
+    // order.
     while (boxes[a].frame != boxes[b].frame) {
       if (da >= db) {  // leave the frame of a
         int32_t frame = boxes[a].frame;
