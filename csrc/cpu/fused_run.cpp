@@ -225,9 +225,10 @@ Operand FusedCpu::input(Frame& f, int r, int64_t begin, int64_t col, int64_t n) 
     case Access::kScalar:
       return {p, 0};
     case Access::kPeriodic: {
-      if (f.rows > 1 && std::find(periodic_.begin(), periodic_.end(), r) != periodic_.end())
-        return f.at[r];
       const int64_t at = begin % x.period;
+      if (at == 0 && f.rows > 1 &&
+          std::find(periodic_.begin(), periodic_.end(), r) != periodic_.end())
+        return f.at[r];  // repeat_inputs(); a block of run_block() may begin elsewhere
       if (at + n <= x.period) return {p + at * x.width, 1};
       for (int64_t done = 0, from = at; done < n; from = 0) {  // straddles an end
         const int64_t m = std::min(n - done, x.period - from);
