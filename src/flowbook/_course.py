@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -98,9 +98,13 @@ def summary(rows: np.ndarray) -> np.ndarray:
         return np.stack([np.nanmin(finite, 1), np.nanmax(finite, 1), np.nanmean(finite, 1)])
 
 
-def chunks(first: int, values: np.ndarray, most: int) -> Iterator[tuple[int, np.ndarray]]:
-    """`values` of the steps from `first` on as at most `most` rows: (last step, values) each."""
+def buckets(first: int, values: np.ndarray, most: int) -> Points:
+    """`values` of the steps from `first` on, in at most `most` buckets."""
     size = max(1, -(-len(values) // most))
-    for start in range(0, len(values), size):
-        part = values[start : start + size]
-        yield first + start + len(part) - 1, part
+    full = len(values) // size
+    parts = [summary(values[: full * size].reshape(full, size))] if full else []
+    step = first - 1 + size * np.arange(1, full + 1)
+    if len(values) > full * size:
+        parts.append(summary(values[None, full * size :]))
+        step = np.append(step, first - 1 + len(values))
+    return Points(step, *np.concatenate(parts, axis=1)) if parts else Points(*np.empty((4, 0)))

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from flowbook import _display, _run, _run_tables, _run_view
-from flowbook._course import chunks, summary
+from flowbook._course import Points, buckets
 from flowbook.errors import FlowbookError
 
 from .. import _out_of_turn
@@ -84,20 +84,14 @@ def progress(run: Any) -> dict[str, Any]:
     }
 
 
-def points(steps: np.ndarray, values: np.ndarray) -> bytes:
-    """Rows of (step, least, greatest, mean) as little-endian float64."""
-    return np.column_stack([steps, values.T]).astype("<f8").tobytes()
-
-
-def course(run: Any) -> tuple[int, bytes]:
-    """Number of points and bytes of a run's whole course."""
-    at = run.points()
-    return len(at.step), points(at.step, np.stack([at.low, at.high, at.mean]))
+def packed(at: Points) -> tuple[int, bytes]:
+    """Number of points, and rows of (step, least, greatest, mean) as little-endian float64."""
+    return len(at.step), np.column_stack(at).astype("<f8").tobytes()
 
 
 def record(run: Any) -> tuple[dict[str, Any], bytes]:
     """A run, or a logged one, as it goes to the page."""
-    count, data = course(run)
+    count, data = packed(run.points())
     logged = not hasattr(run, "history")
     history = run if logged else run.history
     about = run.about if logged else {}
@@ -251,10 +245,7 @@ class TrainingView(View):
         count, data = 0, b""
         if fresh:
             losses = np.concatenate([np.asarray(part) for _, part in fresh])
-            rows = list(chunks(fresh[0][0], losses, _POINTS))
-            steps = np.array([step for step, _ in rows])
-            values = np.concatenate([summary(part[None]) for _, part in rows], axis=1)
-            count, data = len(rows), points(steps, values)
+            count, data = packed(buckets(fresh[0][0], losses, _POINTS))
         epochs = run.history.logs[self._epochs :][-_EPOCHS:]
         marks = run.history.marks[self._marks :]
         content = {
