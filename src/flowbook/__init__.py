@@ -143,6 +143,9 @@ _LAZY: dict[str, str] = {
     "evaluate": "._fit:evaluate",
     "predict": "._fit:predict",
     "Run": "._run:Run",
+    "Inspection": "._inspection:Inspection",
+    "Profile": "._profile:Profile",
+    "profile": "._profile:profile",
     "History": "._history:History",
     "save": "._io:save",
     "load": "._io:load",
@@ -153,7 +156,9 @@ if TYPE_CHECKING:
     from . import callbacks, data, losses, metrics, nn, optim, runs
     from ._fit import evaluate, fit, predict
     from ._history import History
+    from ._inspection import Inspection
     from ._io import load, load_metadata, save
+    from ._profile import Profile, profile
     from ._run import Run
 
 __all__ = sorted(

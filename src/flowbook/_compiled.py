@@ -16,7 +16,7 @@ from ._graph import Graph
 from ._switch import training_switch
 from ._trace import Trace, symbol_in, symbolic_spec
 from ._tree import LEAF, Results, flatten
-from .errors import ArgumentError, GraphError
+from .errors import ArgumentError, FlowbookError, GraphError, OutOfMemoryError
 
 
 class graph:
@@ -163,6 +163,7 @@ class GraphFunction:
         self._traces: dict[Any, _Traced] = {}
         self._fast: Any = None  # the last trace's native call, if all its arguments are tensors
         self._fast_training = False
+        self._last: _Traced | None = None  # the trace that the last call has run
         self.retraced: list[str] = []
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -172,7 +173,10 @@ class GraphFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._fast is not None and not kwargs and self._fast_training is training_switch.get():
-            out = self._fast(*args)
+            try:
+                out = self._fast(*args)
+            except OutOfMemoryError as error:
+                raise self._explained(error, list(args)) from None
             if out is not NotImplemented:
                 return out
         if _core.recording_depth() and _core.current_graph() is not None:
@@ -266,7 +270,13 @@ class GraphFunction:
                     traced.feeds.append(_core.symbol_id(symbol))
                     symbols.append(symbol)
                 replaced[name] = tree.build(iter(symbols))
-            result = self._call(replaced)
+            try:
+                result = self._call(replaced)
+            except FlowbookError as error:
+                # For the notebook, which draws what was recorded up to the error.
+                if getattr(error, "record", None) is None and _core.recording_depth() == 1:
+                    vars(error)["record"] = functools.partial(trace.partial_record, error)
+                raise
             # Results that are Variables are read here, after the function's assignments.
             leaves = []
             traced.tree = flatten(result, leaves)
@@ -307,7 +317,11 @@ class GraphFunction:
             executable, _ = traced.program.plan(traced.feeds, inputs, traced.fetches, True)
             if not traced.symbolic:
                 traced.executable = executable
-        out = executable.run(inputs)
+        self._last = traced
+        try:
+            out = executable.run(inputs)
+        except OutOfMemoryError as error:
+            raise self._explained(error, inputs) from None
         tree = traced.tree
         single = tree is LEAF and traced.fill == [0]
         if not traced.symbolic and direct:
@@ -321,6 +335,13 @@ class GraphFunction:
         for i, value in zip(traced.fill, out, strict=True):
             leaves[i] = value
         return tree.build(iter(leaves))
+
+    def _explained(self, error: OutOfMemoryError, inputs: list[Any]) -> OutOfMemoryError:
+        from ._memory_needs import explain
+
+        traced = self._last
+        assert traced is not None
+        return explain(error, traced.program, traced.feeds, inputs, traced.fetches)
 
     def _difference(self, key: Any) -> str:
         old = next(reversed(self._traces))

@@ -53,7 +53,14 @@ def _graph(graph: Any) -> Bundle:
     return _drawing.mimebundle(graph.record())
 
 
+def _profile(profile: Any) -> Bundle:
+    from flowbook import _profile_view
+
+    return _profile_view.mimebundle(profile.to_dict())
+
+
 register("graph", _graph)
+register("profile", _profile)
 
 
 def _run(run: Any) -> Bundle:

@@ -9,11 +9,14 @@ from html import escape
 from typing import Any
 
 from . import _core
+from ._memory_needs import container_limit
+from ._words import human_bytes
 
 _VARIABLES = (
     "FLOWBOOK_NUM_THREADS",
     "FLOWBOOK_CACHE_DIR",
     "FLOWBOOK_LOG",
+    "FLOWBOOK_MEMORY_LIMIT",
     "FLOWBOOK_DISABLE_ONEDNN",
 )
 
@@ -72,7 +75,9 @@ def doctor() -> Report:
     seed, counter = _core.generator_state()
     facts["random"] = f"seed {seed}, {counter} draws"
     limit = _core.memory_limit()
-    facts["memory limit"] = f"{limit} bytes" if limit else "none"
+    facts["memory limit"] = human_bytes(limit) if limit else "none"
+    if container := container_limit():
+        facts["container's memory"] = human_bytes(container)
     for name in _VARIABLES:
         if name in os.environ:
             facts[name] = os.environ[name]

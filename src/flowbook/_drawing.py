@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from flowbook import _record_notes
 from flowbook._scene import SOURCES, Box, Line, Record, Scene, build, constant_value
+from flowbook._tensor_view import histogram_image
 from flowbook._words import human_bytes, human_time, image, shorten, text_width
 
 _SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
@@ -372,7 +374,9 @@ def _table(record: Record) -> str:
     nodes = record["nodes"]
     by_id = {n["id"]: n for n in nodes}
     timed = any(n.get("time_us") for n in nodes)
-    columns = ["", "op", "name", "inputs", "spec", "memory", "line"] + (["time"] if timed else [])
+    seen = any(n.get("values") for n in nodes)
+    columns = ["", "op", "name", "inputs", "spec", "memory", "line"]
+    columns += (["time"] if timed else []) + (["values"] if seen else [])
     rows = []
     for node in nodes[:_ROWS]:
         inputs = ", ".join(
@@ -385,12 +389,34 @@ def _table(record: Record) -> str:
             node.get("line") or "",
         ]  # fmt: skip
         if timed:
-            cells.append(human_time(node["time_us"]) if node.get("time_us") else "")
-        rows.append("<tr>" + "".join(f"<td>{escape(str(c))}</td>" for c in cells) + "</tr>")
+            cells.append(_time(node))
+        shown = "".join(f"<td>{escape(str(c))}</td>" for c in cells)
+        rows.append(f"<tr>{shown}{_values(node) if seen else ''}</tr>")
     head = "".join(f'<th style="text-align:left">{c}</th>' for c in columns)
     more = f"<p>and {len(nodes) - _ROWS:,} more</p>" if len(nodes) > _ROWS else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<table style="font-size:12px">{body}</table>{more}'
+
+
+def _time(node: Record) -> str:
+    """A node's time; that of a fused step belongs to all of its nodes together."""
+    if not node.get("time_us"):
+        return ""
+    shared = node.get("fused_with")
+    return human_time(node["time_us"]) + (f" with {shared} more" if shared else "")
+
+
+def _values(node: Record) -> str:
+    """The cell of a table that tells a value's statistics."""
+    stats = node.get("values")
+    if not stats or "counts" not in stats:
+        return "<td></td>"
+    words = []
+    if stats["count"] > stats["nan"] + stats["inf"]:
+        words.append(f"{stats['low']:.4g} … {stats['high']:.4g}, mean {stats['mean']:.4g}")
+    words += [f"{stats[k]:,} {w}" for k, w in (("nan", "NaN"), ("inf", "Inf")) if stats[k]]
+    red = ' style="color:#d02a2a;font-weight:600"' if stats["nan"] or stats["inf"] else ""
+    return f"<td{red}>{histogram_image(stats['counts'])} {escape(', '.join(words))}</td>"
 
 
 def html(record: Record, **options: Any) -> str:
@@ -411,12 +437,13 @@ def html(record: Record, **options: Any) -> str:
     fit = "" if wide else "max-width:100%;"
     return (
         f'<div class="flowbook-view flowbook-kind-graph flowbook-id-{view_id(record)}">'
-        f"{_error(record)}"
+        f"{_error(record)}{_record_notes.above(record)}"
         f'<div style="overflow:auto;max-height:760px"><img src="{picture}" '
         f'alt="{escape(describe(record))}" style="{fit}height:auto"></div>'
         f'<details style="margin-top:4px"><summary style="cursor:pointer;font-size:12px">'
         f"{summary}</summary>"
-        f'<div style="overflow:auto;max-height:420px">{_table(record)}</div></details></div>'
+        f'<div style="overflow:auto;max-height:420px">{_table(record)}</div></details>'
+        f"{_record_notes.below(record)}</div>"
     )
 
 
@@ -470,11 +497,14 @@ def text(record: Record) -> str:
             words = f"  {label(node['id'])} = {node['op']}({given}) : {spec}"
         if node.get("failed"):
             words += "   <-- failed here"
+        elif node.get("alarm"):
+            words += f"   <-- first {node['alarm']}"
         elif node.get("line") and node.get("kind") not in SOURCES:
             words += f"   # line {node['line']}"
         out.append(words)
     for change in record.get("assignments", ()):
         out.append(f"  {change['variable']} <- {label(change['node'])}")
+    out += _record_notes.text_lines(record)
     error = record.get("error")
     if error:
         out.append(f"  {error['type']}: {error['message']}")

@@ -6,12 +6,15 @@ the text that the native core gave.
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
 import re
 import sys
+import weakref
+from collections.abc import Mapping, Sequence
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import _core
 from .errors import (  # noqa: F401
@@ -44,13 +47,26 @@ def user_frame() -> FrameType | None:
     return frame
 
 
+def local_names(frame: FrameType) -> dict[str, Any]:
+    """A copy of a frame's local names.
+
+    Before Python 3.13 a function's `f_locals` is a copy that the frame keeps: it would hold on to
+    what the function deletes later, so it is emptied.
+    """
+    names = frame.f_locals
+    if not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        return dict(names)
+    copy = dict(names)
+    if type(names) is dict:
+        names.clear()
+    return copy
+
+
 def _names_in(frame: FrameType) -> dict[int, str]:
     """Names of the caller's tensors by identity: locals first, then globals, then attributes."""
     names: dict[int, str] = {}
     kinds = (_core.Tensor, _core.Variable)
-    scopes = [frame.f_locals]
-    if frame.f_globals is not frame.f_locals:
-        scopes.append(frame.f_globals)
+    scopes = [local_names(frame), frame.f_globals]
     for scope in scopes:
         for name, value in list(scope.items()):
             if isinstance(value, kinds) and not name.startswith("_"):
@@ -66,6 +82,53 @@ def _names_in(frame: FrameType) -> dict[int, str]:
     return names
 
 
+def caller_names() -> dict[int, str]:
+    """Names of the tensors of the user's innermost frame, by identity."""
+    frame = user_frame()
+    return {} if frame is None else _names_in(frame)
+
+
+class FailedInput(NamedTuple):
+    """An argument of an op that was refused while a graph recorded."""
+
+    name: str
+    spec: str
+    value: int  # its number in the graph; -1 if the graph does not know it
+    variable: bool
+
+
+class Failure(NamedTuple):
+    """The op that was refused last, for the drawing of the part that was recorded."""
+
+    op: str
+    graph: weakref.ref[Any]
+    inputs: list[FailedInput]
+
+
+_failure: Failure | None = None
+
+
+def note_failure(op: str, values: Sequence[Any], names: Mapping[int, str]) -> None:
+    """Remembers what a refused op was given; descriptions only, so that nothing is kept alive."""
+    global _failure
+    graph = _core.current_program()
+    if graph is None:
+        return
+    inputs = [
+        FailedInput(names.get(id(v), ""), v.spec, int(graph.find(v)), isinstance(v, _core.Variable))
+        for v in values
+        if isinstance(v, (_core.Tensor, _core.Variable))
+    ]
+    _failure = Failure(op, weakref.ref(graph), inputs)
+
+
+def take_failure(graph: Any) -> Failure | None:
+    """What `note_failure` has remembered for a graph; forgotten then."""
+    global _failure
+    failure, _failure = _failure, None
+    return failure if failure is not None and failure.graph() is graph else None
+
+
 def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:
     """The text of an error in `op`, with the caller's names in place of the op's own.
 
@@ -77,6 +140,7 @@ def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:
     if frame is None:
         return text
     known = _names_in(frame)
+    note_failure(op, values, known)
     head, colon, body = text.partition(": ")
     if not colon:
         head, body = "", text
@@ -142,10 +206,22 @@ def no_value(x: Any, what: str, instead: str) -> Exception:
     frame = user_frame()
     _, line, source = source_line(frame)
     at = f" At line {line}: {source}" if line and source else f" At line {line}." if line else ""
-    return GraphError(
+    error = GraphError(
         f"{_core.describe(x)} is a symbol of a graph: {what}, and it has a value only when the graph "
         f"runs. {instead}{at}"
     )
+    vars(error)["value"] = (
+        weakref.ref(_core.graph_of(x)),
+        _core.symbol_id(x),
+    )  # where the drawing marks it
+    return error
+
+
+def _with_holders(text: str) -> str:
+    from ._memory_needs import add_holders
+
+    return add_holders(text)
 
 
 _core.set_error_hook(explain)
+_core.set_memory_hook(_with_holders)

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _core
 from ._tree import flatten, leaves_of, transform
-from .errors import ArgumentError, GradientError
+from .errors import ArgumentError, GradientError, ShapeError
 
 
 class tape:
@@ -100,7 +100,10 @@ def _gradients_of(graph: Any, ys: Any, xs: Any, seeds: Any) -> Any:
                 f"gradients: an x is of type {type(x).__name__}. It must be a Tensor or Variable."
             )
     seed_leaves = None if seeds is None else [_tensor(s) for s in leaves_of(seeds)]
-    values, connected = _core.gradients(graph, y_leaves, x_leaves, seed_leaves)
+    try:
+        values, connected = _core.gradients(graph, y_leaves, x_leaves, seed_leaves)
+    except (GradientError, ShapeError) as error:
+        raise _named(error, y_leaves, x_leaves) from None
     for i, is_connected in enumerate(connected):
         if not is_connected:
             warnings.warn(
@@ -108,7 +111,26 @@ def _gradients_of(graph: Any, ys: Any, xs: Any, seeds: Any) -> Any:
                 "zero. Was it used, and read inside the graph or tape?",
                 stacklevel=3,
             )
+    if not graph.symbolic:
+        for value in values:  # so that the memory views can tell them apart
+            _core.set_buffer_kind(value, "gradient")
     return tree.build(iter(values))
+
+
+def _named(error: Exception, ys: list[Any], xs: list[Any]) -> Exception:
+    """The error with the caller's names in place of `y` and `an x`."""
+    from ._errors import caller_names, note_failure
+
+    names = caller_names()
+    note_failure("gradients", [*ys, *xs], names)
+    text = str(error)
+    for words, leaves in (("y", ys), ("an x", xs)):
+        for leaf in leaves:
+            name = names.get(id(leaf)) or getattr(leaf, "name", "")
+            if name and f"gradients: {words} is {leaf.spec}" in text:
+                text = text.replace(f"gradients: {words} is", f"gradients: {name} is", 1)
+                return type(error)(text)
+    return error
 
 
 def _label(graph: Any, x: Any, i: int) -> str:

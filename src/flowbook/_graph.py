@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _core
 from ._record import record_of
 from ._trace import CellInfo, symbol_in
 from ._tree import Results, Tree, flatten
-from .errors import ArgumentError, FeedError, GraphError, ShapeError
+from .errors import (
+    ArgumentError,
+    FeedError,
+    FlowbookError,
+    GraphError,
+    OutOfMemoryError,
+    ShapeError,
+)
+
+if TYPE_CHECKING:
+    from ._inspection import Inspection
+    from ._profile import Profile
 
 
 class Node:
@@ -115,8 +125,14 @@ class Graph:
         self.results: Results = Results({})
         self._examples = dict(examples or {})
         self._outputs = dict(outputs)
-        self._seconds: dict[int, float] = {}
         self._calls: dict[tuple[str, ...], _Call] = {}  # by the names that a call feeds
+        self._executable: Any = None  # of the first whole run: what the drawings show
+        self._recorded: tuple[int, dict[str, Any]] | None = None
+        self._derivation: tuple[tuple[Any, Any], dict[str, Any]] | None = None
+        self._profile: Profile | None = None
+        self._inspection: Inspection | None = None
+        self.previous: dict[str, Any] | None = None  # record of the same cell's graph before
+        self.stale: dict[str, int] = {}  # inputs that mean another object now -> since which cell
         self._inputs: dict[str, int] = {}
         for v in [*core.inputs, *core.captures]:
             self._inputs.setdefault(core.value_name(v) or f"%{v}", v)
@@ -210,15 +226,22 @@ class Graph:
         call = self._calls.get(tuple(feeds))
         if call is not None and call.nodes == self._core.node_count():
             start = time.perf_counter()
-            values = call.run(*call.captured, *feeds.values())
+            try:
+                values = call.run(*call.captured, *feeds.values())
+            except OutOfMemoryError as error:
+                fed = {self._find(k, feed=True): v for k, v in feeds.items()}
+                inputs = [*call.captured, *feeds.values()]
+                raise self._explained(
+                    error, inputs, fed, [self._named[n] for n in call.names]
+                ) from None
             if values is not NotImplemented:
                 self.stats["run_ms"] = (time.perf_counter() - start) * 1e3
-                self._executable = call.executable
                 return Results(zip(call.names, values, strict=True))
         names = self._terminal()
         fed = {self._find(k, feed=True): v for k, v in feeds.items()}
-        executable, inputs = self._plan([self._named[n] for n in names], fed)
-        values = self._execute(executable, inputs)
+        fetches = [self._named[n] for n in names]
+        executable, inputs = self._plan(fetches, fed)
+        values = self._execute(executable, inputs, fed, fetches)
         if len(fed) == len(
             feeds
         ):  # each name its own input: the next such call goes straight there
@@ -231,8 +254,12 @@ class Graph:
             )
         return Results(zip(names, values, strict=True))
 
-    def run_cell(self) -> dict[str, Any]:
-        """Runs it once for its cell: every assigned name with its symbols replaced by values."""
+    def run_cell(self, inspect: bool = False) -> dict[str, Any]:
+        """Runs it once for its cell: every assigned name with its symbols replaced by values.
+
+        Args:
+            inspect: Keep statistics of every value of the run; see `Graph.inspect`.
+        """
         leaves: list[Any] = []
         trees: list[tuple[str, Tree, int, int]] = []
         for name, value in self._outputs.items():
@@ -242,8 +269,11 @@ class Graph:
         symbols = {
             i: v for i, leaf in enumerate(leaves) if (v := symbol_in(self._core, leaf)) is not None
         }
-        for i, v in zip(symbols, self._run(list(symbols.values()), {}), strict=True):
+        values = self._run(list(symbols.values()), {}, inspect=inspect)
+        for i, v in zip(symbols, values, strict=True):
             leaves[i] = v
+            if self._core.node(self._core.value(symbols[i])["node"])["forward"] >= 0:
+                _core.set_buffer_kind(v, "gradient")
         bound = {name: tree.build(iter(leaves[a:b])) for name, tree, a, b in trees}
         self.results = Results({name: bound[name] for name in bound})
         return bound
@@ -256,12 +286,21 @@ class Graph:
         return names or list(self._named)
 
     def _run(
-        self, fetches: Sequence[int], feeds: Mapping[int, Any], effects: bool = True
+        self,
+        fetches: Sequence[int],
+        feeds: Mapping[int, Any],
+        effects: bool = True,
+        inspect: bool = False,
     ) -> list[Any]:
-        return self._execute(*self._plan(fetches, feeds, effects))
+        executable, values = self._plan(fetches, feeds, effects, fuse=not inspect)
+        return self._execute(executable, values, feeds, fetches, effects, inspect)
 
     def _plan(
-        self, fetches: Sequence[int], feeds: Mapping[int, Any], effects: bool = True
+        self,
+        fetches: Sequence[int],
+        feeds: Mapping[int, Any],
+        effects: bool = True,
+        fuse: bool = True,
     ) -> tuple[Any, list[Any]]:
         """The plan, and what it is run with: the captures that are not fed, then the feeds."""
         import flowbook
@@ -273,30 +312,95 @@ class Graph:
             )
         ids, values = list(fed), list(fed.values())
         try:
-            executable, why = self._program.plan(ids, values, list(fetches), effects)
+            # What is inspected runs as it was recorded: no node is merged, folded or fused.
+            executable, why = self._program.plan(
+                ids, values, list(fetches), effects, optimize=fuse, fuse=fuse
+            )
         except ShapeError as error:
             if feeds:
                 names = ", ".join(
                     f"{self._core.value_name(v) or v}={_core.describe(fed[v])}" for v in feeds
                 )
-                raise ShapeError(
+                told = ShapeError(
                     f"graph `{self.name}` was traced with other shapes and cannot run with {names}: "
                     f"{error}. Trace it with symbolic sizes (--shapes, fb.graph(shapes=...)) or run "
                     "the cell again with the new input."
-                ) from error
+                )
+                text = str(error)
+                vars(told)["record"] = lambda: self._record_of_failure(text)  # for the notebook
+                raise told from error
             raise
         if why:
             self.stats["compile_ms"] = executable.compile_seconds * 1e3
             self.stats["planned_peak_bytes"] = executable.peak_bytes
             self.stats["recompiled"] = None if why == "first run" else why
+        if fuse and self._executable is None:
+            self._executable = executable
         return executable, values
 
-    def _execute(self, executable: Any, values: list[Any]) -> list[Any]:
+    def _execute(
+        self,
+        executable: Any,
+        values: list[Any],
+        feeds: Mapping[int, Any],
+        fetches: Sequence[int],
+        effects: bool = True,
+        inspect: bool = False,
+    ) -> list[Any]:
         start = time.perf_counter()
-        out: list[Any] = executable.run(values)
+        try:
+            if inspect:
+                out = self._inspected(executable, values)
+            else:
+                out = executable.run(values)
+        except OutOfMemoryError as error:
+            raise self._explained(error, values, feeds, fetches, effects) from None
+        except FlowbookError as error:
+            text = str(error)
+            vars(error)["record"] = lambda: self._record_of_failure(text)  # for the notebook
+            raise
         self.stats["run_ms"] = (time.perf_counter() - start) * 1e3
-        self._executable = executable
         return out
+
+    def _explained(
+        self,
+        error: OutOfMemoryError,
+        values: Sequence[Any],
+        feeds: Mapping[int, Any],
+        fetches: Sequence[int],
+        effects: bool = True,
+    ) -> OutOfMemoryError:
+        from ._memory_needs import explain
+
+        ids = [*(v for v in self._examples if v not in feeds), *feeds]
+        return explain(error, self._program, ids, values, fetches, effects)
+
+    def compile(self) -> None:
+        """Plans a run of all its results without running anything.
+
+        Example:
+            >>> x = fb.asarray([1.0, 2.0])
+            >>> with fb.graph() as g:
+            ...     g.output(y=fb.exp(x))
+            >>> g.compile()
+            >>> g.stats["planned_peak_bytes"]
+            8
+        """
+        self._plan(list(self._named.values()), {})
+
+    def _record_of_failure(self, text: str) -> dict[str, Any]:
+        """The record with the node marked at which planning or running has failed."""
+        record = record_of(self._core, self.name, list(self._named.items()))
+        ran = re.search(r"\(node (\d+) of the graph\)", text)
+        line = re.search(r"\bline (\d+)\)", text)
+        op = text.partition(":")[0]
+        for node in record["nodes"]:
+            if ran:
+                node["failed"] = node["id"] == int(ran[1])
+            elif node["op"] == op and (line is None or node["line"] == int(line[1])):
+                node["failed"] = True
+                break
+        return record
 
     def _checked_feed(self, v: int, value: Any) -> Any:
         want = self._core.value(v)
@@ -308,24 +412,69 @@ class Graph:
             )
         return value
 
-    def profile(self, runs: int = 5) -> dict[int, float]:
-        """Runs it several times and returns the median seconds of each node, by node number.
+    def profile(self, runs: int = 10, **feeds: Any) -> Profile:
+        """Runs it once to warm up and `runs` times with a clock on each step.
 
-        A fused group's time is shared out evenly among its nodes.
+        The drawing shows the times from then on. Variables keep their values.
+
+        Args:
+            runs: How often it is timed.
+            **feeds: Inputs by name, in place of the captured values.
+
+        Returns:
+            Times by step; `fb.profile` says more.
+
+        Raises:
+            ArgumentError: If `runs` is less than 1.
         """
-        if runs < 1:
-            raise ArgumentError(f"profile: runs is {runs}. It must be 1 or more.")
-        names = self._terminal()
-        ids, values = list(self._examples), list(self._examples.values())
-        executable, _ = self._program.plan(ids, values, [self._named[n] for n in names], False)
-        times = [executable.profile(values)[1] for _ in range(runs)]
-        seconds: dict[int, float] = {}
-        for step, samples in zip(executable.steps(), zip(*times, strict=True), strict=True):
-            nodes = [n for n in step["nodes"] if n >= 0]
-            for n in nodes:
-                seconds[n] = seconds.get(n, 0.0) + float(np.median(samples)) / len(nodes)
-        self._seconds = seconds
-        return seconds
+        from ._profile import take
+
+        given = {self._find(k, feed=True): v for k, v in feeds.items()}
+        executable, values = self._plan([self._named[n] for n in self._terminal()], given, False)
+        self._profile = take(lambda: executable.run(values), runs, self._core)
+        return self._profile
+
+    def inspect(self, **feeds: Any) -> Inspection:
+        """Runs it and keeps statistics of every value: range, mean, NaNs, a small histogram.
+
+        The graph runs node by node as it was recorded, without assigning its Variables. The
+        drawing shows the statistics from then on, and marks the first node that made a NaN.
+
+        Args:
+            **feeds: Inputs by name, in place of the captured values.
+
+        Returns:
+            The statistics; `first` tells where something stopped being finite.
+
+        Example:
+            >>> with fb.graph() as g:
+            ...     h = fb.asarray([0.0, 4.0]) - 2.0
+            ...     g.output(h=h, y=fb.sqrt(h))
+            >>> found = g.inspect()
+            >>> found["h"].min, found.first.what, found.first.count
+            (-2.0, 'NaN', 1)
+        """
+        given = {self._find(k, feed=True): v for k, v in feeds.items()}
+        self._run(list(self._named.values()), given, effects=False, inspect=True)
+        assert self._inspection is not None
+        return self._inspection
+
+    def _inspected(self, executable: Any, values: list[Any]) -> list[Any]:
+        from ._inspection import Inspection
+
+        seen: dict[int, dict[str, Any]] = {}
+        try:
+            out: list[Any] = executable.inspect(values, seen)
+        finally:
+            place = {lowered: i for i, lowered in enumerate(seen)}
+            known = {v: w for v, w in enumerate(executable.values) if w in seen}
+            self._inspection = Inspection(
+                self._core,
+                {v: seen[w] for v, w in known.items()},
+                {v: place[w] for v, w in known.items()},
+                record_of(self._core, self.name, list(self._named.items()), self.stats),
+            )
+        return out
 
     # -- gradients ----------------------------------------------------------------------------------
 
@@ -376,10 +525,63 @@ class Graph:
         return text
 
     def record(self) -> dict[str, Any]:
-        """Plain data that describes it, for views and tools."""
-        return record_of(
-            self._core, self.name, list(self._named.items()), self.stats, self._seconds
-        )
+        """Plain data that describes it, for views and tools.
+
+        Returns:
+            `name`, `nodes`, `outputs`, `assignments`, `stats`; and where it is known `optimised`
+            (what runs), `diff` (against the same cell's graph before), `nonfinite` (the first NaN)
+            and `stale` (inputs that have been bound to something else since).
+        """
+        extras: dict[int, dict[str, Any]] = {}
+        if self._profile is not None:
+            extras = {n: dict(times) for n, times in self._profile.node_times().items()}
+        if self._inspection is not None:
+            for node in self._inspection.record["nodes"]:
+                for key in ("values", "alarm"):
+                    if key in node:
+                        extras.setdefault(node["id"], {})[key] = node[key]
+        plain = self._plain_record()
+        record = {**plain, "stats": {**self.stats, "nodes": len(plain["nodes"])}}
+        if extras:
+            record["nodes"] = [
+                {**node, **extras[node["id"]]} if node["id"] in extras else node
+                for node in plain["nodes"]
+            ]
+        record.update(self._derived(plain))
+        if self._inspection is not None and "nonfinite" in self._inspection.record:
+            record["nonfinite"] = self._inspection.record["nonfinite"]
+        if self.stale:
+            from ._record_notes import stale_words
+
+            record["stale"] = stale_words(self.stale)
+        return record
+
+    def _plain_record(self) -> dict[str, Any]:
+        """What the recorded nodes alone tell; made again when there are more of them."""
+        count = self._core.node_count()
+        if self._recorded is None or self._recorded[0] != count:
+            named = list(self._named.items())
+            self._recorded = (count, record_of(self._core, self.name, named))
+            self._derivation = None
+        return self._recorded[1]
+
+    def _derived(self, plain: dict[str, Any]) -> dict[str, Any]:
+        """What follows from the plan and from the version before; kept while they are the same."""
+        sources = (self._executable, self.previous)
+        if self._derivation is None or any(
+            a is not b for a, b in zip(self._derivation[0], sources, strict=True)
+        ):
+            found: dict[str, Any] = {}
+            if self._executable is not None:
+                from ._optimised import optimised_record
+
+                found["optimised"] = optimised_record(self._executable, plain)
+            if self.previous is not None:
+                from ._diff import difference
+
+                found["diff"] = difference(self.previous, plain)
+            self._derivation = (sources, found)
+        return self._derivation[1]
 
     def draw(self, path: str | os.PathLike[str]) -> None:
         """Writes the drawing to a file that needs nothing else.

@@ -1,4 +1,4 @@
-"""Shows a memory snapshot as text and HTML: bytes by kind, by variable, by cell.
+"""Shows a memory snapshot as text and HTML: over time, by kind, by variable, by cell.
 
 A snapshot is plain data; who made it (the notebook extension knows the variables' names) does not
 matter here. The HTML stands alone and follows the page's colours.
@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from flowbook._words import human_bytes, shorten
+from flowbook._words import human_bytes, human_time, image, shorten
 
 Snapshot = Mapping[str, Any]
 
-_COLOURS = {
+COLOURS = {
     "parameter": "#d97a1f",
     "gradient": "#d2477b",
     "optimizer": "#2f9e63",
@@ -24,7 +24,27 @@ _COLOURS = {
     "external": "#7a869a",
     "cache": "#a9b3c1",
 }
+_WORDS = {"optimizer": "optimizer state"}
 _ROWS = 40
+_CELLS = 12
+
+
+class MemoryView:
+    """A memory snapshot that shows itself, as text and as HTML that a saved notebook keeps.
+
+    Attributes:
+        snapshot: The plain data.
+        view_id: Id of the live view, if there is one.
+    """
+
+    def __init__(self, snapshot: Snapshot, view_id: str = "") -> None:
+        self.snapshot, self.view_id = snapshot, view_id
+
+    def __repr__(self) -> str:
+        return text(self.snapshot)
+
+    def _repr_html_(self) -> str:
+        return html(self.snapshot, self.view_id)
 
 
 def _signed(count: int) -> str:
@@ -56,16 +76,34 @@ def _change(row: Mapping[str, Any]) -> str:
     return "" if change is None else "new" if change == "new" else _signed(int(change))
 
 
+def _kind(kind: str) -> str:
+    return _WORDS.get(kind, kind)
+
+
+def _cells(snapshot: Snapshot) -> list[Mapping[str, Any]]:
+    """The cells that matter: those that changed the use or whose peak was high, newest first."""
+    cells = [c for c in snapshot.get("cells", ()) if c.get("change") or c.get("peak")]
+    return list(reversed(cells[-_CELLS:]))
+
+
+def _cell_words(cell: Mapping[str, Any]) -> str:
+    words = f"In [{cell['exec']}] {_signed(cell['change'])}"
+    if cell.get("peak"):
+        words += f" (peak +{human_bytes(cell['peak'])})"
+    return words
+
+
 def text(snapshot: Snapshot) -> str:
     """Lists a snapshot as lines of text.
 
     Args:
-        snapshot: What `%memory` collected.
+        snapshot: What `fb.memory.take_snapshot` collected.
     """
     out = [f"{snapshot['device']}: {_headline(snapshot)}"]
     kinds = {k: v for k, v in snapshot["by_kind"].items() if v}
     if kinds:
-        out.append("  by kind: " + ", ".join(f"{k} {human_bytes(v)}" for k, v in kinds.items()))
+        words = ", ".join(f"{_kind(k)} {human_bytes(v)}" for k, v in kinds.items())
+        out.append("  by kind: " + words)
     rows = snapshot["rows"]
     width = max((len(_names(r, 44)) for r in rows[:_ROWS]), default=0)
     for row in rows[:_ROWS]:
@@ -77,9 +115,11 @@ def text(snapshot: Snapshot) -> str:
     if len(rows) > _ROWS:
         rest = sum(r["bytes"] for r in rows[_ROWS:])
         out.append(f"  and {len(rows) - _ROWS} more, {human_bytes(rest)}")
-    if snapshot.get("cells"):
-        cells = (f"In [{c['cell']}] {human_bytes(c['bytes'])}" for c in snapshot["cells"][:8])
-        out.append("  by cell: " + ", ".join(cells))
+    for row in snapshot.get("gone", ())[:8]:
+        out.append(f"  gone: {_names(row, 44)}  {human_bytes(row['bytes'])}  {row['spec']}")
+    cells = _cells(snapshot)
+    if cells:
+        out.append("  by cell: " + ", ".join(_cell_words(c) for c in cells[:8]))
     hidden = snapshot.get("held_by_notebook") or 0
     if hidden:
         out.append(
@@ -88,49 +128,77 @@ def text(snapshot: Snapshot) -> str:
     return "\n".join(out)
 
 
-def html(snapshot: Snapshot) -> str:
+def course(snapshot: Snapshot, width: int = 620, height: int = 90) -> str:
+    """Live bytes over time as an SVG document, with the peak marked; empty without a history."""
+    history = [h for h in snapshot.get("history", ()) if h]
+    if len(history) < 2:
+        return ""
+    start, end = history[0][0], history[-1][0]
+    span = max(end - start, 1e-9)
+    top = max(max(h[2] for h in history), snapshot.get("limit") or 0, 1)
+    plot_w, plot_h = width - 16, height - 26
+
+    def x(t: float) -> float:
+        return 8 + plot_w * (t - start) / span
+
+    def y(n: float) -> float:
+        return 6 + plot_h * (1 - n / top)
+
+    live, peaks = [], []
+    for i, (t, n, peak) in enumerate(history):
+        live.append(f"{'M' if i == 0 else 'H'}{x(t):.1f}{f' {y(n):.1f}' if i == 0 else ''}")
+        if i:
+            live.append(f"V{y(n):.1f}")
+        if peak > n * 1.02:
+            peaks.append(f"M{x(t):.1f} {y(n):.1f}V{y(peak):.1f}")
+    line = "".join(live)
+    area = f"{line}V{y(0):.1f}H{x(start):.1f}Z"
+    high = max(history, key=lambda h: h[2])
+    anchor = "end" if x(high[0]) > width * 0.7 else "start"
+    limit = ""
+    if snapshot.get("limit"):
+        level = y(snapshot["limit"])
+        limit = f'<path d="M8 {level:.1f}h{plot_w}" class="m"/>'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img"><style>text{{font:10px system-ui,sans-serif;'
+        "fill:#6b7686}.l{fill:none;stroke:#4f7fd5;stroke-width:1.5}.a{fill:#4f7fd5;fill-opacity:.15}"
+        ".p{fill:none;stroke:#d97a1f;stroke-opacity:.7}.m{fill:none;stroke:#d02a2a;"
+        "stroke-dasharray:4 3}@media(prefers-color-scheme:dark){text{fill:#98a3b3}}</style>"
+        f'<path d="{area}" class="a"/><path d="{"".join(peaks)}" class="p"/>'
+        f'<path d="{line}" class="l"/>{limit}'
+        f'<circle cx="{x(high[0]):.1f}" cy="{y(high[2]):.1f}" r="3" fill="#d97a1f"/>'
+        f'<text x="{x(high[0]) + (-6 if anchor == "end" else 6):.1f}" '
+        f'y="{max(y(high[2]) + 4, 11):.1f}" text-anchor="{anchor}">peak {human_bytes(high[2])}</text>'
+        f'<text x="8" y="{height - 6}">{human_time(span * 1e6)} ago</text>'
+        f'<text x="{width - 8}" y="{height - 6}" text-anchor="end">now</text></svg>'
+    )
+
+
+def html(snapshot: Snapshot, view_id: str = "", *, root: bool = True) -> str:
     """Shows a snapshot as HTML that a saved notebook keeps.
 
     Args:
-        snapshot: What `%memory` collected.
+        snapshot: What `fb.memory.take_snapshot` collected.
+        view_id: Id of the live view, if there is one.
+        root: With the element that live views look for; without it for use inside of one.
     """
     kinds = {k: v for k, v in snapshot["by_kind"].items() if v > 0}
     kinds["cache"] = max(0, snapshot["reserved"] - snapshot["live"])
     total = max(1, sum(kinds.values()))
     bar = "".join(
-        f'<div title="{escape(k)} {human_bytes(v)}" style="width:{100 * v / total:.2f}%;'
-        f'background:{_COLOURS.get(k, "#7a869a")}"></div>'
+        f'<div title="{escape(_kind(k))} {human_bytes(v)}" style="width:{100 * v / total:.2f}%;'
+        f'background:{COLOURS.get(k, "#7a869a")}"></div>'
         for k, v in kinds.items()
         if v
     )
     legend = "".join(
         f'<span style="white-space:nowrap"><span style="display:inline-block;width:9px;height:9px;'
-        f"border-radius:2px;margin:0 5px 0 0;background:{_COLOURS.get(k, '#7a869a')}"
-        f'"></span>{escape(k)} {human_bytes(v)}</span>'
+        f"border-radius:2px;margin:0 5px 0 0;background:{COLOURS.get(k, '#7a869a')}"
+        f'"></span>{escape(_kind(k))} {human_bytes(v)}</span>'
         for k, v in kinds.items()
         if v
     )
-    largest = max((r["bytes"] for r in snapshot["rows"]), default=1) or 1
-    rows = "".join(_row(r, largest) for r in snapshot["rows"][:_ROWS])
-    more = len(snapshot["rows"]) - _ROWS
-    if more > 0:
-        rest = sum(r["bytes"] for r in snapshot["rows"][_ROWS:])
-        rows += f"<tr><td>and {more} more</td><td>{human_bytes(rest)}</td></tr>"
-    changed = bool(snapshot.get("before"))
-    columns = ["name", "bytes", "", "spec", "kind", "cell", *(["change"] if changed else [])]
-    head = "".join(f'<th style="text-align:left">{c}</th>' for c in columns)
-    table = (
-        f'<table style="font-size:12px;margin-top:8px"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-        if rows
-        else ""
-    )
-    cells = ""
-    if snapshot.get("cells"):
-        words = " · ".join(
-            f"In [{c['cell']}] {human_bytes(c['bytes'])}" for c in snapshot["cells"][:12]
-        )
-        cells = f'<div style="font-size:12px;margin-top:6px;opacity:.8">By cell: {words}</div>'
     held = snapshot.get("held_by_notebook") or 0
     hint = (
         '<div style="font-size:12px;margin-top:6px;border-left:3px solid #d02a2a;padding-left:8px">'
@@ -139,30 +207,98 @@ def html(snapshot: Snapshot) -> str:
         if held
         else ""
     )
+    kind = "flowbook-view flowbook-kind-memory" + (f" flowbook-id-{view_id}" if view_id else "")
+    names = f' class="{kind}"' if root else ""
     return (
-        '<div class="flowbook-view flowbook-memory" style="max-width:900px">'
+        f'<div{names} style="max-width:900px">'
         f"<div><b>{escape(str(snapshot['device']))}</b> {escape(_headline(snapshot))}</div>"
         '<div style="display:flex;height:14px;border-radius:7px;overflow:hidden;margin:8px 0 6px;'
         f'background:rgba(128,128,128,.15)">{bar}</div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:4px 16px;font-size:12px">{legend}</div>'
-        f"{table}{cells}{hint}</div>"
+        f"{_course_image(snapshot)}{_variables(snapshot)}{_gone(snapshot)}{_cell_table(snapshot)}"
+        f"{hint}</div>"
+    )
+
+
+def _course_image(snapshot: Snapshot) -> str:
+    picture = course(snapshot)
+    if not picture:
+        return ""
+    words = escape(f"memory over time: {_headline(snapshot)}")
+    return f'<div style="margin-top:6px"><img src="{image(picture)}" alt="{words}"></div>'
+
+
+def _variables(snapshot: Snapshot) -> str:
+    rows = snapshot["rows"]
+    if not rows:
+        return ""
+    largest = max(r["bytes"] for r in rows) or 1
+    body = "".join(_row(r, largest) for r in rows[:_ROWS])
+    if len(rows) > _ROWS:
+        rest = sum(r["bytes"] for r in rows[_ROWS:])
+        body += f"<tr><td>and {len(rows) - _ROWS} more</td><td>{human_bytes(rest)}</td></tr>"
+    changed = bool(snapshot.get("before"))
+    columns = ["name", "bytes", "", "spec", "kind", "cell", *(["change"] if changed else [])]
+    head = "".join(f'<th style="text-align:left">{c}</th>' for c in columns)
+    return (
+        f'<table style="font-size:12px;margin-top:8px"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def _gone(snapshot: Snapshot) -> str:
+    words = [
+        f"<code>{escape(_names(row, 60))}</code> {human_bytes(row['bytes'])}"
+        for row in snapshot.get("gone", ())[:8]
+    ]
+    return f'<div style="font-size:12px">Gone: {", ".join(words)}</div>' if words else ""
+
+
+def _cell_table(snapshot: Snapshot) -> str:
+    """What each cell has added, with a link to it."""
+    cells = _cells(snapshot)
+    if not cells:
+        return ""
+    place = "padding:1px 12px 1px 0;text-align:left"
+    rows = []
+    for cell in cells:
+        label = f"In [{cell['exec']}]"
+        if cell.get("cell"):
+            label = f'<a href="#cell-id={escape(str(cell["cell"]), quote=True)}">{label}</a>'
+        peak = f"+{human_bytes(cell['peak'])}" if cell.get("peak") else ""
+        rows.append(
+            f'<tr><td style="{place}">{label}</td>'
+            f'<td style="{place}">{_signed(cell["change"])}</td><td style="{place}">{peak}</td>'
+            f'<td style="{place}"><code>{escape(shorten(cell.get("source") or "", 60))}</code></td>'
+            "</tr>"
+        )
+    head = "".join(
+        f'<th style="{place}">{c}</th>' for c in ("cell", "left behind", "peak within", "")
+    )
+    return (
+        '<details style="margin-top:6px"><summary style="cursor:pointer;font-size:12px">by cell'
+        f'</summary><table style="font-size:12px"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></details>"
     )
 
 
 def _row(row: Mapping[str, Any], largest: int) -> str:
     width = max(1.0, 120 * row["bytes"] / largest)
-    colour = _COLOURS.get(row["kind"], "#7a869a")
+    colour = COLOURS.get(row["kind"], "#7a869a")
     bar = (
         f'<div style="width:{width:.0f}px;height:8px;border-radius:4px;background:{colour}"></div>'
     )
-    names = f"<code>{escape(_names(row, 60))}</code>"
+    first, *others = row["names"] or ["(no name)"]
+    names = f"<code>{escape(shorten(first, 60))}</code>"
     if row.get("holders"):
-        names += (
-            '<div style="color:#d02a2a;text-align:left">held by '
-            f"{escape(', '.join(row['holders'][:4]))}</div>"
-        )
+        words = escape(", ".join(row["holders"][:4]))
+        names += f'<div style="color:#d02a2a;text-align:left">held by {words}</div>'
+    elif others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        words = escape(shorten(", ".join(others[:3]), 80) + more)
+        names += f'<div style="opacity:.7;text-align:left">shared by {words}</div>'
     cell = f"In [{row['cell']}]" if row.get("cell") else ""
-    cells = [human_bytes(row["bytes"]), bar, escape(row["spec"]), escape(row["kind"]), cell]
+    cells = [human_bytes(row["bytes"]), bar, escape(row["spec"]), escape(_kind(row["kind"])), cell]
     if (change := _change(row)) or row.get("change") is not None:
         cells.append(change)
     tail = "".join(f"<td>{c}</td>" for c in cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from . import _core
@@ -20,7 +21,7 @@ def record_of(
     name: str = "",
     outputs: list[tuple[str, int]] | None = None,
     stats: dict[str, Any] | None = None,
-    seconds: dict[int, float] | None = None,
+    extras: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Describes a native graph.
 
@@ -29,13 +30,13 @@ def record_of(
         name: Its name.
         outputs: Named results, as (name, value number).
         stats: Times in milliseconds and planned bytes of the last run.
-        seconds: Time of each node in the last profiled run.
+        extras: What more is known of nodes, such as `time_us` and `values`, by node number.
     """
     nodes = []
     values = graph.values()
     node_of = {v["index"]: v["node"] for v in values}
     assigned = {value for _, value in graph.assignments}
-    optimizer = _optimizer_nodes(graph)
+    family_of = _core.op_families()
     for node in graph.nodes():
         first = values[node["outputs"][0]]
         spec = ", ".join(values[v]["spec"] for v in node["outputs"])
@@ -53,7 +54,7 @@ def record_of(
             kind = {"key": "input"}.get(node["source"], node["source"])
         elif node["op"] == "full":
             kind = "constant"
-        elif node["index"] in optimizer:
+        elif family_of.get(node["op"]) == "optim":
             kind = "optimizer"
         elif node["forward"] >= 0:
             kind = "gradient"
@@ -61,7 +62,6 @@ def record_of(
             kind = "output"
         else:
             kind = "op"
-        time = (seconds or {}).get(node["index"])
         nodes.append(
             {
                 "id": node["index"],
@@ -79,9 +79,10 @@ def record_of(
                 "cell": node["cell"] or None,
                 "exec": node["execution"] or None,
                 "line": node["line"] or None,
-                "time_us": None if time is None else time * 1e6,
+                "time_us": None,
                 "failed": False,
                 "forward_of": node["forward"] if node["forward"] >= 0 else None,
+                **(extras or {}).get(node["index"], {}),
             }
         )
     stats = dict(stats or {})
@@ -96,11 +97,6 @@ def record_of(
         ],
         "stats": stats,
     }
-
-
-def _optimizer_nodes(graph: Any) -> set[int]:
-    optimizer = {op["name"] for op in _core.op_records() if op["family"] == "optim"}
-    return {node["index"] for node in graph.nodes() if node["op"] in optimizer}
 
 
 def _plain(value: Any) -> Any:

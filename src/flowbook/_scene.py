@@ -443,14 +443,18 @@ def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) 
     if node.get("bytes"):
         detail.append(human_bytes(node["bytes"]))
     if time:
-        detail.append(human_time(time))
+        shared = node.get("fused_with")
+        detail.append(human_time(time) + (f" with {shared} fused" if shared else ""))
+    if node.get("alarm"):
+        detail.append(f"first {node['alarm']}")
     if node.get("line"):
         detail.append(f"line {node['line']}")
     return Box(
         kind="node", ref=0, frame=-1, x=0, y=0,
         width=round(max(width, 48.0 if look != "constant" else 26.0)), height=height,
         title=title, sub="" if look == "constant" else sub, tag=tag, look=look, output=output,
-        failed=bool(node.get("failed")), heat=(time / slowest) if time and slowest else None,
+        failed=bool(node.get("failed") or node.get("alarm")),
+        heat=(time / slowest) if time and slowest else None,
         detail=" · ".join(d for d in detail if d), rows=rows,
     )  # fmt: skip
 
@@ -483,7 +487,7 @@ def _scope_totals(
         if s < 0:
             continue
         total.nodes[s] += counts
-        total.failed[s] |= bool(node.get("failed"))
+        total.failed[s] |= bool(node.get("failed") or node.get("alarm"))
         for held in (node, *extras.get(node["id"], ())):
             if held.get("kind") == "variable":
                 total.params[s] += _elements(held)

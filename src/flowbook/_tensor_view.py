@@ -9,10 +9,13 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
+
+from ._words import image
 
 _SIDE = 96  # cells of a heat map at most
 _WRITTEN = 36  # numbers that are written out instead of drawn
@@ -70,10 +73,15 @@ def _picture(pixels: np.ndarray, alt: str) -> str:
     )
 
 
+def _real(a: np.ndarray) -> np.ndarray:
+    """What is drawn of numbers: themselves, or the magnitudes of complex ones."""
+    return np.abs(a).astype(np.float64) if a.dtype.kind == "c" else a.astype(np.float64)
+
+
 def _spark(a: np.ndarray) -> str:
     """A vector as a line; gaps where it is not finite."""
     n = min(len(a), 240)
-    values = a[np.linspace(0, len(a) - 1, n).round().astype(int)]
+    values = _real(a[np.linspace(0, len(a) - 1, n).round().astype(int)])
     finite = np.isfinite(values)
     if not finite.any():
         return ""
@@ -91,8 +99,25 @@ def _spark(a: np.ndarray) -> str:
         '<svg xmlns="http://www.w3.org/2000/svg" width="240" height="48" viewBox="0 0 240 48">'
         f'<path d="{"".join(parts)}" fill="none" stroke="#2a9d8f" stroke-width="1.5"/></svg>'
     )
-    address = base64.b64encode(svg.encode()).decode()
-    return f'<img src="data:image/svg+xml;base64,{address}" alt="line of {len(a)} values">'
+    return f'<img src="{image(svg)}" alt="line of {len(a)} values">'
+
+
+def histogram_image(counts: Sequence[int], width: int = 96, height: int = 20) -> str:
+    """A histogram as a small image; the highest bin fills the height."""
+    top = max(counts, default=0)
+    if not top:
+        return ""
+    step = width / len(counts)
+    bars = "".join(
+        f"M{i * step:.1f} {height}v-{max(1.0, (height - 1) * n / top):.1f}h{step - 1:.1f}V{height}z"
+        for i, n in enumerate(counts)
+        if n
+    )
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}"><path d="{bars}" fill="#2a9d8f"/></svg>'
+    )
+    return f'<img src="{image(svg)}" alt="histogram" style="vertical-align:middle">'
 
 
 def _number(v: Any) -> str:
@@ -114,23 +139,56 @@ def _written(a: np.ndarray) -> str:
     return f'<table style="font-size:12px;margin:2px 0"><tbody>{body}</tbody></table>'
 
 
+_CHUNK = 1 << 18  # elements looked at in one go: large arrays need no large copies
+
+
 def statistics(a: np.ndarray) -> list[tuple[str, str]]:
-    """Smallest, mean and largest value, spread, and counts of what is not finite or zero."""
-    if a.size < 2 or a.dtype.kind not in "biuf":
+    """Smallest, mean and largest value, spread, and counts of what is not finite or zero.
+
+    Complex numbers count by magnitude.
+    """
+    if a.size < 2 or a.dtype.kind not in "biufc":
         return []
-    values = a.astype(np.float64, copy=False)
-    finite = np.isfinite(values)
-    good = values[finite]
-    out: list[tuple[str, str]] = []
     if a.dtype.kind == "b":
-        return [("true", f"{int(good.sum()):,} of {a.size:,}")]
-    if good.size:
-        out += [("min", _number(good.min())), ("mean", _number(good.mean()))]
-        out += [("max", _number(good.max())), ("std", _number(good.std()))]
-    for name, count in (("NaN", np.isnan(values).sum()), ("Inf", np.isinf(values).sum())):
-        if count:
-            out.append((name, f"{int(count):,}"))
+        return [("true", f"{int(np.count_nonzero(a)):,} of {a.size:,}")]
+    flat = a.reshape(-1)
+    nan = inf = good = 0
+    low, high, total = np.inf, -np.inf, 0.0
+    for values in _chunks(flat):
+        finite = np.isfinite(values)
+        nan += int(np.isnan(values).sum())
+        inf += int(np.isinf(values).sum())
+        kept = values[finite]
+        if kept.size:
+            good += kept.size
+            low, high = min(low, float(kept.min())), max(high, float(kept.max()))
+            total += float(kept.sum())
+    out: list[tuple[str, str]] = []
+    if good:
+        mean = total / good
+        squares = 0.0
+        for values in _chunks(flat):
+            kept = values[np.isfinite(values)]
+            with np.errstate(over="ignore"):
+                squares += float(((kept - mean) ** 2).sum())
+        names = ("|min|", "|mean|", "|max|", "std") if a.dtype.kind == "c" else _NAMES
+        numbers = (low, mean, high, (squares / good) ** 0.5)
+        whole = a.dtype.kind in "iu"
+        for name, number in zip(names, numbers, strict=True):
+            exact = whole and name in ("min", "max")
+            out.append((name, _number(int(number)) if exact else _number(number)))
+    out += [(name, f"{count:,}") for name, count in (("NaN", nan), ("Inf", inf)) if count]
     return out
+
+
+_NAMES = ("min", "mean", "max", "std")
+
+
+def _chunks(flat: np.ndarray) -> Iterator[np.ndarray]:
+    """Parts of a flat array as doubles; magnitudes of complex ones."""
+    for start in range(0, flat.size, _CHUNK):
+        part = flat[start : start + _CHUNK]
+        yield np.abs(part).astype(np.float64) if flat.dtype.kind == "c" else part.astype(np.float64)
 
 
 def html(array: Any, spec: str) -> str:
@@ -146,12 +204,11 @@ def html(array: Any, spec: str) -> str:
         pass
     elif 0 < a.size <= _WRITTEN and a.ndim <= 2:
         picture = _written(a)
-    elif a.size and a.dtype.kind in "biuf":
+    elif a.size and a.dtype.kind in "biufc":
         if a.ndim == 1:
-            picture = _spark(a.astype(np.float64, copy=False))
+            picture = _spark(a)
         elif a.ndim == 2:
-            small = _shrink(a, _SIDE, _SIDE).astype(np.float64)
-            picture = _picture(_heat(small), f"heat map of {spec}")
+            picture = _picture(_heat(_real(_shrink(a, _SIDE, _SIDE))), f"heat map of {spec}")
         elif a.ndim >= 3:
             picture = _image(a, spec)
     facts = "".join(
@@ -172,7 +229,7 @@ def _alarm(name: str) -> str:
 def _image(a: np.ndarray, spec: str) -> str:
     """The first picture of a stack: channels-last colours, else the last two axes."""
     channels = a.shape[-1]
-    if channels in (1, 3) and min(a.shape[-3:-1]) >= 4:
+    if channels in (1, 3) and min(a.shape[-3:-1]) >= 4 and a.dtype.kind != "c":
         first = a.reshape(-1, *a.shape[-3:])[0]
         small = np.stack([_shrink(first[..., c], _SIDE, _SIDE) for c in range(channels)], -1)
         if channels == 1:
@@ -184,5 +241,5 @@ def _image(a: np.ndarray, spec: str) -> str:
         scaled = np.nan_to_num((values - low) / max(top - low, 1e-30)) * 255
         return _picture(np.clip(scaled, 0, 255).astype(np.uint8), f"first image of {spec}")
     first = a.reshape(-1, *a.shape[-2:])[0]
-    small = _shrink(first, _SIDE, _SIDE).astype(np.float64)
+    small = _real(_shrink(first, _SIDE, _SIDE))
     return _picture(_heat(small), f"heat map of the first matrix of {spec}")

@@ -94,12 +94,14 @@ class Trace:
     def name_captures(self, namespace: Mapping[str, Any]) -> None:
         """Gives captured tensors the names (`x`, `params['w']`) under which the user knows them."""
         captures = set(self.graph.captures)
-        if not captures:
-            return
         for path, leaf in _named_tensors(namespace):
             value = self.graph.find(leaf)
             if value in captures and not self.graph.value_name(value):
                 self.graph.set_name(value, path)
+        for path, variable in _named_variables(namespace):
+            for value in self.graph.values_of(variable):
+                if path.endswith(self.graph.value_name(value)):  # `weight` is which weight?
+                    self.graph.set_name(value, path)
         taken = {self.graph.value_name(v) for v in captures}
         number = 0
         for value in self.graph.captures:
@@ -149,39 +151,61 @@ class Trace:
             failed: The error.
             namespace: Names of the tensors and symbols that the code knew, for the nodes.
         """
+        from ._errors import take_failure
         from ._record import record_of
 
         self.name_captures(namespace or {})
         self.name_symbols(namespace or {})
         record = record_of(self.graph, self.name)
-        op, colon, _ = str(failed).partition(":")  # messages begin with the op's name
+        nodes = record["nodes"]
+        failure = take_failure(self.graph)
         ran = node_of_error(failed)
-        if ran is not None and ran < len(record["nodes"]):  # recorded well, failed when it ran
-            record["nodes"][ran]["failed"] = True
+        if ran is not None and ran < len(nodes):  # recorded well, failed when it ran
+            nodes[ran]["failed"] = True
             return record
+        graph, value = getattr(failed, "value", (None, -1))
+        if graph is not None and graph() is self.graph:  # a symbol was used as if it had a value
+            nodes[self.graph.value(value)["node"]]["failed"] = True
+            return record
+        op, colon, _ = str(failed).partition(":")  # messages begin with the op's name
         if isinstance(failed, FlowbookError) and colon and op.isidentifier():
-            line = _error_line(failed, self.cell)
-            record["nodes"].append(
-                {
-                    "id": -1 - len(record["nodes"]),
-                    "op": op,
-                    "name": None,
-                    "inputs": _failed_inputs(self.graph, failed, namespace or {}),
-                    "spec": "",
-                    "shape": [],
-                    "dtype": "",
-                    "bytes": 0,
-                    "kind": "op",
-                    "scope": self.graph.scope,
-                    "cell": self.cell.cell_id if self.cell else None,
-                    "exec": self.cell.execution_count if self.cell else None,
-                    "line": line,
-                    "time_us": None,
-                    "failed": True,
-                    "forward_of": None,
-                }
-            )
+            own = {"line": _error_line(failed, self.cell), "scope": self.graph.scope}
+            if failure is not None and failure.op == op:
+                inputs = self._inputs_of_failure(failure, nodes)
+            else:
+                inputs = _failed_inputs(self.graph, failed, namespace or {})
+            nodes.append(self._pseudo(nodes, op, "op", inputs=inputs, failed=True, **own))
         return record
+
+    def _inputs_of_failure(self, failure: Any, nodes: list[dict[str, Any]]) -> list[int]:
+        """Nodes of what a refused op was given; what the graph had not met yet is added."""
+        inputs = []
+        added: dict[tuple[str, str], int] = {}
+        for given in failure.inputs:
+            if given.value >= 0:
+                inputs.append(self.graph.value(given.value)["node"])
+                continue
+            key = (given.name, given.spec)
+            if key not in added:
+                kind = "variable" if given.variable else "capture"
+                node = self._pseudo(nodes, kind, kind, name=given.name or None, spec=given.spec)
+                nodes.append(node)
+                added[key] = node["id"]
+            inputs.append(added[key])
+        return inputs
+
+    def _pseudo(
+        self, nodes: list[dict[str, Any]], op: str, kind: str, **more: Any
+    ) -> dict[str, Any]:
+        """A node that was not recorded, for the drawing only; its number is negative."""
+        spec = more.get("spec", "")
+        return {
+            "id": -1 - len(nodes), "op": op, "family": "", "attrs": {}, "name": None, "inputs": [],
+            "spec": spec, "shape": [], "dtype": spec.partition("[")[0], "bytes": 0, "kind": kind,
+            "scope": "", "cell": self.cell.cell_id if self.cell else None,
+            "exec": self.cell.execution_count if self.cell else None, "line": None,
+            "time_us": None, "failed": False, "forward_of": None, **more,
+        }  # fmt: skip
 
 
 def symbol_in(graph: Any, value: Any) -> int | None:
@@ -230,6 +254,16 @@ def _named_tensors(namespace: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
             for i, item in enumerate(value[:256]):
                 if isinstance(item, _core.Tensor):
                     yield f"{name}[{i}]", item
+
+
+def _named_variables(namespace: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """The Variables of a namespace's models and optimizers, with their paths."""
+    from ._state import Stateful, named_variables
+
+    for name, value in list(namespace.items()):
+        if isinstance(value, Stateful) and not name.startswith("_"):
+            for path, variable in named_variables(value).items():
+                yield f"{name}.{path}", variable
 
 
 def node_of_error(error: BaseException) -> int | None:

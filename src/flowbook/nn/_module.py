@@ -254,21 +254,50 @@ class Module(Stateful):
         return "\n".join([head, *lines])
 
     def _repr_html_(self) -> str:
-        """The tree as a table that needs no script, no style sheet and no kernel."""
-        cell = "padding:1px 12px 1px 0;text-align:left;border:none;white-space:pre"
-        rows = "".join(
-            f'<tr style="background:none"><td style="{cell}">'
-            f'<span style="opacity:.5" aria-hidden="true">{escape(prefix)}</span>'
-            f"{escape(label)}</td>"
-            f'<td style="{cell}"><code>{escape(text)}</code></td>'
-            f'<td style="{cell};text-align:right">{escape(count)}</td></tr>'
-            for prefix, label, text, count in self._rows()
-        )
+        """The tree as nested lists that open and close; no script, style sheet or kernel needed."""
+        seen: dict[int, str] = {id(self): "the top"}
         return (
-            f"<div><b>{escape(self.describe())}</b>: {escape(self._totals())}"
-            f'<table style="border-collapse:collapse;margin:4px 0;font-size:90%">{rows}</table>'
-            "</div>"
+            '<div class="flowbook-view" style="font-size:13px">'
+            f"<div><b>{escape(self.describe())}</b>: {escape(self._totals())}</div>"
+            f"{_html_children(self, '', 0, seen)}</div>"
         )
+
+
+_OPEN = 2  # levels of a tree that are open at first
+_LINES = 40  # entries of a module that are shown; longer lists are cut
+
+
+def _html_children(owner: Any, path: str, depth: int, seen: dict[int, str]) -> str:
+    """What a module holds, one line each; modules that hold something open and close."""
+    lines = []
+    entries = list(_display_children(owner))
+    for part, value in entries[:_LINES]:
+        label, here = part.lstrip("."), (path + part).lstrip(".")
+        name = f"<code>{escape(label)}</code>"
+        if id(value) in seen:
+            lines.append(f"<div>{name} shared with {escape(seen[id(value)])}</div>")
+            continue
+        seen[id(value)] = here
+        if isinstance(value, fb.Variable):
+            mark = "" if value.trainable else ", frozen"
+            spec = escape(spec_text(value) + mark)
+            count = f'<span style="opacity:.7">{size_of(value.shape):,}</span>'
+            lines.append(f"<div>{name} <code>{spec}</code> {count}</div>")
+            continue
+        total = sum(size_of(v.shape) for v in value.variables())
+        count = f' <span style="opacity:.7">{total:,} parameters</span>' if total else ""
+        head = f"{name} {escape(value.describe())}{count}"
+        inner = _html_children(value, path + part, depth + 1, seen)
+        if not inner:
+            lines.append(f"<div>{head}</div>")
+            continue
+        state = " open" if depth + 1 < _OPEN else ""
+        lines.append(
+            f'<details{state}><summary style="cursor:pointer">{head}</summary>{inner}</details>'
+        )
+    if len(entries) > _LINES:
+        lines.append(f"<div>and {len(entries) - _LINES} more</div>")
+    return f'<div style="padding-left:18px">{"".join(lines)}</div>' if lines else ""
 
 
 def _display_children(owner: Any) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,271 @@
+"""Looking into a run: statistics of every value, and the first node that made a NaN or infinity.
+
+The numbers are computed natively while the graph runs, each value as soon as it is there: no
+intermediate value is kept, and memory stays what the plan says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any
+
+from ._tensor_view import histogram_image
+from ._words import shorten
+
+_ROWS = 200
+_SOURCES = ("input", "capture", "variable", "constant")
+
+
+@dataclass(frozen=True)
+class ValueStats:
+    """Statistics of a value; `min` to `std` are those of its finite elements."""
+
+    count: int
+    nan: int
+    positive_inf: int
+    negative_inf: int
+    zeros: int
+    min: float
+    max: float
+    mean: float
+    std: float
+    histogram: tuple[int, ...]
+
+    @property
+    def inf(self) -> int:
+        """Infinities of both signs."""
+        return self.positive_inf + self.negative_inf
+
+    @property
+    def finite(self) -> bool:
+        """Whether every element is."""
+        return not self.nan and not self.inf
+
+    def words(self) -> str:
+        """`min -2.1, mean 0.3, max 4, 3 NaN`: what matters in a line."""
+        parts = []
+        if self.count > self.nan + self.inf:
+            if self.count == 1:
+                parts.append(f"{self.mean:.4g}")
+            else:
+                parts.append(f"min {self.min:.4g}, mean {self.mean:.4g}, max {self.max:.4g}")
+        parts += [f"{n:,} {word}" for n, word in ((self.nan, "NaN"), (self.inf, "Inf")) if n]
+        return ", ".join(parts) or "empty"
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """The first node at which something stopped being finite.
+
+    Attributes:
+        node: Its number in the record.
+        what: "NaN" or "Inf".
+        count: How many of its elements.
+        text: The finding in a sentence, with the line and the inputs.
+        inputs: Names of its inputs and whether each was finite.
+    """
+
+    node: int
+    what: str
+    count: int
+    text: str
+    inputs: list[tuple[str, bool]]
+
+
+class Inspection:
+    """The values of one run of a graph, as statistics.
+
+    Made by `Graph.inspect` and by `%%graph --inspect`.
+
+    Attributes:
+        values: Statistics by number of the value.
+        first: The first node that made a NaN (or else an infinity) from finite inputs; None if
+            everything is finite. A NaN that came in with an input names that input.
+        record: The record of the graph with `values` in its nodes.
+
+    Example:
+        >>> with fb.graph() as g:
+        ...     x = g.input("x", (3,))
+        ...     g.output(y=fb.sum(fb.log(x)))
+        >>> g.inspect(x=np.float32([1, -1, 2])).first.text.partition(",")[0]
+        'log gave 1 NaN of 3'
+    """
+
+    def __init__(
+        self,
+        core: Any,
+        values: Mapping[int, Mapping[str, Any]],
+        order: Mapping[int, int],
+        record: dict[str, Any],
+    ) -> None:
+        self.values = {
+            v: ValueStats(**{**s, "histogram": tuple(s["histogram"])}) for v, s in values.items()
+        }
+        self._core = core
+        self._order = order
+        self.record = record
+        self.first: Culprit | None = None
+        self.before: Culprit | None = None
+        self._find()
+        by_id = {node["id"]: node for node in record["nodes"]}
+        for number, stats in self._node_stats().items():
+            node = by_id.get(number)
+            if node is not None:
+                node["values"] = stats_record(stats)
+        if self.first is not None:
+            record["nonfinite"] = {
+                "node": self.first.node, "what": self.first.what, "count": self.first.count,
+                "text": self.text_of_first(), "inputs": [list(i) for i in self.first.inputs],
+            }  # fmt: skip
+            by_id[self.first.node]["alarm"] = self.first.what
+
+    def __getitem__(self, key: Any) -> ValueStats:
+        """Statistics of a value, by name (`"h"`), number or node handle."""
+        if hasattr(key, "_value"):
+            key = key._value
+        if isinstance(key, str):
+            names = {self._core.value_name(v): v for v in self.values}
+            if key not in names:
+                from .errors import GraphError
+
+                known = ", ".join(n for n in names if n) or "none"
+                raise GraphError(f"inspect: there is no value `{key}`. There are {known}.")
+            key = names[key]
+        return self.values[key]
+
+    def _node_stats(self) -> dict[int, ValueStats]:
+        """Of each node its first output, with the NaNs and infinities of all."""
+        found: dict[int, ValueStats] = {}
+        for node in self._core.nodes():
+            mine = [self.values[v] for v in node["outputs"] if v in self.values]
+            if mine:
+                found[node["index"]] = replace(
+                    mine[0],
+                    nan=sum(s.nan for s in mine),
+                    positive_inf=sum(s.positive_inf for s in mine),
+                    negative_inf=sum(s.negative_inf for s in mine),
+                )
+        return found
+
+    def _find(self) -> None:
+        nodes = self._core.nodes()
+        ran = sorted(
+            (n for n in nodes if any(v in self.values for v in n["outputs"])),
+            key=lambda n: min(self._order[v] for v in n["outputs"] if v in self._order),
+        )
+        found: dict[str, tuple[Any, list[ValueStats]]] = {}
+        for what in ("nan", "inf"):
+            for node in ran:
+                outputs = [self.values[v] for v in node["outputs"] if v in self.values]
+                if not sum(getattr(s, what) for s in outputs):
+                    continue
+                if what == "inf" and (node["op"] is None or node["op"] in ("full", "where")):
+                    continue  # a mask's infinities are meant
+                inputs = [self.values[v] for v in node["inputs"] if v in self.values]
+                if what == "inf" and any(s.inf or s.nan for s in inputs):
+                    continue
+                found[what] = (node, outputs)
+                break
+        if "nan" in found:
+            self.first = self._culprit(*found["nan"], "NaN")
+            if "inf" in found and found["inf"][0]["index"] != found["nan"][0]["index"]:
+                inf = found["inf"][0]
+                if any(node["index"] == inf["index"] for node in ran[: ran.index(found["nan"][0])]):
+                    self.before = self._culprit(*found["inf"], "Inf")
+        elif "inf" in found:
+            self.first = self._culprit(*found["inf"], "Inf")
+
+    def _culprit(self, node: dict[str, Any], outputs: list[ValueStats], what: str) -> Culprit:
+        count = sum(getattr(s, what.lower()) for s in outputs)
+        total = sum(s.count for s in outputs)
+        number = node["index"]
+        name = self._core.value_name(node["outputs"][0])
+        where = f", line {node['line']}" if node["line"] else ""
+        amount = f"{count:,} {what} of {total:,}"
+        if node["op"] is None:
+            text = f"{node['source']} {name or f'%{number}'} holds {amount} already"
+            return Culprit(number, what, count, text, [])
+        label = f"{name} = {node['op']}" if name else node["op"]
+        inputs, words = [], []
+        for v in node["inputs"]:
+            stats = self.values.get(v)
+            if stats is None:
+                continue
+            given = self._core.value_name(v) or f"%{self._core.value(v)['node']}"
+            inputs.append((given, stats.finite))
+            state = "finite" if stats.finite else "not finite"
+            words.append(f"{given} is {state} ({stats.words()})")
+        told = "; " + ", ".join(dict.fromkeys(words)) if words else ""
+        return Culprit(number, what, count, f"{label} gave {amount}{where}{told}", inputs)
+
+    def text_of_first(self) -> str:
+        """What went wrong first, in a line or two; empty if everything is finite."""
+        if self.first is None:
+            return ""
+        text = f"first {self.first.what}: {self.first.text}."
+        if self.before is not None:
+            text += f" Before it, {self.before.text}."
+        spread = sum(1 for s in self._node_stats().values() if not s.finite) - 1
+        if spread > 0:
+            text += f" {spread} other node{'s hold' if spread > 1 else ' holds'} NaN or Inf."
+        return text
+
+    def _rows(self) -> list[tuple[str, str, ValueStats]]:
+        stats = self._node_stats()
+        rows = []
+        for node in self.record["nodes"]:
+            if node["id"] in stats and node.get("kind") != "constant":
+                label = node["name"] or f"%{node['id']}"
+                source = node.get("kind") in _SOURCES
+                what = str(node["kind"] if source else node["op"])
+                rows.append((label, what, stats[node["id"]]))
+        return rows
+
+    def __repr__(self) -> str:
+        lines = [f"Inspection of {self.record['name'] or 'graph'}: {len(self.values)} values"]
+        if self.first is not None:
+            lines.append(self.text_of_first())
+        rows = self._rows()
+        width = max((len(shorten(a, 28)) for a, _, _ in rows[:_ROWS]), default=0)
+        wide = max((len(b) for _, b, _ in rows[:_ROWS]), default=0)
+        for label, what, stats in rows[:_ROWS]:
+            lines.append(f"  {shorten(label, 28):<{width}}  {what:<{wide}}  {stats.words()}")
+        if len(rows) > _ROWS:
+            lines.append(f"  and {len(rows) - _ROWS} more")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        out = ['<div class="flowbook-view">']
+        if self.first is not None:
+            out.append(alarm_html(self.text_of_first()))
+        cell = "padding:1px 10px 1px 0;text-align:left;border:none"
+        rows = []
+        for label, what, stats in self._rows()[:_ROWS]:
+            red = "" if stats.finite else ";color:#d02a2a;font-weight:600"
+            rows.append(
+                f'<tr><td style="{cell}"><code>{escape(label)}</code></td>'
+                f'<td style="{cell}">{escape(what)}</td>'
+                f'<td style="{cell}">{histogram_image(stats.histogram)}</td>'
+                f'<td style="{cell}{red}">{escape(stats.words())}</td></tr>'
+            )
+        out.append(f'<table style="font-size:12px"><tbody>{"".join(rows)}</tbody></table></div>')
+        return "".join(out)
+
+
+def alarm_html(text: str) -> str:
+    """A sentence that must not be missed, above a view."""
+    return (
+        '<div style="border-left:4px solid #d02a2a;padding:4px 12px;margin:4px 0 8px">'
+        f"{escape(text)}</div>"
+    )
+
+
+def stats_record(stats: ValueStats) -> dict[str, Any]:
+    """Statistics as plain data, for records."""
+    return {
+        "count": stats.count, "nan": stats.nan, "inf": stats.inf, "zeros": stats.zeros,
+        "low": stats.min, "high": stats.max, "mean": stats.mean, "std": stats.std,
+        "counts": list(stats.histogram),
+    }  # fmt: skip

@@ -1,0 +1,185 @@
+"""Shows a profile as text and HTML: the slowest steps as a table, the first run as a timeline.
+
+Drawn from the plain data of `Profile.to_dict()`. The HTML stands alone: no script, no kernel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from ._words import human_time, image, shorten
+
+Data = Mapping[str, Any]
+
+_ROWS = 40
+_WIDTH, _LANE = 860.0, 22.0
+_LIGHT = ("#4f5bd5", "#0e8a7d", "#b7791f", "#9440c9", "#c2377e", "#2b6cb0", "#2f855a", "#64748b")
+
+
+def _headline(data: Data) -> str:
+    graphs: Sequence[str] = data["graphs"]
+    if not graphs:
+        return "no compiled graph ran"
+    runs = f"{data['runs']} run{'s' * (data['runs'] != 1)}"
+    if len(graphs) == 1:
+        text = f"{graphs[0]}: {human_time(data['seconds'] * 1e6)} a run, median of {runs}"
+    else:
+        text = f"{len(graphs)} graphs, {runs}, {human_time(data['seconds'] * 1e6)} together"
+    text += f", {len(data['steps'])} step{'s' * (len(data['steps']) != 1)}"
+    if data["seconds"] > 0:
+        text += f", {data['between'] / data['seconds']:.0%} between steps"
+    return text
+
+
+def _sorted(data: Data) -> list[Mapping[str, Any]]:
+    return sorted(data["steps"], key=lambda s: (-s["share"], s["graph"], s["step"]))
+
+
+def _what(step: Mapping[str, Any], limit: int) -> str:
+    named = f"{', '.join(step['names'])} = " if step["names"] else ""
+    return shorten(named + step["label"], limit)
+
+
+def _place(step: Mapping[str, Any], graphs: int) -> str:
+    words = [step["graph"]] if graphs > 1 else []
+    if step["line"]:
+        words.append(f"line {step['line']}")
+    if step["fused"]:
+        words.append(f"{len(step['ops'])} ops fused")
+    return ", ".join(words)
+
+
+def text(data: Data) -> str:
+    """Lists the steps, the slowest first.
+
+    Args:
+        data: What `Profile.to_dict` gives.
+    """
+    out = [_headline(data)]
+    rows = _sorted(data)
+    width = max((len(_what(s, 44)) for s in rows[:_ROWS]), default=0)
+    for step in rows[:_ROWS]:
+        line = (
+            f"  {step['share']:>5.1%}  {_what(step, 44):<{width}}  "
+            f"{human_time(step['median_us']):>9}  min {human_time(step['min_us']):>9}"
+            f"  ±{human_time(step['spread_us']):>9}"
+        )
+        if step["runs"] != data["runs"]:
+            line += f"  {step['runs']} runs"
+        out.append(f"{line}  {_place(step, len(data['graphs']))}".rstrip())
+    if len(rows) > _ROWS:
+        rest = sum(s["share"] for s in rows[_ROWS:])
+        out.append(f"  {rest:>5.1%}  in {len(rows) - _ROWS} more steps")
+    return "\n".join(out)
+
+
+def colours(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """A colour for each label; the labels that take most time get the first ones."""
+    weight: dict[str, float] = {}
+    for step in steps:
+        weight[step["label"]] = weight.get(step["label"], 0.0) + step["share"]
+    ranked = sorted(weight, key=lambda label: -weight[label])
+    return {label: _LIGHT[min(i, len(_LIGHT) - 1)] for i, label in enumerate(ranked)}
+
+
+def timeline(data: Data) -> str:
+    """The first run as an SVG document: one bar per step, wide as its time."""
+    steps = data["steps"]
+    colour = colours(steps)
+    entries = []
+    seen: set[int] = set()
+    for entry in data["timeline"]:
+        if entry["step"] in seen:
+            break  # the second run begins
+        seen.add(entry["step"])
+        entries.append(entry)
+    end = max((e["start_us"] + e["us"] for e in entries), default=0.0)
+    scale = (_WIDTH - 16) / end if end else 0.0
+    bars = []
+    for entry in entries:
+        step = steps[entry["step"]]
+        width = entry["us"] * scale
+        x = 8 + entry["start_us"] * scale
+        tip = escape(f"{_what(step, 80)}: {human_time(entry['us'])}")
+        bars.append(
+            f'<rect x="{x:.2f}" y="8" width="{max(width, 0.4):.2f}" height="{_LANE:.0f}" '
+            f'fill="{colour[step["label"]]}"><title>{tip}</title></rect>'
+        )
+        if width > 6 * min(len(step["label"]), 12):
+            label = escape(shorten(step["label"], max(4, int(width / 6.2))))
+            bars.append(
+                f'<text x="{x + width / 2:.1f}" y="{8 + _LANE / 2 + 3.5:.1f}" fill="#fff" '
+                f'text-anchor="middle">{label}</text>'
+            )
+    ticks = "".join(
+        f'<text x="{8 + f * (_WIDTH - 16):.1f}" y="{8 + _LANE + 14:.0f}" class="k" '
+        f'text-anchor="{anchor}">{human_time(f * end)}</text>'
+        for f, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH:.0f}" height="50" '
+        f'viewBox="0 0 {_WIDTH:.0f} 50" role="img"><style>text{{font:10px system-ui,sans-serif}}'
+        ".k{fill:#6b7686}@media(prefers-color-scheme:dark){.k{fill:#98a3b3}}</style>"
+        f"{''.join(bars)}{ticks}</svg>"
+    )
+
+
+def view_id(data: Data) -> str:
+    """A short name of what a profile shows, whatever the times were."""
+    kept = [(s["graph"], s["step"], s["label"], s["nodes"]) for s in data["steps"]]
+    return hashlib.sha256(repr((data["graphs"], kept)).encode()).hexdigest()[:12]
+
+
+def html(data: Data, view: str = "", *, root: bool = True) -> str:
+    """Shows a profile as HTML that a saved notebook keeps.
+
+    Args:
+        data: What `Profile.to_dict` gives.
+        view: Id of the live view, if there is one.
+        root: With the element that live views look for; without it for use inside of one.
+    """
+    steps = data["steps"]
+    kind = f"flowbook-view flowbook-kind-profile flowbook-id-{view or view_id(data)}"
+    names = f' class="{kind}"' if root else ""
+    colour = colours(steps)
+    cell = "padding:1px 12px 1px 0;border:none;text-align:"
+    rows = []
+    for step in _sorted(data)[:_ROWS]:
+        bar = (
+            f'<div style="width:{max(1.0, 120 * step["share"]):.0f}px;height:8px;border-radius:4px;'
+            f'background:{colour[step["label"]]}"></div>'
+        )
+        cells = [
+            ("right", f"{step['share']:.1%}"), ("left", bar),
+            ("left", f"<code>{escape(_what(step, 60))}</code>"),
+            ("right", human_time(step["median_us"])), ("right", human_time(step["min_us"])),
+            ("right", "±" + human_time(step["spread_us"])),
+            ("left", escape(_place(step, len(data["graphs"])))),
+        ]  # fmt: skip
+        rows.append("<tr>" + "".join(f'<td style="{cell}{a}">{c}</td>' for a, c in cells) + "</tr>")
+    head = "".join(
+        f'<th style="{cell}left">{c}</th>'
+        for c in ("share", "", "step", "median", "min", "spread", "")
+    )
+    more = len(steps) - _ROWS
+    rest = f'<div style="font-size:12px">and {more} more steps</div>' if more > 0 else ""
+    picture = ""
+    if data["timeline"]:
+        words = escape(text(data).partition("\n")[0])
+        picture = (
+            f'<div style="overflow:auto"><img src="{image(timeline(data))}" '
+            f'alt="timeline of one run: {words}"></div>'
+        )
+    return (
+        f'<div{names} style="max-width:900px"><div>{escape(_headline(data))}</div>{picture}'
+        f'<div style="overflow:auto;max-height:420px"><table style="font-size:12px">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{rest}</div>"
+    )
+
+
+def mimebundle(data: Data) -> dict[str, str]:
+    """All static forms of a profile."""
+    return {"text/plain": text(data), "text/html": html(data)}
