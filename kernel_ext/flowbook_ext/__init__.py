@@ -43,8 +43,9 @@ def unload_ipython_extension(shell: Any) -> None:
 
     from . import _cells, _completion, hub
     from .magics import MAGICS
-    from .views import training
+    from .views import memory, training
 
+    memory.close()
     for kind, renderer in _static.items():
         _display.unregister(kind, renderer)
     _static.clear()

@@ -11,7 +11,7 @@ import ast
 import contextlib
 import linecache
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
@@ -20,16 +20,23 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 
 import flowbook
-from flowbook import _core
+from flowbook import _core, _holders
+
+from . import _books, _notebook
 
 _HOOK = "_flowbook_cells"
 LAST = "_flowbook_last_value"  # the last expression of a body is kept under this name while it runs
 
 
 class _Tracker:
-    """Remembers the cell that is running: its raw text and id. Its memory is charged to it."""
+    """Remembers the cell that is running: its raw text and id. Its memory is charged to it.
+
+    Listens to `*_run_cell` only: `*_execute` also fires for messages of widgets, on other threads.
+    """
 
     def __init__(self, shell: Any) -> None:
+        self.books = _books.Books()
+        self.after: list[Callable[[int], None]] = []  # called with n of In [n] when a cell has run
         self.shell = shell
         self.raw = ""
         self.cell_id: str | None = None
@@ -51,25 +58,46 @@ class _Tracker:
         if self.cell_id:
             name = self.shell.compile.get_code_name(self.raw, self.raw, count)
             self.files[name] = (self.cell_id, count)
-        _core.set_current_cell(count)
+        self.books.begin(count, self.cell_id, self.raw)
 
     def post_run_cell(self, result: Any) -> None:
-        _core.set_current_cell(0)
+        self.books.end()
         error = getattr(result, "error_in_exec", None)
+        if isinstance(error, flowbook.FlowbookError):
+            _draw_failure(error)
         if isinstance(error, flowbook.OutOfMemoryError):
             _explain_memory(self.shell)
+        for callback in list(self.after):
+            callback(execution_count(self.shell))
+
+    def roots(self) -> tuple[_notebook.Roots, _notebook.Roots]:
+        return _notebook.roots(self.shell)
+
+
+def _draw_failure(error: BaseException) -> None:
+    """The part of a graph that was recorded before an error, where the error brings it along."""
+    from IPython.display import display
+
+    from .magics.graph import error_view
+
+    record = getattr(error, "record", None)
+    if record is None:
+        return
+    try:
+        display(error_view(record(), error))
+    except Exception as failed:  # an explanation must not hide the error that it explains
+        print(f"(the graph so far cannot be shown: {type(failed).__name__}: {failed})")
 
 
 def _explain_memory(shell: Any) -> None:
     """After an OutOfMemoryError: who holds the memory, once the failed frames let go of theirs."""
     from IPython.display import display
 
-    from . import _holders
-    from .magics.memory import MemoryView
+    from .magics.memory import MemoryView, take
 
     try:
-        _holders.free_tracebacks(shell)
-        display(MemoryView(_holders.snapshot(shell)))
+        _notebook.free_tracebacks(shell)
+        display(MemoryView(take(shell)))
     except Exception as error:  # an explanation must not hide the error that it explains
         print(f"%memory could not look: {error}")
 
@@ -82,6 +110,18 @@ def sources() -> Mapping[str, tuple[str, int]]:
     shell = get_ipython()
     tracker = getattr(shell, _HOOK, None)
     return {} if tracker is None else tracker.files
+
+
+def books_of(shell: Any) -> _books.Books | None:
+    """The memory books of the shell's cells; None while the extension is not loaded."""
+    tracker = getattr(shell, _HOOK, None)
+    return tracker.books if tracker is not None else None
+
+
+def after_cells(shell: Any) -> list[Callable[[int], None]]:
+    """Callbacks for when a cell has run; a fresh list while the extension is not loaded."""
+    tracker = getattr(shell, _HOOK, None)
+    return tracker.after if tracker is not None else []
 
 
 def allow_comments_above(lines: list[str]) -> list[str]:
@@ -109,6 +149,8 @@ def attach(shell: Any) -> None:
     # The front: IPython's own transformer for cell magics looks at the first line only.
     shell.input_transformers_cleanup.insert(0, allow_comments_above)
     setattr(shell, _HOOK, tracker)
+    _holders.roots_of_notebook = tracker.roots
+    show_users_frames(shell)
 
 
 def detach(shell: Any) -> None:
@@ -120,6 +162,9 @@ def detach(shell: Any) -> None:
     shell.events.unregister("post_run_cell", tracker.post_run_cell)
     if allow_comments_above in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.remove(allow_comments_above)
+    _core.set_current_cell(0)
+    _holders.roots_of_notebook = None
+    show_all_frames()
     delattr(shell, _HOOK)
 
 
@@ -295,17 +340,14 @@ _OWN = (str(Path(flowbook.__file__).parent), str(Path(__file__).parent))
 
 
 def trim(trace: TracebackType | None) -> TracebackType | None:
-    """Cuts this package's frames above the cell, and the library's frames below the user's line."""
-    while trace is not None and _own(trace):
-        trace = trace.tb_next
+    """The frames of the user's code; what lies above, between and below them in here is left out."""
     kept: list[TracebackType] = []
     while trace is not None:
         kept.append(trace)
         trace = trace.tb_next
-    while len(kept) > 1 and _own(kept[-1]):
-        kept.pop()
+    users = [entry for entry in kept if not _own(entry)]
     result: TracebackType | None = None
-    for entry in reversed(kept):
+    for entry in reversed(users or kept[-1:]):
         result = TracebackType(result, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
     return result
 
@@ -328,6 +370,37 @@ def point_into_cell(shell: Any, error: BaseException) -> None:
         error._render_traceback_ = render  # type: ignore[attr-defined]
     except AttributeError:  # an exception with slots keeps its ordinary traceback
         pass
+
+
+def show_users_frames(shell: Any) -> None:
+    """From now on the library's errors show the frames of the user's code only.
+
+    `%xmode Verbose` shows all; an InternalError always does, since it is a bug of the library.
+    """
+
+    def render(self: BaseException) -> list[str]:
+        tb = shell.InteractiveTB
+        full = tb.mode == "Verbose" or isinstance(self, flowbook.InternalError)
+        trace = self.__traceback__ if full else trim(self.__traceback__)
+        quiet = self.__suppress_context__
+        if not full and isinstance(self.__cause__, flowbook.FlowbookError):
+            self.__suppress_context__, cause, self.__cause__ = True, self.__cause__, None
+        else:
+            cause = self.__cause__
+        try:
+            shown: list[str] = tb.structured_traceback(type(self), self, trace)
+            return shown
+        finally:
+            self.__cause__ = cause
+            self.__suppress_context__ = quiet
+
+    flowbook.FlowbookError._render_traceback_ = render
+
+
+def show_all_frames() -> None:
+    """Takes back `show_users_frames`."""
+    if "_render_traceback_" in vars(flowbook.FlowbookError):
+        del flowbook.FlowbookError._render_traceback_
 
 
 def raise_at(cell: Cell, line: int, error: BaseException) -> None:

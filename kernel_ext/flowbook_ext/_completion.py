@@ -1,13 +1,21 @@
-"""Completes the arguments of our magics: `%%graph --d<Tab>` gives `--device`."""
+"""Completes the arguments of our magics: `%%graph --d<Tab>` gives `--device`, `%memory free <Tab>`
+what can be freed.
+
+Flags and choices come from a magic's parser. Values that only the moment knows (devices, names of
+variables) come from a static method `<magic>_values(shell, given)` of the magic's class, which gets the
+words before the one that is being typed.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _HOOK = "_flowbook_completion"
-_MAGIC = re.compile(r"^\s*%{1,2}(\w+)\s+(.*)$", re.S)
+_MAGIC = re.compile(r"^\s*%{1,2}(\w+)[ \t]+(.*)$", re.S)
+
+Values = Callable[[Any, list[str]], Iterable[str]]
 
 
 def options_of(function: Any) -> list[str]:
@@ -29,22 +37,35 @@ def attach(shell: Any, magics: Iterable[type]) -> None:
     from IPython.core.completer import SimpleCompletion, context_matcher
 
     words: dict[str, list[str]] = {}
+    values: dict[str, Values] = {}
     for owner in magics:
         for names in owner.magics.values():  # type: ignore[attr-defined]
             for name, method in names.items():
                 words[name] = options_of(getattr(owner, method, method))
+                if hasattr(owner, f"{method}_values"):
+                    values[name] = getattr(owner, f"{method}_values")
 
     @context_matcher()  # type: ignore[untyped-decorator]
     def flowbook_arguments(context: Any) -> dict[str, Any]:
         found = _MAGIC.match(context.text_until_cursor)
-        if not found or found[1] not in words:
+        if not found or found[1] not in words or "\n" in found[2]:
             return {"completions": []}
         token = context.token
         given = found[2].split()
+        if not found[2][-1:].isspace():
+            given = given[:-1]
+        known = [w for w in words[found[1]] if w not in given]
+        if found[1] in values:
+            try:
+                own = list(values[found[1]](shell, given))
+            except Exception:  # a suggestion is no place for an error
+                own = []
+            # Where only certain values fit, nothing else is offered.
+            known = own if own and not token.startswith("-") else [*known, *own]
         matches = [
             SimpleCompletion(text=w, type="param")
-            for w in words[found[1]]
-            if w.startswith(token) and (w == token or w not in given[:-1])
+            for w in dict.fromkeys(known)
+            if w.startswith(token)
         ]
         return {"completions": matches, "suppress": bool(matches)}
 

@@ -72,7 +72,10 @@ def snapshot(**more: Any) -> dict[str, Any]:
     given = {
         "device": "cpu", "live": 9_000_000, "peak": 20_000_000, "reserved": 12_000_000,
         "limit": None, "by_kind": {"parameter": 8_000_000, "tensor": 1_000_000, "gradient": 0},
-        "rows": rows, "cells": [{"cell": 4, "bytes": 8_000_000}], "held_by_notebook": 1_000_000,
+        "rows": rows, "history": [(0.0, 0, 0), (2.0, 20_000_000, 20_000_000), (3.0, 9_000_000, 9_000_000)],
+        "cells": [{"exec": 4, "cell": "c4", "source": "model = <big>()", "change": 8_000_000,
+                   "peak": 12_000_000}],
+        "held_by_notebook": 1_000_000,
     }  # fmt: skip
     return {**given, **more}
 
@@ -83,7 +86,7 @@ def test_memory_as_text() -> None:
         "  by kind: parameter 8 MB, tensor 1 MB\n"
         "  model.w = w      8 MB  f32[2000, 1000]    parameter  In [4]\n"
         "  Out[3]           1 MB  f32[500, 500]      tensor              held by Out[3], _\n"
-        "  by cell: In [4] 8 MB\n"
+        "  by cell: In [4] +8 MB (peak +12 MB)\n"
         "  1 MB held by the notebook only: %memory free outputs tracebacks"
     )
 

@@ -38,3 +38,8 @@ class DeviceMagics(Magics):  # type: ignore[misc]
         self.entered = chosen
         chosen.__enter__()
         return chosen
+
+    @staticmethod
+    def device_values(shell: Any, given: list[str]) -> list[str]:
+        """The devices there are."""
+        return [] if given else [str(d) for d in fb.devices()]

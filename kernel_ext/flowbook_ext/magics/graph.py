@@ -19,7 +19,7 @@ from IPython.display import display
 import flowbook as fb
 from flowbook import _display, _drawing
 
-from .. import _cells
+from .. import _cells, _stale
 from ..views.graph import GraphView
 from ._arguments import parse
 
@@ -43,12 +43,17 @@ class GraphMagics(Magics):  # type: ignore[misc]
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self.previous: dict[str, Any] = {}  # the version before, for comparing
+        self.previous: dict[str, Any] = {}  # by cell: the record of its last graph, for comparing
 
     @magic_arguments()  # type: ignore[untyped-decorator]
     @argument("name", nargs="?", help="Variable to which the graph is bound.")
     @argument("--no-run", action="store_true", help="Record and compile, but run nothing.")
     @argument("--profile", action="store_true", help="Time each node over several runs.")
+    @argument(
+        "--inspect",
+        action="store_true",
+        help="Keep statistics of every value, and find the first NaN.",
+    )
     @argument("--no-view", action="store_true", help="Don't draw the graph.")
     @argument("--device", "-d", help="Where the graph runs, such as `cpu`.")
     @argument(
@@ -86,6 +91,18 @@ class GraphMagics(Magics):  # type: ignore[misc]
             raise _cells.syntax_error(self.shell, place, error) from None
         return _Execution(self, place, code, options, shapes).run()
 
+    @staticmethod
+    def graph_values(shell: Any, given: list[str]) -> list[str]:
+        """Devices after `--device`; the names of graphs, which a cell replaces and a line shows."""
+        if given and given[-1] in ("--device", "-d"):
+            return [str(d) for d in fb.devices()]
+        if given and given[-1] == "--shapes":
+            found = [n for n, v in shell.user_ns.items() if isinstance(v, fb.Tensor) and v.ndim]
+            return [f"{n}=" for n in sorted(found) if not n.startswith("_")]
+        if any(not word.startswith("-") for word in given):
+            return []
+        return sorted(n for n, v in list(shell.user_ns.items()) if isinstance(v, fb.Graph))
+
     def _again(self, name: str | None) -> None:
         if name is None:
             raise UsageError("%graph needs the name of a graph; a cell needs %%graph (two signs).")
@@ -105,6 +122,24 @@ def _shapes(words: list[str] | None) -> dict[str, str] | None:
             raise UsageError(f"--shapes: {word!r} should read NAME=DIMS, such as x='batch 784'.")
         shapes[name.strip()] = dims.strip()
     return shapes
+
+
+def _why(before: dict[str, Any], record: dict[str, Any]) -> str | None:
+    """Why a cell's graph was compiled again: inputs of other shapes, or another text."""
+    old = {n["name"]: n["spec"] for n in before["nodes"] if n["op"] in _SOURCES}
+    inputs = [
+        f"{n['name']} changed from {old[n['name']]} to {n['spec']}"
+        for n in record["nodes"]
+        if n["op"] in _SOURCES and n["name"] in old and old[n["name"]] != n["spec"]
+    ]
+    if inputs:
+        return ", ".join(inputs[:3])
+    summary: str = record["diff"]["summary"]
+    return f"the cell has changed, {summary}" if summary else None
+
+
+_SOURCES = ("input", "capture", "variable")
+_ANOTHER = 0.7  # share of new nodes from which a graph is another one
 
 
 class _Execution:
@@ -140,13 +175,39 @@ class _Execution:
                         self.names[name] = self.before[name]
             outputs, reads = self._assigned(), self._read()
             graph = trace.finish(outputs, reads)
-            values = {} if self.options.no_run else graph.run_cell()
+            if self.options.no_run:
+                graph.compile()
+                values = {}
+            else:
+                values = graph.run_cell(inspect=self.options.inspect)
+            if self.options.inspect and not self.options.no_run:
+                graph.compile()  # what runs otherwise is drawn, too
             if self.options.profile:
                 graph.profile()
         except BaseException as error:
             self._failed(trace, error)
             raise
+        self._compare(graph)
+        watched = {n: v for n, v in reads.items() if n.partition(".")[0] not in outputs}
+        _stale.watch(self.shell, graph, watched)
         return self._succeeded(graph, outputs, values)
+
+    def _compare(self, graph: Any) -> None:
+        """Notes what is different from the graph that this cell made before."""
+        key = self.cell.cell_id or self.options.name
+        if key is None:
+            return
+        before = self.magics.previous.get(key)
+        record = graph._plain_record()
+        self.magics.previous[key] = {"nodes": record["nodes"]}
+        if before is None:
+            return
+        graph.previous = before
+        compared = graph.record()
+        if len(compared["diff"]["added"]) > _ANOTHER * len(record["nodes"]):
+            graph.previous = None  # another graph: a comparison says nothing
+            return
+        graph.stats["recompiled"] = _why(before, compared)
 
     def _read(self) -> dict[str, Any]:
         """The objects that the cell reads, by the expression that names them."""
@@ -185,9 +246,6 @@ class _Execution:
             self.names.update({n: v for n, v in values.items() if n != "_"})
         name = self.options.name
         if name:
-            old = self.names.get(name)
-            if isinstance(old, fb.Graph):
-                self.magics.previous[name] = old
             self.names[name] = graph
         if not self.options.no_view:
             display(_View(_display.mimebundle("graph", graph)))
@@ -207,20 +265,40 @@ class _Execution:
 
     def _failed(self, trace: Any, error: BaseException) -> None:
         line, frame = _cells.place(self.cell, error)
-        names = _tensors_on_line(self.cell, line, frame)
-        outputs = self._assigned()
-        known = {**self._read(), **outputs}
-        self._restore()
-        trace.abort()
+        names: list[tuple[str, str]] = []
+        known: dict[str, Any] = {}
+        try:
+            names = _tensors_on_line(self.cell, line, frame)  # before they are put back
+            known = {**self._read(), **self._assigned()}
+        finally:
+            self._restore()
+            trace.abort()
         if isinstance(error, Exception):
-            record = dict(trace.partial_record(error, known))
-            if not line:  # the run failed, not the recording: the node knows its line
-                line = next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
-                names = _tensors_on_line(self.cell, line, None, known)
-                _cells.raise_at(self.cell, line, error)
-            if not self.options.no_view:
-                self._show_partial(record, error, line, names)
+            try:
+                self._explain(trace, error, line, names, known)
+            except Exception as failed:  # an explanation must not hide what it explains
+                print(f"(the graph so far cannot be shown: {type(failed).__name__}: {failed})")
+        self.before = {}  # the traceback keeps this frame
         _cells.point_into_cell(self.shell, error)
+
+    def _explain(
+        self,
+        trace: Any,
+        error: Exception,
+        line: int,
+        names: list[tuple[str, str]],
+        known: dict[str, Any],
+    ) -> None:
+        """Shows what was recorded up to the error."""
+        record = dict(trace.partial_record(error, known))
+        if not line:  # the run failed, not the recording: the node knows its line
+            line = next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
+            names = _tensors_on_line(self.cell, line, None, known)
+            _cells.raise_at(self.cell, line, error)
+        if isinstance(error, fb.FlowbookError):
+            error.record = None  # it is shown here
+        if not self.options.no_view:
+            self._show_partial(record, error, line, names)
 
     def _show_partial(
         self, record: dict[str, Any], error: Exception, line: int, names: list[tuple[str, str]]
@@ -235,6 +313,16 @@ class _Execution:
             "names": names,
         }
         display(_View(GraphView(record)._repr_mimebundle_()))
+
+
+def error_view(record: dict[str, Any], error: BaseException) -> _View:
+    """The drawing of a partial graph below an error that happened outside of a `%%graph` cell."""
+    line = next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
+    record["error"] = {
+        "type": type(error).__name__, "message": str(error).partition("\n")[0], "line": line,
+        "source": "", "names": [],
+    }  # fmt: skip
+    return _View(GraphView(record)._repr_mimebundle_())
 
 
 def _holds_symbol(value: Any) -> bool:
@@ -271,7 +359,8 @@ def _tensors_on_line(
 
 
 def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, type)
+    # NumPy itself has a `shape` and a `dtype`, too: functions.
+    return isinstance(getattr(value, "shape", None), tuple) and hasattr(value, "dtype")
 
 
 _SHORT = {"float": "f", "int": "i", "uint": "u", "complex": "c", "bfloat": "bf"}

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import graph
+from . import graph, profile
 
-RENDERERS: dict[str, Callable[[Any], dict[str, Any]]] = {"graph": graph.show}
+RENDERERS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "graph": graph.show,
+    "profile": profile.show,
+}
 """What shows an object while the extension is loaded, by the kind of `flowbook._display`."""

@@ -1,0 +1,22 @@
+"""The profile view: a static table and timeline that come alive, to sort, filter and stretch.
+
+To the page goes `state {html}`, the same HTML that is stored; from it comes `open`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowbook import _profile_view
+
+from . import attached
+
+
+def show(profile: Any) -> dict[str, Any]:
+    """The MIME bundle of a profile with its live half attached; the extension's renderer."""
+    data = profile.to_dict()
+    view_id = _profile_view.view_id(data)
+    html = _profile_view.html(data, view_id)
+    bundle = {"text/plain": _profile_view.text(data), "text/html": html}
+    inner = _profile_view.html(data, view_id, root=False)
+    return attached.show("profile", view_id, bundle, lambda: {"html": inner})
