@@ -1,7 +1,7 @@
 // Views written by the kernel: tables that sort and filter, buttons that ask for memory.
 import { afterEach, expect, test } from "vitest";
 import { type Channel, mountOf } from "../src/channel.js";
-import { sortRows, sortKey } from "../src/tables/index.js";
+import { sortKey, sortRows } from "../src/tables/index.js";
 
 const HTML = `<table><thead><tr><th>name</th><th>bytes</th><th></th></tr></thead><tbody>
 <tr><td>w</td><td>1.05 MB</td><td></td></tr><tr><td>b</td><td>900 kB</td><td></td></tr>
