@@ -22,24 +22,13 @@ struct Array {
   const int64_t* strides;  // elements; null: row-major without gaps
 };
 
-// A fused program that runs on every block of a kernel's result as soon as the block is final,
-// while it is in the cache. Rows and columns are those of the result seen as a matrix of all its
-// leading axes by the last.
-struct BlockProgram {
-  const FusedKernel* kernel;
-  int given;  // the program's input that is the result
-  void* const* in;
-  void* const* out;
-};
-
 struct KernelArgs {
   const OpDef& op;
   const void* attrs;
   std::span<const Array> in;
   std::span<const Array> out;
-  void* workspace;                         // as many bytes as the entry's `workspace` asked for
-  const void* packed = nullptr;            // of the entry's `packing`; null: the kernel packs
-  const BlockProgram* epilogue = nullptr;  // only for entries that take one
+  void* workspace;               // as many bytes as the entry's `workspace` asked for
+  const void* packed = nullptr;  // of the entry's `packing`; null: the kernel packs
 };
 using Kernel = void (*)(const KernelArgs&);
 
@@ -59,7 +48,6 @@ struct KernelEntry {
   int (*in_place)(const void* attrs, int inputs, int o) = nullptr;
   // Bytes of scratch memory; null for none.
   int64_t (*workspace)(const OpDef&, const void* attrs, std::span<const Array> in) = nullptr;
-  bool epilogue = false;  // runs a BlockProgram
   // The call as parts that any thread may run, so that several calls share one parallel job. The
   // data pointers are not read by `parts`. Null: the kernel shares its work out itself.
   Parts (*parts)(const KernelArgs&) = nullptr;

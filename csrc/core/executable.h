@@ -27,9 +27,9 @@ struct RunOptions {
   const ValueObserver* observe = nullptr;
 };
 
-// One kernel call, one fused group, or a kernel call with a group as its epilogue.
+// One kernel call, or one fused group.
 struct Step {
-  const OpDef* op = nullptr;  // null: only a fused group
+  const OpDef* op = nullptr;  // null: a fused group
   AttrBox attrs;
   const KernelEntry* entry = nullptr;
   std::unique_ptr<FusedKernel> fused;

@@ -132,7 +132,7 @@ Cut cut(const Problem& p, void* out) {
   return c;
 }
 
-// Runs part i; rows of an epilogue count through the whole stack.
+// Runs part i.
 void run_part(const Problem& p, const Cut& c, int64_t i) {
   const int64_t bytes = size_of(p.dtype), size = p.m * p.n * bytes;
   const auto nth = [&](int64_t i) {
