@@ -80,6 +80,29 @@ def reduction(x, k, axis):
     return fs[k // 2 % len(fs)]()
 
 
+def rowwise(x, y, k):
+    """Rows against what is reduced of them, and their sums over the other axes."""
+    if x.ndim == 0 or x.size == 0:
+        return x
+    last = {"axis": -1, "keepdims": True}
+    lead = tuple(range(x.ndim - 1))
+    fs = [
+        lambda: x - fb.mean(x, **last),
+        lambda: x * fb.rsqrt(fb.mean(fb.square(x), **last) + 1e-5),
+        lambda: (x - fb.mean(x, **last)) * fb.rsqrt(fb.var(x, **last) + 1e-5),
+        lambda: x - fb.expand_dims(fb.max(x, axis=-1), axis=-1),
+        lambda: fb.nn.softmax(fb.tanh(x) * 2.0) * fb.sum(x, **last),
+        lambda: fb.sum(fb.tanh(x), axis=lead) if lead else fb.tanh(x),
+        lambda: fb.mean(fb.logsumexp(x, axis=-1)),
+        lambda: fb.nn.log_softmax(x) + x,
+        lambda: fb.min(fb.exp(x) * 0.5, axis=-1) * 2.0,
+        lambda: fb.sum(fb.square(x) - x) * 0.5,
+        lambda: fb.sum(x, axis=lead) + fb.sum(fb.square(x), axis=lead) if lead else x,
+        lambda: x - fb.sum(x * y, **last) if x.shape == y.shape else fb.sum(x * x, axis=-1),
+    ]
+    return fs[k % len(fs)]()
+
+
 def movement(x, k, n):
     axes = tuple(np.roll(range(x.ndim), n).tolist())
     fs = [
@@ -129,6 +152,8 @@ def result_of(step, values):
         out = reduction(x, k, j)
     elif kind == 4:
         out = movement(x, k, j)
+    elif kind == 6:
+        out = rowwise(x, y, k)
     else:
         a = x if x.ndim == 2 else fb.reshape(x, (1, -1))
         b = a if k % 2 else fb.tanh(a)
@@ -136,7 +161,7 @@ def result_of(step, values):
     return out
 
 
-step = st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 9), st.integers(0, 31))
+step = st.tuples(st.integers(0, 6), st.integers(0, 9), st.integers(0, 9), st.integers(0, 31))
 programs = st.lists(step, min_size=1, max_size=14)
 shapes = st.sampled_from([(3, 4), (5,), (), (2, 3, 4), (0, 3), (1, 7), (33, 4)])
 SPECIALS = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, 3e38], "f4")
@@ -204,7 +229,16 @@ def test_large_values_shared_among_threads(program, shape):
     def f(x, y):
         a = unary(binary(x, y, program[0][3]), program[0][1])
         b = binary(a, unary(y, program[-1][2]), program[-1][3])
-        return a, b, fb.sum(b, axis=-1), fb.mean(b), fb.nn.softmax(a, axis=-1)
+        c = rowwise(a, b, program[0][2])
+        return (
+            a,
+            b,
+            fb.sum(b, axis=-1),
+            fb.mean(b),
+            fb.nn.softmax(a, axis=-1),
+            c,
+            fb.sum(c, axis=-1) if c.ndim else c,
+        )
 
     assert_same(numbers(fb.graph(f)(x, y)), numbers(f(x, y)), program)
 

@@ -114,26 +114,22 @@ class RunLog:
 
     def _write_steps(self, all_of_them: bool) -> None:
         """Buckets of a size that grows with the run, so that a log of n steps has O(log n) lines."""
-        rows = []
-        while self._steps:
-            size = 1 << max(0, (self._written // _FINE).bit_length())
-            size = 1 if self._written < _FINE else size
-            if len(self._steps) < size and not all_of_them:
-                break
-            part, self._steps = self._steps[:size], self._steps[size:]
-            if size == 1:  # many at once
-                count = min(len(self._steps) + 1, _FINE - self._written)
-                part = part + self._steps[: count - 1]
-                self._steps = self._steps[count - 1 :]
-                for k, x in enumerate(part):
-                    v = _rounded(x)
-                    rows.append([self._written + k + 1, v, v, v])
-            else:
-                low, high, mean = summary(np.asarray([part]))[:, 0]
-                rows.append(
-                    [self._written + len(part), _rounded(low), _rounded(high), _rounded(mean)]
-                )
-            self._written += len(part)
+        values, self._steps = np.asarray(self._steps), []
+        rows: list[list[float | None]] = []
+        while len(values):
+            doublings = (self._written // _FINE).bit_length()
+            size = 1 << doublings
+            count = min(len(values), (_FINE << doublings) - self._written) // size
+            if count == 0:
+                if len(values) < size and not all_of_them:
+                    break
+                size, count = min(size, len(values)), 1
+            part = summary(values[: count * size].reshape(count, size)).T
+            for k, row in enumerate(part.tolist(), 1):
+                rows.append([self._written + k * size, *map(_rounded, row)])
+            self._written += count * size
+            values = values[count * size :]
+        self._steps = values.tolist()
         for start in range(0, len(rows), 500):
             self._write({"course": rows[start : start + 500]})
 
