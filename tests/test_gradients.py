@@ -57,6 +57,14 @@ def powers(xp, x, y):
     )
 
 
+def parts(xp, x, y):
+    """Slices of one value that overlap, beside a reader of all of it."""
+    h = xp.tanh(x)
+    rows = [xp.sum(xp.sin(h[i] * y[: h.shape[1]])) for i in range(h.shape[0])]
+    cut = xp.sum(xp.square(h[1:3, 1:])) + xp.sum(h[::-2, 0] * h[::2, 1]) + xp.sum(h[:, ::-1] * h)
+    return sum(rows[1:], rows[0]) + cut * xp.sum(x[0, 1:]) + xp.sum(x[0])
+
+
 def stats(xp, x):
     return xp.std(x) * xp.mean(xp.max(x, axis=1)) + xp.sum(
         xp.min(x, axis=0) * xp.maximum(x, x[:, ::-1])
@@ -96,6 +104,7 @@ FUNCTIONS = [
     (mixed, draw((2, 3), (4,))),
     (indexed, draw((3, 5), (4,))),
     (broadcasts, draw((3, 2), (4,))),
+    (parts, draw((4, 3), (5,))),
     (powers, draw((5,), (4,))),
     (stats, draw((4, 3))),
 ]
@@ -287,6 +296,28 @@ def test_a_variable_sums_all_its_reads():
     with fb.tape() as t:
         y = fb.sum(v * 2.0) + fb.sum(v.value * v)
     np.testing.assert_array_equal(t.gradients(y, [v])[0].numpy(), [4, 6])
+
+
+def test_slices_of_one_value_add_into_one_gradient():
+    """An unrolled loop over n steps costs n slices, not n gradients as large as the whole."""
+    x = fb.asarray(np.random.default_rng(1).normal(size=(6, 4)).astype("float32"))
+    i = fb.asarray([[1], [0], [3], [2], [1], [1]])
+    with fb.graph("steps") as g:
+        h = g.input("h", x.shape)
+        total = sum(fb.sum(fb.exp(h[t])) for t in range(6))
+        total = total + fb.sum(fb.take(h, fb.asarray([2, 2, 5]), axis=0) ** 2)
+        total = total + fb.sum(fb.take_along_axis(h, i, axis=1))
+        g.output(dh=fb.gradients(total, h))
+    nodes = g.graph.record()["nodes"]
+    ops = [n["op"] for n in nodes]
+    assert ops.count("place") + ops.count("add_slice") == 6
+    assert ops.count("place") <= 1
+    assert ops.count("scatter_add") == ops.count("add_along_axis") == 1
+    assert not [n for n in nodes if n["op"] == "add" and n["shape"] == [6, 4]]
+    want = np.exp(x.numpy())
+    np.add.at(want, [2, 2, 5], 2 * x.numpy()[[2, 2, 5]])
+    want[np.arange(6), i.numpy()[:, 0]] += 1
+    np.testing.assert_allclose(g.graph(h=x).dh.numpy(), want, rtol=1e-6)
 
 
 def test_a_variable_assigned_in_between():

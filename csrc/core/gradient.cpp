@@ -109,6 +109,7 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
     Tensor& a = adjoint[at(v)];
     a = a ? g_core_ops.add(a, d) : std::move(d);
   };
+  auto take = [&](int32_t v) { return std::exchange(adjoint[at(v)], Tensor()); };
   for (size_t i = 0; i < y.size(); ++i)
     if (depends[at(y[i])])
       accumulate(y[i], seeds.empty() ? g_core_ops.full_like(ys[i].spec(), Scalar(1.0)) : seeds[i]);
@@ -137,7 +138,7 @@ Gradients gradients(Graph& g, std::span<const Tensor> ys, std::span<const std::v
         dy[size_t(o)] = g_core_ops.full_like(spec, Scalar(0.0));
     }
     if (node.op->vjp) {
-      Saved saved{g, n, wanted};
+      Saved saved{g, n, wanted, take};
       node.op->vjp(node.attrs.get(), saved, dy.data(), dx.data());
     } else {  // a composite in a program: differentiate its expansion, here and now
       std::vector<Tensor> in, out(size_t(node.outputs));

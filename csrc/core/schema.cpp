@@ -144,5 +144,8 @@ const Spec& Saved::output_spec(int i) const {
 }
 int Saved::inputs() const { return int(graph.nodes[size_t(node)].inputs.size()); }
 bool Saved::wants(int i) const { return wanted[size_t(i)]; }
+Tensor Saved::take_so_far(int i) const {
+  return wants(i) ? take(graph.nodes[size_t(node)].inputs[size_t(i)]) : Tensor();
+}
 
 }  // namespace flowbook

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/attr.h"
+#include "core/function_ref.h"
 #include "core/tensor.h"
 
 namespace flowbook {
@@ -56,10 +57,14 @@ class FB_API Saved {
   const Spec& output_spec(int i = 0) const;
   int inputs() const;
   bool wants(int i) const;  // lets a rule skip work nobody asked for
+  // The gradient that input i has from its other readers so far, or none. A rule that takes it
+  // returns the sum of it and its own share; worth it where the share is zero but for a part.
+  Tensor take_so_far(int i) const;
 
   Graph& graph;
   int32_t node;
   const std::vector<bool>& wanted;
+  FunctionRef<Tensor(int32_t value)> take;
 };
 
 struct FB_API OpDef {

@@ -6,6 +6,7 @@
 
 #include "cpu/copy.h"
 #include "cpu/cpu.h"
+#include "cpu/loops.h"
 #include "cpu/pool.h"
 
 namespace flowbook::cpu {
@@ -226,14 +227,29 @@ void add_slice(const KernelArgs& a) {
   const Shape shape = join_axes<2>(w.ranges.shape, strides);
   const int last = shape.rank - 1;
   const int64_t* s[2] = {strides[0], strides[1]};
+  const int64_t n = shape[last].value(), f = strides[0][last], g = strides[1][last];
+  const Loop dense = loops().row[kCode_add][slot_of(y.spec->dtype)];
   by_type(y.spec->dtype, [&](auto t) {
     using T = decltype(t);
-    for_rows<2>(shape, s, 0, rows_of(shape), [&](const int64_t* at) {
-      const T* in = u.as<T>() + at[0];
-      T* out = y.as<T>() + w.offset + at[1];
-      const int64_t n = shape[last].value(), f = strides[0][last], g = strides[1][last];
-      for (int64_t k = 0; k < n; ++k) out[k * g] = add(out[k * g], in[k * f]);
-    });
+    auto row = [&](T* out, const T* in, int64_t count) {
+      if (g == 1) {
+        const Operand operands[] = {{out, 1}, {in, f}};
+        return dense(operands, out, count);
+      }
+      for (int64_t k = 0; k < count; ++k) out[k * g] = add(out[k * g], in[k * f]);
+    };
+    const T* from = u.as<T>();
+    T* to = y.as<T>() + w.offset;
+    const int64_t rows = rows_of(shape), grain = kGrain / int64_t(sizeof(T));
+    if (rows == 1)
+      parallel_ranges(n, grain, [&](int64_t begin, int64_t end) {
+        row(to + begin * g, from + begin * f, end - begin);
+      });
+    else
+      parallel_ranges(rows, std::max<int64_t>(1, grain / n), [&](int64_t begin, int64_t end) {
+        for_rows<2>(shape, s, begin, end,
+                    [&](const int64_t* at) { row(to + at[1], from + at[0], n); });
+      });
   });
 }
 

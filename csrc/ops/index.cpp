@@ -93,7 +93,9 @@ struct Slice {
     return window(out, x, out.shape.size() ? offset : 0, s, v);
   }
   Tensor vjp(const Saved& saved, const Tensor& dy) const {
-    return place(dy, saved.input_spec(0).shape, starts, stops, steps);
+    const Tensor so_far = saved.take_so_far(0);  // a row of many costs a row, not all of them
+    return so_far ? add_slice(so_far, dy, starts, stops, steps)
+                  : place(dy, saved.input_spec(0).shape, starts, stops, steps);
   }
 };
 }  // namespace
@@ -196,7 +198,9 @@ Spec Take::infer(const Spec& x, const Spec& indices) const {
 }
 std::array<Tensor, 2> Take::vjp(const Saved& saved, const Tensor& dy) const {
   const Spec& x = saved.input_spec(0);
-  return {scatter_add(full(x.shape, 0.0, dy.dtype()), saved.input(1), dy, one_axis(axis, x.shape)),
+  const Tensor so_far = saved.take_so_far(0);
+  return {scatter_add(so_far ? so_far : full(x.shape, 0.0, dy.dtype()), saved.input(1), dy,
+                      one_axis(axis, x.shape)),
           Tensor()};
 }
 
@@ -268,9 +272,10 @@ Spec TakeAlongAxis::infer(const Spec& x, const Spec& indices) const {
   return like(x, indices.shape);
 }
 std::array<Tensor, 2> TakeAlongAxis::vjp(const Saved& saved, const Tensor& dy) const {
-  return {
-      add_along_axis(full(saved.input_spec(0).shape, 0.0, dy.dtype()), saved.input(1), dy, axis),
-      Tensor()};
+  const Tensor so_far = saved.take_so_far(0);
+  return {add_along_axis(so_far ? so_far : full(saved.input_spec(0).shape, 0.0, dy.dtype()),
+                         saved.input(1), dy, axis),
+          Tensor()};
 }
 
 void AddAlongAxis::describe(Schema<AddAlongAxis>& op) {
