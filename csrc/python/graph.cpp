@@ -1,6 +1,9 @@
 // Graphs and recordings for the Python layer: what _trace.py, _graph.py and the views need, as
 // plain data.
 #include "core/gradient.h"
+#include "core/node_table.h"
+
+#include <pybind11/numpy.h>
 
 #include <map>
 #include <optional>
@@ -139,6 +142,45 @@ py::dict value_record(const Graph& g, int64_t index) {
   return d;
 }
 
+template <class T>
+py::array_t<T> column(const std::vector<T>& v) {
+  return py::array_t<T>(py::ssize_t(v.size()), v.data());
+}
+
+// What src/flowbook/_nodes.py is made of.
+py::dict node_columns(const Graph& g) {
+  const NodeTable t = node_table(g);
+  py::list words, shapes, attrs;
+  for (const std::string& word : t.words) words.append(text(word));
+  for (const Shape& shape : t.shapes) shapes.append(from_shape(shape));
+  for (int32_t i : t.attrs_of) {
+    const Node& node = g.nodes[size_t(i)];
+    attrs.append(attrs_dict(*node.op, node.attrs.get()));
+  }
+  py::dict d;
+  d["words"] = words;
+  d["shapes"] = shapes;
+  d["attributes"] = attrs;
+  d["op"] = column(t.op);
+  d["family"] = column(t.family);
+  d["name"] = column(t.name);
+  d["spec"] = column(t.spec);
+  d["dtype"] = column(t.dtype);
+  d["kind"] = column(t.kind);
+  d["scope"] = column(t.scope);
+  d["cell"] = column(t.cell);
+  d["shape"] = column(t.shape);
+  d["attrs"] = column(t.attrs);
+  d["exec"] = column(t.execution);
+  d["line"] = column(t.line);
+  d["forward_of"] = column(t.forward);
+  d["bytes"] = column(t.bytes);
+  d["inputs"] = column(t.inputs);
+  d["start"] = column(t.start);
+  d["node_of"] = column(t.node_of);
+  return d;
+}
+
 // A value id, a tensor of the graph, or a Variable (its current value there).
 int32_t value_id(Graph& g, py::handle x) {
   if (PyLong_Check(x.ptr())) return checked_value(g, x.cast<int64_t>());
@@ -267,6 +309,8 @@ void bind_graph(py::module_& m) {
              for (size_t i = 0; i < g.values.size(); ++i) all.append(value_record(g, int64_t(i)));
              return all;
            })
+      .def("columns", node_columns,
+           "The nodes as NumPy columns; words, shapes and attributes by number.")
       .def("value_of", value_id,
            "Number of a tensor's value; a concrete stranger becomes a capture.")
       .def(

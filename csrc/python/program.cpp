@@ -2,6 +2,8 @@
 #include "core/executable.h"
 #include "core/work.h"
 
+#include <pybind11/numpy.h>
+
 #include "core/inspect.h"
 #include "core/profile_log.h"
 #include "interrupt.h"
@@ -124,6 +126,19 @@ py::list step_records(const Executable& e) {
   return all;
 }
 
+py::array_t<int32_t> column(const std::vector<int32_t>& v) {
+  return py::array_t<int32_t>(py::ssize_t(v.size()), v.data());
+}
+
+py::tuple step_columns(const Executable& e) {
+  std::vector<int32_t> start = {0}, nodes;
+  for (const Step& s : e.steps()) {
+    nodes.insert(nodes.end(), s.nodes.begin(), s.nodes.end());
+    start.push_back(int32_t(nodes.size()));
+  }
+  return py::make_tuple(column(start), column(nodes));
+}
+
 }  // namespace
 
 void bind_program(py::module_& m) {
@@ -152,6 +167,8 @@ void bind_program(py::module_& m) {
       .def("text", &Executable::text)
       .def("lowered_text", [](const Executable& e) { return e.lowered().graph->text(); })
       .def("steps", step_records)
+      .def("step_columns", step_columns,
+           "(start, lowered nodes): those of step k stand from start[k] to start[k + 1].")
       .def(
           "waves",
           [](const Executable& e) {
@@ -161,7 +178,8 @@ void bind_program(py::module_& m) {
           },
           "(first, last) of the steps that run as one job, up to the first that commits.")
       .def_property_readonly("lowered", [](const Executable& e) { return e.lowered().graph; })
-      .def_property_readonly("origin", [](const Executable& e) { return e.lowered().origin; })
+      .def_property_readonly("origin",
+                             [](const Executable& e) { return column(e.lowered().origin); })
       .def_property_readonly("values", [](const Executable& e) { return e.lowered().values; })
       .def_property_readonly("peak_bytes", &Executable::peak_bytes)
       .def_property_readonly("arena_bytes", &Executable::arena_bytes)

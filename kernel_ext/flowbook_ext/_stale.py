@@ -24,7 +24,7 @@ def _tell_view(graph: Any) -> None:
     """Marks the live drawings of a graph, or takes the mark back."""
     from .views import graph as views
 
-    view = views._views.get(_drawing.view_id(graph.record()))
+    view = views._views.get(_drawing.view_id(graph._compact_record()))
     if view is not None:
         view.mark_stale(_record_notes.stale_words(graph.stale) if graph.stale else "")
 

@@ -8,10 +8,11 @@ changed itself: a change is reported once, where it was made.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-Node = Mapping[str, Any]
+from ._nodes import Nodes
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,20 +27,21 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
         node and `was`, its former self in words. `summary`: all that in a line, empty if the graphs
         are the same.
     """
-    before: Sequence[Node] = old["nodes"]
-    after: Sequence[Node] = new["nodes"]
+    before, after = _Version(old["nodes"]), _Version(new["nodes"])
     match = _Match(before, after)
-    changed = []
-    for j, node in enumerate(after):
-        i = match.old_of.get(j)
-        if i is None:
-            continue
-        was = before[i]
-        same_inputs = [match.new_of.get(p) for p in match.inputs_before[i]] == match.inputs_after[j]
-        if not _alike(was, node) or not same_inputs:
-            changed.append({"id": node["id"], "was": _words(was, before, match.place_before)})
-    added = [node["id"] for j, node in enumerate(after) if j not in match.old_of]
-    removed = [dict(node) for i, node in enumerate(before) if i not in match.new_of]
+    other = [
+        (i, j)
+        for j in range(len(after.ids))
+        if (i := match.old_of.get(j)) is not None and not match.unchanged(i, j)
+    ]
+    former = before.nodes.rows([i for i, _ in other])
+    changed = [
+        {"id": after.ids[j], "was": before.words(node)}
+        for (_, j), node in zip(other, former, strict=True)
+    ]
+    added = [id for j, id in enumerate(after.ids) if j not in match.old_of]
+    gone = [i for i in range(len(before.ids)) if i not in match.new_of]
+    removed = list(before.nodes.rows(gone))
     parts = [
         f"{len(found)} {word}"
         for word, found in (("added", added), ("removed", removed), ("changed", changed))
@@ -48,25 +50,105 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
     return {"added": added, "removed": removed, "changed": changed, "summary": ", ".join(parts)}
 
 
+class _Version:
+    """A graph as lists by position: what nodes are, what they are called, what they read.
+
+    Attributes:
+        nodes: The nodes.
+        ids: Their numbers.
+        what: Op, spec, kind and attributes: nodes that agree in them are alike.
+        inputs: Positions of their inputs.
+        named: Name and scope of those with a name, else None.
+        placed: Op, scope and kind of those without a name, else None.
+    """
+
+    def __init__(self, nodes: Iterable[Mapping[str, Any]]) -> None:
+        self.nodes = columns = Nodes.of(nodes)
+        words = [*columns.words, None]
+
+        def word(field: str) -> list[str | None]:
+            return [words[code] for code in columns.columns[field].tolist()]
+
+        self.op, kind, self.names, scope = (word(k) for k in ("op", "kind", "name", "scope"))
+        attrs = [tuple(sorted((k, repr(v)) for k, v in a.items())) for a in columns.attributes]
+        own = [*attrs, ()]
+        self.ids: list[int] = columns.columns["id"].tolist()
+        self.what = list(
+            zip(
+                self.op, word("spec"), kind,
+                [own[code] for code in columns.columns["attrs"].tolist()], strict=True,
+            )
+        )  # fmt: skip
+        sources, start = columns.sources.tolist(), columns.columns["start"].tolist()
+        self.inputs: list[list[int]] = [
+            [p for p in sources[first:last] if p >= 0] for first, last in pairwise(start)
+        ]
+        self.named: list[Hashable] = [
+            (name, place) if name else None for name, place in zip(self.names, scope, strict=True)
+        ]
+        self.placed: list[Hashable] = [
+            None if name else place
+            for name, place in zip(self.names, zip(self.op, scope, kind, strict=True), strict=True)
+        ]
+
+    def readers(self) -> list[list[tuple[int, int]]]:
+        """For each node (place among the inputs, reader) of those that read it."""
+        found: list[list[tuple[int, int]]] = [[] for _ in self.inputs]
+        for reader, sources in enumerate(self.inputs):
+            for place, source in enumerate(sources):
+                found[source].append((place, reader))
+        return found
+
+    def signatures(self) -> list[Hashable]:
+        """A number for each node that is equal where all that it is computed from is."""
+        out: list[Hashable] = []
+        for i, sources in enumerate(self.inputs):
+            own: tuple[Hashable, ...] = self.what[i]
+            if not sources:
+                own += (self.names[i], self.nodes.word("scope", i))
+            # Hashes of hashes: the whole history in one word.
+            out.append(hash((own, tuple(out[s] if s < len(out) else None for s in sources))))
+        return out
+
+    def words(self, node: Mapping[str, Any]) -> str:
+        """`add(h, b1) : f32[32, 10]` for a node as it was."""
+
+        def label(id: int) -> str:
+            at = self.nodes.position(id)
+            return (self.names[at] if at >= 0 else None) or f"%{id}"
+
+        attrs = [
+            f"{k}={v}"
+            for k, v in node["attrs"].items()
+            if v is not None and not isinstance(v, (list, dict))
+        ][:3]
+        given = ", ".join([*(label(j) for j in node["inputs"]), *attrs])
+        source = node["kind"] in ("input", "capture", "variable")
+        head = node["op"] if source else f"{node['op']}({given})"
+        return f"{head} : {node['spec'] or '?'}"
+
+
 class _Match:
     """Pairs of nodes that are the same node in both versions."""
 
-    def __init__(self, before: Sequence[Node], after: Sequence[Node]) -> None:
+    def __init__(self, before: _Version, after: _Version) -> None:
         self.before, self.after = before, after
-        self.place_before = {node["id"]: i for i, node in enumerate(before)}
-        place_after = {node["id"]: j for j, node in enumerate(after)}
-        self.inputs_before = _inputs(before, self.place_before)
-        self.inputs_after = _inputs(after, place_after)
         self.new_of: dict[int, int] = {}
         self.old_of: dict[int, int] = {}
         # 1. The same computation from the same sources; in order where there are several.
-        self._pair(_signatures(before, self.inputs_before), _signatures(after, self.inputs_after))
+        self._pair(before.signatures(), after.signatures())
         # 2. The same name in the same scope.
-        self._pair(*(_keys(nodes, _named) for nodes in (before, after)))
+        self._pair(before.named, after.named)
         # 3. Neighbours of what is matched: the reader of matched values, the maker of a read value.
-        self._spread()
+        if len(self.new_of) < len(before.ids) or len(self.old_of) < len(after.ids):
+            self._spread()
         # 4. The same op in the same scope, in order.
-        self._pair(*(_keys(nodes, _kind_in_scope) for nodes in (before, after)))
+        self._pair(before.placed, after.placed)
+
+    def unchanged(self, i: int, j: int) -> bool:
+        """Whether the two of a pair are the same and read the same."""
+        inputs = [self.new_of.get(p) for p in self.before.inputs[i]]
+        return self.before.what[i] == self.after.what[j] and inputs == self.after.inputs[j]
 
     def _pair(self, old: Sequence[Hashable], new: Sequence[Hashable]) -> None:
         waiting: dict[Hashable, deque[int]] = defaultdict(deque)
@@ -81,20 +163,18 @@ class _Match:
         self.new_of[i], self.old_of[j] = j, i
 
     def _spread(self) -> None:
-        readers_before = _readers(self.inputs_before)
-        readers_after = _readers(self.inputs_after)
+        before, after = self.before, self.after
+        readers_before, readers_after = before.readers(), after.readers()
         todo = deque(self.new_of.items())
         while todo:
             i, j = todo.popleft()
-            pairs = list(zip(self.inputs_before[i], self.inputs_after[j], strict=False))
+            pairs = list(zip(before.inputs[i], after.inputs[j], strict=False))
             for place, reader in readers_before[i]:
                 found = next(
                     (
                         r
                         for q, r in readers_after[j]
-                        if q == place
-                        and r not in self.old_of
-                        and self.after[r]["op"] == self.before[reader]["op"]
+                        if q == place and r not in self.old_of and after.op[r] == before.op[reader]
                     ),
                     None,
                 )
@@ -103,75 +183,9 @@ class _Match:
             for a, b in pairs:
                 if a in self.new_of or b in self.old_of:
                     continue
-                if self.before[a]["op"] != self.after[b]["op"]:
+                if before.op[a] != after.op[b]:
                     continue
-                if _named(self.before[a]) and _named(self.after[b]):
+                if before.named[a] and after.named[b]:
                     continue  # both have names of their own, and they differ
                 self._join(a, b)
                 todo.append((a, b))
-
-
-def _inputs(nodes: Sequence[Node], place: Mapping[Any, int]) -> list[list[int]]:
-    return [[place[i] for i in node["inputs"] if i in place] for node in nodes]
-
-
-def _readers(inputs: Sequence[Sequence[int]]) -> list[list[tuple[int, int]]]:
-    found: list[list[tuple[int, int]]] = [[] for _ in inputs]
-    for reader, sources in enumerate(inputs):
-        for place, source in enumerate(sources):
-            found[source].append((place, reader))
-    return found
-
-
-def _attrs(node: Node) -> Hashable:
-    return tuple(sorted((k, repr(v)) for k, v in (node.get("attrs") or {}).items()))
-
-
-def _alike(a: Node, b: Node) -> bool:
-    return (
-        a["op"] == b["op"]
-        and a.get("spec") == b.get("spec")
-        and a.get("kind") == b.get("kind")
-        and _attrs(a) == _attrs(b)
-    )
-
-
-def _signatures(nodes: Sequence[Node], inputs: Sequence[Sequence[int]]) -> list[Hashable]:
-    """A number for each node that is equal where all that it is computed from is."""
-    out: list[Hashable] = []
-    for node, sources in zip(nodes, inputs, strict=True):
-        own: tuple[Hashable, ...] = (node["op"], node.get("spec"), node.get("kind"), _attrs(node))
-        if not sources:
-            own += (node.get("name"), node.get("scope"))
-        # Hashes of hashes: the whole history in one word.
-        out.append(hash((own, tuple(out[s] if s < len(out) else None for s in sources))))
-    return out
-
-
-def _keys(nodes: Sequence[Node], key: Callable[[Node], Hashable]) -> list[Hashable]:
-    return [key(node) for node in nodes]
-
-
-def _named(node: Node) -> Hashable:
-    return (node["name"], node.get("scope")) if node.get("name") else None
-
-
-def _kind_in_scope(node: Node) -> Hashable:
-    return None if node.get("name") else (node["op"], node.get("scope"), node.get("kind"))
-
-
-def _words(node: Node, nodes: Sequence[Node], place: Mapping[Any, int]) -> str:
-    """`add(h, b1) : f32[32, 10]` for a node as it was."""
-
-    def label(i: Any) -> str:
-        at = place.get(i)
-        return str((nodes[at].get("name") if at is not None else None) or f"%{i}")
-
-    attrs = [
-        f"{k}={v}"
-        for k, v in (node.get("attrs") or {}).items()
-        if v is not None and not isinstance(v, (list, dict))
-    ][:3]
-    given = ", ".join([*(label(i) for i in node["inputs"]), *attrs])
-    head = node["op"] if node.get("kind") in ("input", "capture", "variable") else None
-    return f"{head or node['op'] + '(' + given + ')'} : {node.get('spec') or '?'}"

@@ -50,7 +50,7 @@ def mimebundle(kind: str, obj: Any) -> Bundle:
 def _graph(graph: Any) -> Bundle:
     from flowbook import _drawing
 
-    return _drawing.mimebundle(graph.record())
+    return _drawing.mimebundle(graph._compact_record())
 
 
 def _profile(profile: Any) -> Bundle:

@@ -9,11 +9,15 @@ colours.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from flowbook import _record_notes
+from flowbook._nodes import Nodes
+from flowbook._record import compact
 from flowbook._scene import SOURCES, Box, Line, Record, Scene, build, constant_value
 from flowbook._tensor_view import histogram_image
 from flowbook._words import human_bytes, human_time, image, shorten, text_width
@@ -240,6 +244,7 @@ def svg(record: Record, scene: Scene | None = None, **options: Any) -> str:
         scene: Its arrangement, if it was made already.
         **options: Passed on to `flowbook._scene.build`.
     """
+    record = compact(record)
     scene = scene or build(record, **options)
     right = scene.direction == "right"
     title, stats = str(record.get("name") or "graph"), _status(record)
@@ -331,62 +336,66 @@ status_line = _status
 
 def describe(record: Record) -> str:
     """The picture in words, for screen readers."""
-    nodes = record["nodes"]
-    sources = [
-        f"{n['name'] or n['op']} {n.get('spec') or ''}".strip()
-        for n in nodes
-        if n.get("kind") in SOURCES - {"constant"}
+    nodes = Nodes.of(record["nodes"])
+    sources = np.flatnonzero(nodes.where("kind", *SOURCES - {"constant"}))
+    named = [
+        f"{n['name'] or n['op']} {n['spec'] or ''}".strip() for n in nodes.rows(sources[:_SOME])
     ]
-    by_id = {n["id"]: n for n in nodes}
-    outputs = [
-        f"{o['name']} {by_id.get(o['node'], {}).get('spec') or ''}".strip()
-        for o in record.get("outputs", ())
+    outputs = record.get("outputs", ())
+    made = [
+        f"{o['name']} {(nodes.find(o['node']) or {}).get('spec') or ''}".strip()
+        for o in outputs[:_SOME]
     ]
     text = f"Graph {record.get('name') or ''}".strip() + f": {len(nodes)} nodes."
-    if sources:
-        text += f" Reads {_some(sources)}."
-    if outputs:
-        text += f" Makes {_some(outputs)}."
-    failed = [n for n in nodes if n.get("failed")]
-    if failed:
-        text += f" Failed at {failed[0]['op']}."
+    if named:
+        text += f" Reads {_some(named, len(sources))}."
+    if made:
+        text += f" Makes {_some(made, len(outputs))}."
+    failed = np.flatnonzero(nodes.columns["failed"])
+    if len(failed):
+        text += f" Failed at {nodes.word('op', failed[0])}."
     return text
 
 
-def _some(words: list[str], limit: int = 8) -> str:
-    more = len(words) - limit
-    return ", ".join(words[:limit]) + (f" and {more} more" if more > 0 else "")
+_SOME = 8
+
+
+def _some(words: Sequence[str], count: int | None = None) -> str:
+    """The first few words, and how many more of `count` there are."""
+    more = (len(words) if count is None else count) - _SOME
+    return ", ".join(words[:_SOME]) + (f" and {more} more" if more > 0 else "")
 
 
 def view_id(record: Record) -> str:
     """A short name of what a record shows; figures that change from run to run don't count."""
-    kept = ("id", "op", "name", "inputs", "spec", "kind", "scope", "line", "failed", "forward_of")
-    shown = [[node.get(k) for k in kept] for node in record["nodes"]]
-    digest = hashlib.sha256(repr((record.get("name"), record.get("outputs"), shown)).encode())
+    nodes = Nodes.of(record["nodes"])
+    digest = hashlib.sha256(repr((record.get("name"), record.get("outputs"))).encode())
+    digest.update("\0".join(nodes.words).encode())
+    for field in _SHOWN:
+        digest.update(nodes.columns[field].tobytes())
     return digest.hexdigest()[:12]
 
 
+_SHOWN = (
+    "id", "op", "name", "start", "inputs", "spec", "kind", "scope", "line", "failed", "forward_of",
+)  # fmt: skip
 _ROWS = 60
 
 
 def _table(record: Record) -> str:
     """The nodes as rows, for reading without the picture."""
-    nodes = record["nodes"]
-    by_id = {n["id"]: n for n in nodes}
-    timed = any(n.get("time_us") for n in nodes)
-    seen = any(n.get("values") for n in nodes)
+    nodes = Nodes.of(record["nodes"])
+    timed = bool(np.any(nodes.columns["time_us"] > 0))
+    seen = any(fields.get("values") for fields in nodes.more.values())
     columns = ["", "op", "name", "inputs", "spec", "memory", "line"]
     columns += (["time"] if timed else []) + (["values"] if seen else [])
     rows = []
     for node in nodes[:_ROWS]:
-        inputs = ", ".join(
-            str(by_id[j].get("name") or f"%{j}") if j in by_id else f"%{j}" for j in node["inputs"]
-        )
+        inputs = ", ".join(_label(nodes, j) for j in node["inputs"])
         cells = [
             f"%{node['id']}" if node["id"] >= 0 else "", node["op"], node.get("name") or "",
-            shorten(inputs, 40),
-            node.get("spec") or "", "" if node.get("bytes") is None else human_bytes(node["bytes"]),
-            node.get("line") or "",
+            shorten(inputs, 40), shorten(node.get("spec") or "", 80),
+            "" if node.get("bytes") is None else human_bytes(node["bytes"]), node.get("line") or "",
         ]  # fmt: skip
         if timed:
             cells.append(_time(node))
@@ -396,6 +405,12 @@ def _table(record: Record) -> str:
     more = f"<p>and {len(nodes) - _ROWS:,} more</p>" if len(nodes) > _ROWS else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<table style="font-size:12px">{body}</table>{more}'
+
+
+def _label(nodes: Nodes, id: int) -> str:
+    """A node's name, else its number."""
+    position = nodes.position(id)
+    return (nodes.word("name", position) if position >= 0 else None) or f"%{id}"
 
 
 def _time(node: Record) -> str:
@@ -426,6 +441,7 @@ def html(record: Record, **options: Any) -> str:
         record: The graph, as `Graph.record()` describes it.
         **options: Passed on to `flowbook._scene.build`.
     """
+    record = compact(record)
     scene = build(record, **options)
     picture = image(svg(record, scene))
     count = len(record["nodes"])
@@ -473,22 +489,20 @@ def text(record: Record) -> str:
     Args:
         record: The graph, as `Graph.record()` describes it.
     """
-    nodes = record["nodes"]
-    by_id = {n["id"]: n for n in nodes}
+    nodes = Nodes.of(record["nodes"])
     outputs = [o["name"] for o in record.get("outputs", ())]
     name = record.get("name") or "graph"
     out = [f"{name}: {len(nodes)} nodes" + (f" -> {_some(outputs)}" if outputs else "")]
 
     def label(i: int) -> str:
-        node = by_id.get(i)
-        return str((node or {}).get("name") or (f"%{i}" if i >= 0 else "?"))
+        return "?" if i < 0 and nodes.find(i) is None else _label(nodes, i)
 
-    shown = nodes if len(nodes) <= _ROWS else [*nodes[: _ROWS - 10], None, *nodes[-10:]]
+    shown = nodes[:] if len(nodes) <= _ROWS else [*nodes[: _ROWS - 10], None, *nodes[-10:]]
     for node in shown:
         if node is None:
             out.append(f"  ... {len(nodes) - _ROWS:,} more ...")
             continue
-        spec = node.get("spec") or "?"
+        spec = shorten(node.get("spec") or "?", 80)
         if node.get("kind") in SOURCES:
             what = constant_value(node) or node["kind"]
             words = f"  {node.get('name') or '%' + str(node['id'])}: {spec} ({what})"
@@ -516,6 +530,7 @@ def text(record: Record) -> str:
 
 def mimebundle(record: Record, **options: Any) -> dict[str, str]:
     """All static forms of a graph record, for `_repr_mimebundle_`."""
+    record = compact(record)
     return {"text/plain": text(record), "text/html": html(record, **options)}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _core
-from ._record import record_of
+from ._record import plain, record_of
 from ._trace import CellInfo, symbol_in
 from ._tree import Results, Tree, flatten
 from .errors import (
@@ -390,7 +390,7 @@ class Graph:
 
     def _record_of_failure(self, text: str) -> dict[str, Any]:
         """The record with the node marked at which planning or running has failed."""
-        record = record_of(self._core, self.name, list(self._named.items()))
+        record = plain(record_of(self._core, self.name, list(self._named.items())))
         ran = re.search(r"\(node (\d+) of the graph\)", text)
         line = re.search(r"\bline (\d+)\)", text)
         op = text.partition(":")[0]
@@ -532,31 +532,28 @@ class Graph:
             (what runs), `diff` (against the same cell's graph before), `nonfinite` (the first NaN)
             and `stale` (inputs that have been bound to something else since).
         """
-        extras: dict[int, dict[str, Any]] = {}
+        return plain(self._compact_record())
+
+    def _compact_record(self) -> dict[str, Any]:
+        """The record with its nodes as columns: what is drawn."""
+        recorded = self._recorded_alone()
+        nodes = recorded["nodes"]
+        record = {**recorded, "stats": {**self.stats, "nodes": len(nodes)}}
         if self._profile is not None:
-            extras = {n: dict(times) for n, times in self._profile.node_times().items()}
+            nodes = nodes.with_fields(self._profile.node_times())
         if self._inspection is not None:
-            for node in self._inspection.record["nodes"]:
-                for key in ("values", "alarm"):
-                    if key in node:
-                        extras.setdefault(node["id"], {})[key] = node[key]
-        plain = self._plain_record()
-        record = {**plain, "stats": {**self.stats, "nodes": len(plain["nodes"])}}
-        if extras:
-            record["nodes"] = [
-                {**node, **extras[node["id"]]} if node["id"] in extras else node
-                for node in plain["nodes"]
-            ]
-        record.update(self._derived(plain))
-        if self._inspection is not None and "nonfinite" in self._inspection.record:
-            record["nonfinite"] = self._inspection.record["nonfinite"]
+            nodes = nodes.with_fields(self._inspection.node_fields())
+        record["nodes"] = nodes
+        record.update(self._derived(recorded))
+        if self._inspection is not None and self._inspection.nonfinite is not None:
+            record["nonfinite"] = self._inspection.nonfinite
         if self.stale:
             from ._record_notes import stale_words
 
             record["stale"] = stale_words(self.stale)
         return record
 
-    def _plain_record(self) -> dict[str, Any]:
+    def _recorded_alone(self) -> dict[str, Any]:
         """What the recorded nodes alone tell; made again when there are more of them."""
         count = self._core.node_count()
         if self._recorded is None or self._recorded[0] != count:
@@ -565,7 +562,7 @@ class Graph:
             self._derivation = None
         return self._recorded[1]
 
-    def _derived(self, plain: dict[str, Any]) -> dict[str, Any]:
+    def _derived(self, recorded: dict[str, Any]) -> dict[str, Any]:
         """What follows from the plan and from the version before; kept while they are the same."""
         sources = (self._executable, self.previous)
         if self._derivation is None or any(
@@ -575,11 +572,11 @@ class Graph:
             if self._executable is not None:
                 from ._optimised import optimised_record
 
-                found["optimised"] = optimised_record(self._executable, plain)
+                found["optimised"] = optimised_record(self._executable, recorded["nodes"])
             if self.previous is not None:
                 from ._diff import difference
 
-                found["diff"] = difference(self.previous, plain)
+                found["diff"] = difference(self.previous, recorded)
             self._derivation = (sources, found)
         return self._derivation[1]
 
@@ -603,7 +600,8 @@ class Graph:
         from . import _drawing
 
         forms: dict[str, Callable[[dict[str, Any]], str]] = {
-            ".svg": _drawing.svg, ".html": _drawing.page, ".txt": _drawing.text, ".json": json.dumps,
+            ".svg": _drawing.svg, ".html": _drawing.page, ".txt": _drawing.text,
+            ".json": lambda record: json.dumps(plain(record)),
         }  # fmt: skip
         ending = os.path.splitext(os.fspath(path))[1].lower()
         if ending not in forms:
@@ -612,7 +610,7 @@ class Graph:
                 f"{', '.join(forms)}."
             )
         with open(path, "w", encoding="utf-8") as file:
-            file.write(forms[ending](self.record()))
+            file.write(forms[ending](self._compact_record()))
 
     def __repr__(self) -> str:
         inputs, outputs = ", ".join(self._inputs), ", ".join(self._named)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
+from ._record import plain
 from ._tensor_view import histogram_image
 from ._words import shorten
 
@@ -83,7 +84,6 @@ class Inspection:
         values: Statistics by number of the value.
         first: The first node that made a NaN (or else an infinity) from finite inputs; None if
             everything is finite. A NaN that came in with an input names that input.
-        record: The record of the graph with `values` in its nodes.
 
     Example:
         >>> with fb.graph() as g:
@@ -105,21 +105,37 @@ class Inspection:
         }
         self._core = core
         self._order = order
-        self.record = record
+        self._record = record
         self.first: Culprit | None = None
         self.before: Culprit | None = None
         self._find()
-        by_id = {node["id"]: node for node in record["nodes"]}
-        for number, stats in self._node_stats().items():
-            node = by_id.get(number)
-            if node is not None:
-                node["values"] = stats_record(stats)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The record of the graph with `values` in its nodes."""
+        record = {**self._record, "nodes": self._record["nodes"].with_fields(self.node_fields())}
+        if self.nonfinite is not None:
+            record["nonfinite"] = self.nonfinite
+        return plain(record)
+
+    @property
+    def nonfinite(self) -> dict[str, Any] | None:
+        """The first NaN or infinity as plain data, for records."""
+        if self.first is None:
+            return None
+        return {
+            "node": self.first.node, "what": self.first.what, "count": self.first.count,
+            "text": self.text_of_first(), "inputs": [list(i) for i in self.first.inputs],
+        }  # fmt: skip
+
+    def node_fields(self) -> dict[int, dict[str, Any]]:
+        """What the record's nodes say of their values, by node."""
+        fields: dict[int, dict[str, Any]] = {
+            node: {"values": stats_record(stats)} for node, stats in self._node_stats().items()
+        }
         if self.first is not None:
-            record["nonfinite"] = {
-                "node": self.first.node, "what": self.first.what, "count": self.first.count,
-                "text": self.text_of_first(), "inputs": [list(i) for i in self.first.inputs],
-            }  # fmt: skip
-            by_id[self.first.node]["alarm"] = self.first.what
+            fields.setdefault(self.first.node, {})["alarm"] = self.first.what
+        return fields
 
     def __getitem__(self, key: Any) -> ValueStats:
         """Statistics of a value, by name (`"h"`), number or node handle."""
@@ -215,7 +231,7 @@ class Inspection:
     def _rows(self) -> list[tuple[str, str, ValueStats]]:
         stats = self._node_stats()
         rows = []
-        for node in self.record["nodes"]:
+        for node in self._record["nodes"]:
             if node["id"] in stats and node.get("kind") != "constant":
                 label = node["name"] or f"%{node['id']}"
                 source = node.get("kind") in _SOURCES
@@ -224,7 +240,7 @@ class Inspection:
         return rows
 
     def __repr__(self) -> str:
-        lines = [f"Inspection of {self.record['name'] or 'graph'}: {len(self.values)} values"]
+        lines = [f"Inspection of {self._record['name'] or 'graph'}: {len(self.values)} values"]
         if self.first is not None:
             lines.append(self.text_of_first())
         rows = self._rows()

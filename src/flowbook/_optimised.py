@@ -7,20 +7,24 @@ step that joins several nodes becomes a group.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from ._nodes import ABSENT, Nodes
 from ._record import record_of
 
 _LABEL = 5  # ops written on a group; more are counted
+_SOURCES = ("input", "capture", "variable", "constant")
 
 
-def optimised_record(executable: Any, recorded: Mapping[str, Any]) -> dict[str, Any]:
+def optimised_record(executable: Any, recorded: Nodes) -> dict[str, Any]:
     """The graph that runs, in the form of `Graph.record()`.
 
     Args:
         executable: The native executable.
-        recorded: The record of the graph it was compiled from.
+        recorded: The nodes of the graph that it was compiled from, all of them and in order.
 
     Returns:
         `nodes`: the lowered nodes, numbered on their own, each with its `origin` among the recorded
@@ -29,52 +33,79 @@ def optimised_record(executable: Any, recorded: Mapping[str, Any]) -> dict[str, 
         `nodes` (lowered ones). `dropped`: recorded nodes that nothing computes any more.
         `summary`: all that in a line.
     """
-    origin: Sequence[int] = executable.origin
-    before = {node["id"]: node for node in recorded["nodes"]}
-    step_of: dict[int, int] = {}
-    groups: list[dict[str, Any]] = []
-    steps = executable.steps()
-    for number, step in enumerate(steps):
-        for lowered in step["lowered"]:
-            step_of[lowered] = number
-        if len(step["lowered"]) > 1:
-            members = list(dict.fromkeys(n for n in step["nodes"] if n >= 0))
-            groups.append({
-                "id": number, "members": members, "nodes": list(step["lowered"]),
-                "label": step_label(step["ops"]),
-            })  # fmt: skip
-    extras = {}
-    last_of = {n: i for i, n in enumerate(origin) if n >= 0}  # a composite's result is its last
-    for i, n in enumerate(origin):
-        old = before.get(n)
-        extra: dict[str, Any] = {"origin": n if n >= 0 else None, "step": step_of.get(i)}
-        if old is not None:
-            extra |= {k: old[k] for k in ("scope", "cell", "exec", "line")}
-            extra["name"] = old["name"] if last_of[n] == i else None
-            if old["kind"] in ("gradient", "optimizer", "variable", "input", "capture"):
-                extra["kind"] = old["kind"]
-            forward = old["forward_of"]
-            extra["forward_of"] = last_of.get(forward) if forward is not None else None
-        extras[i] = extra
-    lowered_record = record_of(executable.lowered, extras=extras)
-    kept = set(origin)
-    dropped = [i for i in before if i not in kept]
-    made = {i for i, node in before.items() if node["kind"] not in _SOURCES}
-    runs = sum(1 for node in lowered_record["nodes"] if node["step"] is not None)
-    fused = sum(len(g["nodes"]) for g in groups)
-    summary = f"{len(made):,} ops run as {len(steps):,} steps"
+    origin: np.ndarray = executable.origin
+    start, lowered = executable.step_columns()  # those of step k: lowered[start[k] : start[k + 1]]
+    step = np.full(len(origin), ABSENT, np.int32)
+    step[lowered] = np.repeat(np.arange(len(start) - 1, dtype=np.int32), np.diff(start))
+    nodes = _named(record_of(executable.lowered)["nodes"], recorded, origin)
+    nodes = nodes.replaced(origin=np.where(origin < 0, np.int32(ABSENT), origin), step=step)
+    groups = _groups(nodes, start.tolist(), lowered.tolist(), origin.tolist())
+
+    dropped = np.setdiff1d(np.arange(len(recorded)), origin)
+    made = ~recorded.where("kind", *_SOURCES)
+    steps, runs = len(start) - 1, int(np.count_nonzero(step != ABSENT))
+    summary = f"{np.count_nonzero(made):,} ops run as {steps:,} steps"
     if groups:
+        fused = sum(len(g["nodes"]) for g in groups)
         summary += f": {fused:,} of {runs:,} fused into {len(groups):,}"
-    gone = sum(i in made for i in dropped)
+    gone = int(np.count_nonzero(made[dropped]))
     if gone:
         summary += f", {gone:,} dropped or merged"
     return {
-        "nodes": lowered_record["nodes"], "groups": groups, "dropped": dropped,
-        "steps": len(steps), "summary": summary,
+        "nodes": nodes, "groups": groups, "dropped": dropped.tolist(), "steps": steps,
+        "summary": summary,
     }  # fmt: skip
 
 
-_SOURCES = ("input", "capture", "variable", "constant")
+def _named(nodes: Nodes, recorded: Nodes, origin: np.ndarray) -> Nodes:
+    """Lowered nodes with the places, names and roles of the recorded nodes that they come from."""
+    known = np.flatnonzero(origin >= 0)
+    old = origin[known]
+    last = np.full(len(recorded) + 1, ABSENT, np.int32)  # a composite's result is its last
+    last[old] = known
+    words = list(nodes.words)
+    numbers = {word: i for i, word in enumerate(words)}
+    code = np.array([numbers.setdefault(w, len(numbers)) for w in recorded.words] + [-1], np.int32)
+    words += list(numbers)[len(words) :]
+    columns = {}
+
+    def put(field: str, values: np.ndarray, where: np.ndarray | None = None) -> None:
+        column = nodes.columns[field].copy()
+        at = known if where is None else known[where]
+        column[at] = values if where is None else values[where]
+        columns[field] = column
+
+    for field in ("scope", "cell"):
+        put(field, code[recorded.columns[field][old]])
+    for field in ("exec", "line"):
+        put(field, recorded.columns[field][old])
+    put("name", np.where(last[old] == known, code[recorded.columns["name"][old]], -1))
+    kept = recorded.where("kind", "gradient", "optimizer", "variable", "input", "capture")
+    put("kind", code[recorded.columns["kind"][old]], kept[old])
+    forward = recorded.columns["forward_of"][old]
+    put("forward_of", last[np.where(forward == ABSENT, len(recorded), forward)])
+    return nodes.replaced(words=words, **columns)
+
+
+def _groups(
+    nodes: Nodes, start: list[int], lowered: list[int], origin: list[int]
+) -> list[dict[str, Any]]:
+    """The steps that join several nodes."""
+    ops: list[int] = nodes.columns["op"].tolist()
+    labels: dict[tuple[int, ...], str] = {}  # blocks repeat
+    groups = []
+    for number in range(len(start) - 1):
+        members = lowered[start[number] : start[number + 1]]
+        if len(members) < 2:
+            continue
+        key = tuple(ops[i] for i in members)
+        if key not in labels:
+            labels[key] = step_label([nodes.words[op] for op in key])
+        from_ = dict.fromkeys(origin[i] for i in members if origin[i] >= 0)
+        groups.append(
+            {"id": number, "members": list(from_), "nodes": members, "label": labels[key]}
+        )
+    return groups
 
 
 def step_label(ops: Sequence[str]) -> str:

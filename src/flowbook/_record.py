@@ -1,12 +1,16 @@
-"""The record of a graph: plain data from which views are drawn, independent of any front end."""
+"""The record of a graph: plain data from which views are drawn, independent of any front end.
+
+Inside the library its `nodes` are columns (`Nodes`); users get lists of dicts, which `plain` makes.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from . import _core
+import numpy as np
+
+from ._nodes import ABSENT, Nodes
 
 _ITEM_BYTES = {"bool": 1, "f16": 2, "bf16": 2, "c64": 8, "c128": 16}
 
@@ -21,82 +25,62 @@ def record_of(
     name: str = "",
     outputs: list[tuple[str, int]] | None = None,
     stats: dict[str, Any] | None = None,
-    extras: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Describes a native graph.
+    """Describes a native graph, its nodes as columns.
 
     Args:
         graph: The native graph.
         name: Its name.
         outputs: Named results, as (name, value number).
         stats: Times in milliseconds and planned bytes of the last run.
-        extras: What more is known of nodes, such as `time_us` and `values`, by node number.
     """
-    nodes = []
-    values = graph.values()
-    node_of = {v["index"]: v["node"] for v in values}
-    assigned = {value for _, value in graph.assignments}
-    family_of = _core.op_families()
-    for node in graph.nodes():
-        first = values[node["outputs"][0]]
-        spec = ", ".join(values[v]["spec"] for v in node["outputs"])
-        dtype = first["spec"].partition("[")[0]
-        known = all(isinstance(size, int) for v in node["outputs"] for size in values[v]["shape"])
-        size = (
-            sum(
-                math.prod(values[v]["shape"]) * item_bytes(values[v]["spec"].partition("[")[0])
-                for v in node["outputs"]
-            )
-            if known
-            else None
-        )
-        if node["op"] is None:
-            kind = {"key": "input"}.get(node["source"], node["source"])
-        elif node["op"] == "full":
-            kind = "constant"
-        elif family_of.get(node["op"]) == "optim":
-            kind = "optimizer"
-        elif node["forward"] >= 0:
-            kind = "gradient"
-        elif any(v in assigned for v in node["outputs"]):
-            kind = "output"
-        else:
-            kind = "op"
-        nodes.append(
-            {
-                "id": node["index"],
-                "op": node["op"] or node["source"],
-                "family": node["family"],
-                "attrs": {k: _plain(v) for k, v in node["attrs"].items()},
-                "name": first["name"] or None,
-                "inputs": [node_of[v] for v in node["inputs"]],
-                "spec": spec,
-                "shape": [s if isinstance(s, int) else str(s) for s in first["shape"]],
-                "dtype": dtype,
-                "bytes": size,
-                "kind": kind,
-                "scope": node["scope"],
-                "cell": node["cell"] or None,
-                "exec": node["execution"] or None,
-                "line": node["line"] or None,
-                "time_us": None,
-                "failed": False,
-                "forward_of": node["forward"] if node["forward"] >= 0 else None,
-                **(extras or {}).get(node["index"], {}),
-            }
-        )
+    columns = graph.columns()
+    node_of = columns.pop("node_of")
+    nodes = _nodes(columns)
     stats = dict(stats or {})
     stats.setdefault("nodes", len(nodes))
     return {
         "name": name or graph.name,
         "nodes": nodes,
-        "outputs": [{"name": n, "node": node_of[v]} for n, v in outputs or ()],
+        "outputs": [{"name": n, "node": int(node_of[v])} for n, v in outputs or ()],
         "assignments": [
-            {"variable": variable.name or "variable", "node": node_of[value]}
+            {"variable": variable.name or "variable", "node": int(node_of[value])}
             for variable, value in graph.assignments
         ],
         "stats": stats,
     }
+
+
+def plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with lists of dicts where it has columns: what JSON and users take."""
+    out = {k: list(v) if isinstance(v, Nodes) else v for k, v in record.items()}
+    optimised = record.get("optimised")
+    if optimised:
+        out["optimised"] = plain(optimised)
+    return out
+
+
+def compact(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with its nodes as columns, however it was made."""
+    return {**record, "nodes": Nodes.of(record["nodes"])}
+
+
+def _nodes(native: dict[str, Any]) -> Nodes:
+    """The nodes that native columns describe."""
+    words, shapes, attributes = (native.pop(k) for k in ("words", "shapes", "attributes"))
+    count = len(native["op"])
+    for field in ("exec", "line"):
+        native[field] = np.where(native[field] == 0, np.int32(ABSENT), native[field])
+    forward = native["forward_of"]
+    native["forward_of"] = np.where(forward < 0, np.int32(ABSENT), forward)
+    native["id"] = np.arange(count, dtype=np.int32)
+    native["device"] = np.full(count, -1, np.int32)
+    native["failed"] = np.zeros(count, np.bool_)
+    native["time_us"] = np.full(count, np.nan)
+    sizes = [[s if isinstance(s, int) else str(s) for s in shape] for shape in shapes]
+    return Nodes(
+        native, words, sizes, [{k: _plain(v) for k, v in each.items()} for each in attributes]
+    )
 
 
 def _plain(value: Any) -> Any:

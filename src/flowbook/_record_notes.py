@@ -3,10 +3,11 @@ optimised, and inputs that have been bound anew. As text and as HTML, from the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from flowbook._nodes import Nodes
 from flowbook._words import shorten
 
 Record = Mapping[str, Any]
@@ -98,22 +99,27 @@ def _label(node: Mapping[str, Any]) -> str:
 def _changes(record: Record) -> list[tuple[str, str]]:
     """(sign, words) for each change, at most a few of each kind."""
     diff = record["diff"]
-    by_id = {node["id"]: node for node in record["nodes"]}
+    nodes = Nodes.of(record["nodes"])
     out: list[tuple[str, str]] = []
 
-    def add(mark: str, words: list[str]) -> None:
-        out.extend((mark, w) for w in words[:_SHOWN])
-        if len(words) > _SHOWN:
-            out.append((mark, f"and {len(words) - _SHOWN} more"))
+    def add(mark: str, changes: Sequence[Any], words: Callable[[Any], str]) -> None:
+        out.extend((mark, words(change)) for change in changes[:_SHOWN])
+        if len(changes) > _SHOWN:
+            out.append((mark, f"and {len(changes) - _SHOWN} more"))
 
-    add("+", [_label(by_id[i]) for i in diff["added"]])
-    add("-", [_label(node) for node in diff["removed"]])
-    add("~", [f"{_label(by_id[c['id']])}   was {shorten(c['was'], 60)}" for c in diff["changed"]])
+    def at(id: int) -> str:
+        node = nodes.find(id)
+        return _label(node) if node is not None else f"%{id}"
+
+    add("+", diff["added"], at)
+    add("-", diff["removed"], _label)
+    add("~", diff["changed"], lambda c: f"{at(c['id'])}   was {shorten(c['was'], 60)}")
     return out
 
 
 def _members(record: Record, group: Mapping[str, Any]) -> str:
-    by_id = {node["id"]: node for node in record["nodes"]}
-    names = [by_id[i]["name"] or f"%{i}" for i in group["members"] if i in by_id]
+    nodes = Nodes.of(record["nodes"])
+    places = {i: nodes.position(i) for i in group["members"]}
+    names = [nodes.word("name", at) or f"%{i}" for i, at in places.items() if at >= 0]
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return ", ".join(names[:6]) + more

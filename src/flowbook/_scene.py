@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from flowbook._nodes import ABSENT, Array, Nodes
 from flowbook._words import human_bytes, human_count, human_time, shorten, text_width
 
 Record = Mapping[str, Any]
@@ -25,6 +26,7 @@ _CROWD = 30  # more loose nodes than this in one scope are searched for repetiti
 _LIMIT = 48  # more entries than this in one scope are grouped by line
 _TALL, _FEW = 1800.0, 28  # a picture taller than this is drawn again with fewer boxes
 _PAGE = 1080.0  # width of a notebook's output area in pixels
+_ROWS = 4  # parameters and numbers written on a box
 _MARK = (34.0, 18.0, 5.0)  # width, height and gap of a gradient's mark
 
 SOURCES = frozenset({"input", "capture", "variable", "constant"})
@@ -131,62 +133,72 @@ def constant_value(node: Record) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
-def _beside(nodes: Sequence[Record], index_of: Mapping[int, int]) -> list[int]:
+def _beside(nodes: Nodes) -> list[int]:
     """The forward node of every gradient node, or -1; loose ones follow their neighbours."""
-    beside = [-1] * len(nodes)
-    for i, node in enumerate(nodes):
-        if node.get("kind") != "gradient" or node.get("failed"):
-            continue
-        named = node.get("forward_of")
-        forward = -1 if named is None else index_of.get(named, -1)
-        if not 0 <= forward < i:
-            inputs = [index_of[j] for j in node["inputs"] if j in index_of and index_of[j] < i]
-            forward = next((beside[j] for j in inputs if beside[j] >= 0), -1)
-            if forward < 0:
-                forward = max(
-                    (j for j in inputs if nodes[j].get("kind") not in SOURCES), default=-1
-                )
-        beside[i] = forward
+    gradient = nodes.where("kind", "gradient") & ~nodes.columns["failed"]
+    forward = nodes.positions(nodes.columns["forward_of"])
+    named = gradient & (forward >= 0) & (forward < np.arange(len(nodes)))
+    beside: list[int] = np.where(named, forward, -1).tolist()
+    plain = ~nodes.where("kind", *SOURCES)
+    start = nodes.columns["start"]
+    for i in np.flatnonzero(gradient & ~named).tolist():
+        inputs = [j for j in nodes.sources[start[i] : start[i + 1]].tolist() if 0 <= j < i]
+        own = next((beside[j] for j in inputs if beside[j] >= 0), -1)
+        if own < 0:
+            own = max((j for j in inputs if plain[j]), default=-1)
+        beside[i] = own
     return beside
 
 
-def _alike(node: Record) -> tuple[Any, ...]:
-    """Nodes of repeated blocks may stand for each other when these agree."""
-    block = re.sub(r"\d+", "", node.get("scope") or "")
-    return (node["op"], node.get("spec"), node.get("kind"), bool(node.get("failed")), block)
+def _alike(nodes: Nodes) -> list[int]:
+    """Nodes of repeated blocks may stand for each other where these numbers are equal."""
+    blocks: dict[str, int] = {}
+    scopes = nodes.columns["scope"]
+    block = np.zeros(len(nodes.words) + 1, np.int64)
+    for code in np.unique(scopes).tolist():
+        text = re.sub(r"\d+", "", nodes.words[code]) if code >= 0 else ""
+        block[code] = blocks.setdefault(text, len(blocks))
+    key = block[scopes] * 2 + nodes.columns["failed"]
+    for column in ("op", "spec", "kind"):
+        pairs = key * (len(nodes.words) + 1) + nodes.columns[column]
+        key = np.unique(pairs, return_inverse=True)[1]
+    same: list[int] = key.tolist()
+    return same
 
 
-def _absorbed(nodes: Sequence[Record]) -> dict[int, int]:
-    """Parameters and numbers that one node reads are written on its box: id -> reader's id.
+def _absorbed(nodes: Nodes) -> Array:
+    """Parameters and numbers that one node reads are written on its box: the reader's place or -1.
 
     Variables are absorbed where they belong to a module (they have a scope); those of a bare cell
     keep their box. What only an optimizer reads (its moments) belongs to the optimizer's box.
     """
-    readers: dict[int, list[int]] = {}
-    others: dict[int, tuple[str, int]] = {}  # the first gradient or optimizer node that reads it
-    for node in nodes:
-        reads_as = str(node.get("kind"))
-        for j in dict.fromkeys(node["inputs"]):
-            if reads_as in ("gradient", "optimizer") and not node.get("failed"):
-                others.setdefault(j, (reads_as, node["id"]))
-            else:
-                readers.setdefault(j, []).append(node["id"])
-    home = {}
-    for node in nodes:
-        kind, mine = node.get("kind"), readers.get(node["id"], [])
-        if len(mine) == 1 and not node.get("failed"):
-            if (kind == "variable" and node.get("scope")) or kind == "constant":
-                home[node["id"]] = mine[0]
-        elif not mine and node["id"] in others:
-            reader, first = others[node["id"]]
-            if kind == "constant" or (kind == "variable" and reader == "optimizer"):
-                home[node["id"]] = first
-    return home
+    count, failed = len(nodes), nodes.columns["failed"]
+    pairs = nodes.sources.astype(np.int64) * count + nodes.readers
+    source, reader = np.divmod(np.unique(pairs[nodes.sources >= 0]), max(count, 1))
+    # Gradients and optimizers read beside the forward pass: they count where nothing else reads.
+    optimizer = nodes.where("kind", "optimizer")
+    aside = ((nodes.where("kind", "gradient") | optimizer) & ~failed)[reader]
+    uses = np.bincount(source[~aside], minlength=count)
+    user, first = np.full(count, -1), np.full(count, -1)
+    user[source[~aside]] = reader[~aside]
+    first[source[aside][::-1]] = reader[aside][::-1]  # the last assignment stays: the first reader
+    constant, variable = nodes.where("kind", "constant"), nodes.where("kind", "variable")
+    scoped = variable & (nodes.columns["scope"] >= 0) & ~nodes.where("scope", "")
+    sole = (uses == 1) & ~failed & (scoped | constant)
+    spare = (uses == 0) & (first >= 0) & (constant | (variable & optimizer[first]))
+    return np.where(sole, user, np.where(spare, first, -1))
 
 
-def _implied(source: Record, reader: Record) -> bool:
-    """An optimizer reads every variable: those lines would only fill the picture."""
-    return reader.get("kind") == "optimizer" and source.get("kind") == "variable"
+def _own_scopes(nodes: Nodes, scopes: _Scopes) -> list[int]:
+    """The scope of each node, -1 for those outside all; adds them in the nodes' order."""
+    codes, first, own = np.unique(nodes.columns["scope"], return_index=True, return_inverse=True)
+    number = np.full(len(codes), -1)
+    for k in np.argsort(first).tolist():
+        path = nodes.words[codes[k]] if codes[k] >= 0 else ""
+        if path:
+            number[k] = scopes.add_path(path)
+    found: list[int] = number[own].tolist()
+    return found
 
 
 def _period(signature: np.ndarray) -> tuple[int, int, int] | None:
@@ -207,11 +219,13 @@ def _period(signature: np.ndarray) -> tuple[int, int, int] | None:
 
 
 def _group_crowds(
-    nodes: Sequence[Record], scope: list[int], scopes: _Scopes, loose: list[bool], sig: list[int]
+    nodes: Nodes, scope: list[int], scopes: _Scopes, loose: list[bool], sig: list[int]
 ) -> None:
     """Groups the nodes of crowded scopes: repetitions first, then lines, then runs of nodes."""
     own_nodes: list[list[int]] = [[] for _ in range(len(scopes.path) + 1)]
     children = [0] * (len(scopes.path) + 1)
+    ids: list[int] = nodes.columns["id"].tolist()
+    line_of: list[int] = nodes.columns["line"].tolist()
     for i, s in enumerate(scope):
         if loose[i]:
             own_nodes[s + 1].append(i)
@@ -232,19 +246,19 @@ def _group_crowds(
                 others += 1
         if not members or len(members) + others <= _LIMIT:
             continue
-        lines: dict[Any, list[int]] = {}
+        lines: dict[int, list[int]] = {}
         for i in members:
-            lines.setdefault(nodes[i].get("line"), []).append(i)
+            lines.setdefault(line_of[i], []).append(i)
         groups = [
             (f"line {line}", part)
             for line, part in lines.items()
-            if line is not None and len(part) > 1
+            if line != ABSENT and len(part) > 1
         ]
         single = len(members) - sum(len(part) for _, part in groups)
         if len(groups) + single + others > _LIMIT or len(groups) < 2:
             size = -(-len(members) // (_LIMIT // 2))
             parts = [members[i : i + size] for i in range(0, len(members), size)]
-            groups = [(f"nodes {nodes[p[0]]['id']}-{nodes[p[-1]]['id']}", p) for p in parts]
+            groups = [(f"nodes {ids[p[0]]}-{ids[p[-1]]}", p) for p in parts]
         for label, part in groups:
             own = scopes.add(prefix + label, parent)
             for i in part:
@@ -266,12 +280,6 @@ def _drop_thin(scope: list[int], scopes: _Scopes, loose: list[bool]) -> tuple[li
         parent = new[scopes.parent[s]] if scopes.parent[s] >= 0 else -1
         new.append(kept.add(path, parent) if count[s] > 1 else parent)
     return [new[s] if s >= 0 else -1 for s in scope], kept
-
-
-def _elements(node: Record) -> int:
-    """Number of elements, 0 where a size is open."""
-    shape = node.get("shape") or ()
-    return math.prod(shape) if all(isinstance(size, int) for size in shape) else 0
 
 
 def _scope_title(path: str, parent: str, repeat: int) -> str:
@@ -307,51 +315,55 @@ def build(
 
         layout = _core.layout
     assert layout is not None
-    every: Sequence[Record] = record["nodes"]
+    every = Nodes.of(record["nodes"])
     home = _absorbed(every)
-    nodes = [node for node in every if node["id"] not in home]
-    index_of = {node["id"]: i for i, node in enumerate(nodes)}
-    beside = _beside(nodes, index_of) if fold_gradients else [-1] * len(nodes)
+    kept = np.flatnonzero(home < 0)
+    nodes = every.taken(kept)
+    place = np.full(len(every), -1, np.int32)  # where each is drawn: by itself or on its reader
+    place[kept] = np.arange(len(kept))
+    place = place[np.where(home < 0, np.arange(len(every)), home)]
+    beside = _beside(nodes) if fold_gradients else [-1] * len(nodes)
     loose = [b < 0 for b in beside]
 
     scopes = _Scopes()
-    scope = [scopes.add_path(s) if (s := node.get("scope") or "") else -1 for node in nodes]
-    known: dict[Any, int] = {}
-    sig = [known.setdefault(_alike(node), len(known)) for node in nodes]
+    scope = _own_scopes(nodes, scopes)
+    sig = _alike(nodes)
     _group_crowds(nodes, scope, scopes, loose, sig)
     scope, scopes = _drop_thin(scope, scopes, loose)
 
     outputs = {o["node"] for o in record.get("outputs", ())}
-    gradient_ids = {node["id"] for node in every if node.get("kind") == "gradient"}
     writes: dict[int, list[str]] = {}
     for change in record.get("assignments", ()):
         writes.setdefault(change["node"], []).append(str(change["variable"]))
-    slowest = max((n.get("time_us") or 0 for n in nodes), default=0)
-    extras: dict[int, list[Record]] = {}
-    for node in every:
-        if node["id"] in home:
-            extras.setdefault(home[node["id"]], []).append(node)
+    slowest = float(np.fmax.reduce(nodes.columns["time_us"], initial=0.0))
+    gradient, constant = every.where("kind", "gradient"), every.where("kind", "constant")
+    ids: list[int] = nodes.columns["id"].tolist()
 
-    def face(i: int) -> Box:
-        node = nodes[i]
-        gradients = sum(j in gradient_ids for j in node["inputs"])
-        described = {**node, "writes": writes.get(node["id"], ()), "gradients": gradients}
-        held = extras.get(node["id"], [])
-        return _face(described, node["id"] in outputs, slowest, held)
+    def look(places: Sequence[int]) -> None:
+        """Makes the boxes of some nodes."""
+        at = kept[places]
+        held: dict[int, list[int]] = {}  # what is written on them, variables first
+        absorbed = np.flatnonzero(np.isin(home, at))
+        for i in absorbed[np.argsort(constant[absorbed], kind="stable")].tolist():
+            held.setdefault(int(home[i]), []).append(i)
+        start = every.columns["start"]
+        for i, position, node in zip(places, at.tolist(), every.rows(at), strict=True):
+            read = every.sources[start[position] : start[position + 1]]
+            gradients = int(np.count_nonzero(gradient[read[read >= 0]]))
+            described = {**node, "writes": writes.get(ids[i], ()), "gradients": gradients}
+            extras = held.get(position, [])
+            rows = [_row(extra) for extra in every.rows(extras[:_ROWS])]
+            faces[i] = _face(described, ids[i] in outputs, slowest, rows, len(extras))
 
-    totals = _scope_totals(nodes, scope, scopes, loose, extras)
-    edges = [
-        (index_of[j], i)
-        for i, node in enumerate(nodes)
-        for j in node["inputs"]
-        if j in index_of and not _implied(nodes[index_of[j]], node)
-    ]
+    totals = _scope_totals(every, place, nodes, scope, scopes, loose)
     states = [
         -1 if expanded is None or p not in expanded else int(expanded[p]) for p in scopes.path
     ]
-    places = [index_of.get(home.get(node["id"], node["id"]), -1) for node in every]
-
-    ends = np.array(edges, np.int32).reshape(-1, 2)
+    # An optimizer reads every variable: those lines would only fill the picture.
+    implied = nodes.where("kind", "optimizer")[nodes.readers]
+    implied &= nodes.where("kind", "variable")[nodes.sources]
+    drawn = (nodes.sources >= 0) & ~implied
+    ends = nodes.sources[drawn], nodes.readers[drawn]
     faces: dict[int, Box] = {}  # of the nodes that are seen, and of scopes: most are not
     scope_faces: dict[int, Box] = {}
 
@@ -364,7 +376,7 @@ def build(
     def geometry(right: bool, boxes: int) -> Mapping[str, Any]:
         assert layout is not None
         return layout(
-            *sizes(len(nodes), faces, right), scope, beside, sig, ends[:, 0], ends[:, 1],
+            *sizes(len(nodes), faces, right), scope, beside, sig, *ends,
             scopes.parent, states, *sizes(len(scopes.path), scope_faces, right),
             max_boxes=boxes, fold_repeats=fold_repeats,
             across=16.0 if right else 24.0, along=34.0 if right else 26.0,
@@ -374,18 +386,15 @@ def build(
 
     def arrange(right: bool, boxes: int) -> Scene:
         raw = geometry(right, boxes)
-        unseen = 0
-        for kind, i in raw["boxes"][:, :2].tolist():
-            if kind == 0 and i not in faces:
-                faces[i] = face(i)
-            elif kind > 0 and i not in scope_faces:
-                scope_faces[i] = _scope_face(i, scopes, totals)
-            else:
-                continue
-            unseen += 1
-        if unseen:  # which boxes are seen does not depend on their sizes
+        seen = raw["boxes"][:, :2].tolist()
+        unseen = [i for kind, i in seen if kind == 0 and i not in faces]
+        look(unseen)
+        scopes_unseen = [i for kind, i in seen if kind > 0 and i not in scope_faces]
+        for i in scopes_unseen:
+            scope_faces[i] = _scope_face(i, scopes, totals)
+        if unseen or scopes_unseen:  # which boxes are seen does not depend on their sizes
             raw = geometry(right, boxes)
-        return _scene(raw, right, nodes, places, faces, scope_faces, scopes)
+        return _scene(raw, right, ids, place, faces, scope_faces, scopes)
 
     def chosen(boxes: int) -> Scene:
         if direction != "auto":
@@ -401,8 +410,20 @@ def build(
     return chosen(max_boxes)
 
 
-def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) -> Box:
-    """A node's box with its words and size; its place comes later."""
+def _row(extra: Record) -> tuple[str, str]:
+    """What is written on a box for a parameter (name and spec) or a number."""
+    if extra["kind"] == "constant":
+        return shorten(constant_value(extra), 14), ""
+    return shorten(_leaf(extra), 14), shorten(str(extra.get("spec") or ""), 22)
+
+
+def _face(
+    node: Record, output: bool, slowest: float, rows: list[tuple[str, str]], count: int
+) -> Box:
+    """A node's box with its words and size; its place comes later.
+
+    `rows` are the first of the `count` parameters and numbers that are written on it.
+    """
     look = family(node)
     source = look in SOURCES
     title = shorten(node_title(node), 26)
@@ -419,18 +440,12 @@ def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) 
     else:
         width = max(wide, text_width(sub, 10.5, mono=True)) + (30 if source else 26)
         height = 40.0
-    rows = [
-        (shorten(_leaf(e), 14), shorten(str(e.get("spec") or ""), 22))
-        for e in extras
-        if e.get("kind") == "variable"
-    ]
-    rows += [(shorten(constant_value(e), 14), "") for e in extras if e.get("kind") == "constant"]
     if node.get("kind") == "optimizer":
-        rows = [("state", f"{len(rows)} variables")] if rows else []
+        rows = [("state", f"{count} variables")] if rows else []
         if node.get("gradients"):
             rows.append(("gradients", str(node["gradients"])))
-    if len(rows) > 4:
-        rows = [*rows[:3], (f"and {len(rows) - 3} more", "")]
+    elif count > _ROWS:
+        rows = [*rows[: _ROWS - 1], (f"and {count - _ROWS + 1} more", "")]
     if rows:
         height += 6 + 13 * len(rows)
         width = max(
@@ -438,7 +453,7 @@ def _face(node: Record, output: bool, slowest: float, extras: Sequence[Record]) 
         )
     detail = [
         f"{node.get('name') or ''} = {node['op']}" if node.get("name") else node["op"],
-        str(node.get("spec") or ""),
+        shorten(str(node.get("spec") or ""), 80),  # an optimizer has hundreds of outputs
     ]
     if node.get("bytes"):
         detail.append(human_bytes(node["bytes"]))
@@ -474,23 +489,26 @@ class _Totals:
 
 
 def _scope_totals(
-    nodes: Sequence[Record],
+    every: Nodes,
+    place: Array,
+    nodes: Nodes,
     scope: list[int],
     scopes: _Scopes,
     loose: list[bool],
-    extras: Mapping[int, Sequence[Record]],
 ) -> _Totals:
     """Counts nodes and parameters below every scope."""
     size = len(scopes.path)
     total = _Totals([0] * size, [0] * size, [False] * size)
-    for node, s, counts in zip(nodes, scope, loose, strict=True):
-        if s < 0:
-            continue
-        total.nodes[s] += counts
-        total.failed[s] |= bool(node.get("failed") or node.get("alarm"))
-        for held in (node, *extras.get(node["id"], ())):
-            if held.get("kind") == "variable":
-                total.params[s] += _elements(held)
+    for s, counts in zip(scope, loose, strict=True):
+        if s >= 0:
+            total.nodes[s] += counts
+    scope_of = np.append(np.array(scope, np.int32), np.int32(-1))[place]
+    for i in np.flatnonzero(every.where("kind", "variable") & (scope_of >= 0)).tolist():
+        total.params[scope_of[i]] += _elements(every.shape(i))
+    alarmed = [i for i, fields in nodes.more.items() if fields.get("alarm")]
+    for i in [*np.flatnonzero(nodes.columns["failed"]).tolist(), *alarmed]:
+        if scope[i] >= 0:
+            total.failed[scope[i]] = True
     for s in reversed(range(size)):  # children come after their parents
         outer = scopes.parent[s]
         if outer >= 0:
@@ -498,6 +516,11 @@ def _scope_totals(
             total.params[outer] += total.params[s]
             total.failed[outer] |= total.failed[s]
     return total
+
+
+def _elements(shape: Sequence[Any]) -> int:
+    """Number of elements, 0 where a size is open."""
+    return math.prod(shape) if all(isinstance(size, int) for size in shape) else 0
 
 
 def _scope_face(s: int, scopes: _Scopes, total: _Totals) -> Box:
@@ -517,8 +540,8 @@ def _scope_face(s: int, scopes: _Scopes, total: _Totals) -> Box:
 def _scene(
     raw: Mapping[str, Any],
     right: bool,
-    nodes: Sequence[Record],
-    places_of: Sequence[int],
+    ids: Sequence[int],
+    place: Array,
     faces: Mapping[int, Box],
     scope_faces: Mapping[int, Box],
     scopes: _Scopes,
@@ -536,7 +559,7 @@ def _scene(
         )
         box.kind = ("node", "scope", "frame")[kind]
         box.repeat, box.nodes, box.gradients = repeat, inside, gradients
-        box.ref = nodes[ref]["id"] if kind == 0 else ref
+        box.ref = ids[ref] if kind == 0 else ref
         if kind > 0:
             parent = scopes.parent[ref]
             box.title = shorten(
@@ -551,11 +574,10 @@ def _scene(
         lines.append(
             Line(("line", "stub", "gradient")[kind], source, target, bool(start), bool(arrow), own)
         )
-    box_of = raw["box_of_node"].tolist()
+    box_of_node = np.append(raw["box_of_node"], -1)[place].tolist()  # -1: not drawn
     width, height = raw["size"]
     if right:
         width, height = height, width
-    box_of_node = [box_of[i] if i >= 0 else -1 for i in places_of]
     return Scene(
         "right" if right else "down", width, height, boxes, lines, scopes.path, box_of_node, _MARK
     )

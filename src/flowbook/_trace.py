@@ -152,11 +152,11 @@ class Trace:
             namespace: Names of the tensors and symbols that the code knew, for the nodes.
         """
         from ._errors import take_failure
-        from ._record import record_of
+        from ._record import plain, record_of
 
         self.name_captures(namespace or {})
         self.name_symbols(namespace or {})
-        record = record_of(self.graph, self.name)
+        record = plain(record_of(self.graph, self.name))
         nodes = record["nodes"]
         failure = take_failure(self.graph)
         ran = node_of_error(failed)

@@ -18,10 +18,11 @@ import records
 import scenes
 
 import flowbook as fb
+from flowbook._nodes import ABSENT, INDEXED, NUMBERS, WORDS
 from flowbook_ext import hub as hub_module
 from flowbook_ext.views import graph as graph_module
 from flowbook_ext.views.graph import GraphView, page
-from flowbook_ext.views.packing import ABSENT, NUMBERS, PARSED, STRINGS, finite, pack_nodes
+from flowbook_ext.views.packing import finite, pack_nodes
 
 HOSTILE = '</script><img src=x onerror="boom()">'
 
@@ -39,15 +40,15 @@ def unpack(packed: dict[str, Any], buffers: list[bytes]) -> list[dict[str, Any]]
     count, strings = packed["count"], packed["strings"]
     words = np.frombuffer(buffers[0], np.int32)
     reals = np.frombuffer(buffers[1], np.float64).reshape(2, count)
-    names = [*STRINGS, *PARSED, *NUMBERS, "failed", "degree"]
+    names = [*WORDS, *INDEXED, *NUMBERS, "failed", "degree"]
     columns = dict(zip(names, words[: len(names) * count].reshape(len(names), count), strict=True))
     rest = words[len(names) * count :].tolist()
     nodes = []
     for i in range(count):
         node: dict[str, Any] = {}
-        for name in STRINGS:
+        for name in WORDS:
             node[name] = None if columns[name][i] < 0 else strings[columns[name][i]]
-        for name in PARSED:
+        for name in INDEXED:
             node[name] = None if columns[name][i] < 0 else json.loads(strings[columns[name][i]])
         for name in NUMBERS:
             node[name] = None if columns[name][i] == ABSENT else int(columns[name][i])

@@ -198,12 +198,12 @@ class _Execution:
         if key is None:
             return
         before = self.magics.previous.get(key)
-        record = graph._plain_record()
+        record = graph._recorded_alone()
         self.magics.previous[key] = {"nodes": record["nodes"]}
         if before is None:
             return
         graph.previous = before
-        compared = graph.record()
+        compared = graph._compact_record()
         if len(compared["diff"]["added"]) > _ANOTHER * len(record["nodes"]):
             graph.previous = None  # another graph: a comparison says nothing
             return
@@ -250,7 +250,7 @@ class _Execution:
         if not self.options.no_view:
             display(_View(_display.mimebundle("graph", graph)))
             if not hasattr(self.shell, "kernel"):  # a terminal shows text only
-                print(_drawing.status_line(graph.record()))
+                print(_drawing.status_line(graph._compact_record()))
         return last
 
     def _last(self, outputs: dict[str, Any], values: dict[str, Any]) -> Any:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from flowbook import ArgumentError, _drawing
+from flowbook._nodes import ABSENT, Nodes
+from flowbook._record import compact, plain
 
 from .. import _cells
 from .. import hub as _hub
@@ -50,9 +52,9 @@ class GraphView:
 
     def __init__(self, graph: Any) -> None:
         if isinstance(graph, Mapping):
-            self.record: Record = graph
-        elif hasattr(graph, "record"):
-            self.record = graph.record()
+            self.record: Record = compact(graph)
+        elif hasattr(graph, "_compact_record"):
+            self.record = graph._compact_record()
         else:
             raise ArgumentError(
                 f"GraphView: got a {type(graph).__name__}. It must be a Graph or a graph's record."
@@ -68,8 +70,9 @@ class GraphView:
     @property
     def selection(self) -> list[str]:
         """The selected nodes: their variable names, or `%n` for those without one."""
-        names = {node["id"]: node.get("name") for node in self.record["nodes"]}
-        return [names[i] or f"%{i}" for i in self.selected if i in names]
+        nodes = self.record["nodes"]
+        places = {i: nodes.position(i) for i in self.selected}
+        return [nodes.word("name", at) or f"%{i}" for i, at in places.items() if at >= 0]
 
     # -- display ------------------------------------------------------------------------------------
 
@@ -184,13 +187,15 @@ def _located(record: Record) -> Record:
     cells = _cells.sources()
     if not cells:
         return record
-    nodes = [
-        {**node, "cell": cells[cell][0], "exec": cells[cell][1]}
-        if (cell := node.get("cell")) in cells
-        else node
-        for node in record["nodes"]
-    ]
-    return {**record, "nodes": nodes}
+    nodes: Nodes = record["nodes"]
+    words = list(nodes.words)
+    cell, execution = nodes.columns["cell"].copy(), nodes.columns["exec"].copy()
+    for name, (cell_id, count) in cells.items():
+        here = nodes.where("cell", name)
+        if here.any():
+            cell[here], execution[here] = len(words), ABSENT if count is None else count
+            words.append(cell_id)
+    return {**record, "nodes": nodes.replaced(words=words, cell=cell, exec=execution)}
 
 
 # ---- pages that stand alone ------------------------------------------------------------------------
@@ -206,8 +211,8 @@ def page(record: Record) -> str:
     root = _drawing.html(record)
     script = ""
     if _hub.BUNDLE.exists():
-        plain = finite({k: v for k, v in record.items() if k != "optimised"})
-        data = _inert(json.dumps({"record": plain}, separators=(",", ":"), default=str))
+        shown = finite(plain({k: v for k, v in record.items() if k != "optimised"}))
+        data = _inert(json.dumps({"record": shown}, separators=(",", ":"), default=str))
         inside = f'<script type="application/json" class="flowbook-state">{data}</script></div>'
         root = root.removesuffix("</div>") + inside
         script = f'<script type="module">{_code()}</script>'

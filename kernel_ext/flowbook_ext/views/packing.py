@@ -13,59 +13,47 @@ from typing import Any
 
 import numpy as np
 
-STRINGS = ("op", "family", "name", "spec", "dtype", "device", "kind", "scope", "cell")
-PARSED = ("shape", "attrs")
-NUMBERS = ("id", "exec", "line", "forward_of")
-REALS = ("bytes", "time_us")
-ABSENT = -(2**31)
+from flowbook._nodes import ABSENT, INDEXED, NUMBERS, REALS, WORDS, Nodes
 
-_KNOWN = frozenset((*STRINGS, *PARSED, *NUMBERS, *REALS, "failed", "inputs"))
+_COLUMNS = frozenset((*WORDS, *INDEXED, *NUMBERS, *REALS, "failed", "inputs", "start"))
 
 
 def pack_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[bytes]]:
     """Packs the nodes of a graph record.
 
     Args:
-        nodes: As `Graph.record()["nodes"]` holds them.
+        nodes: As `Graph.record()["nodes"]` holds them, or as columns.
 
     Returns:
         JSON data (`count`, `strings`, `more`: fields that few nodes have, by position), and two
         buffers: whole numbers as int32, column by column, then all inputs; reals as float64.
     """
-    index: dict[str, int] = {}
+    columns = Nodes.of(nodes)
+    at = columns.columns
+    strings = list(columns.words)
 
-    def intern(text: str | None) -> int:
-        return -1 if text is None else index.setdefault(text, len(index))
+    def parsed(values: Sequence[Any], field: str) -> np.ndarray:
+        """The column with its values as JSON among the strings; -1 stands for empty ones."""
+        places = np.full(len(values) + 1, -1, np.int32)
+        for i, value in enumerate(values):
+            if value:
+                places[i] = len(strings)
+                strings.append(json.dumps(finite(value), separators=(",", ":")))
+        return places[at[field]]
 
-    def parsed(value: Any) -> int:
-        return intern(json.dumps(finite(value), separators=(",", ":"))) if value else -1
-
-    known: dict[Any, int] = {}  # shapes repeat: most are serialised once only
-
-    def parsed_shape(node: Mapping[str, Any]) -> int:
-        shape = node.get("shape")
-        key = tuple(shape) if shape else ()
-        if key not in known:
-            known[key] = parsed(shape)
-        return known[key]
-
-    columns: list[list[int]] = [[intern(node.get(k)) for node in nodes] for k in STRINGS]
-    columns.append([parsed_shape(node) for node in nodes])
-    columns.append([parsed(node.get("attrs")) for node in nodes])
-    columns += [[ABSENT if (v := node.get(k)) is None else v for node in nodes] for k in NUMBERS]
-    columns.append([int(bool(node.get("failed"))) for node in nodes])
-    columns.append([len(node["inputs"]) for node in nodes])
-    columns.append([j for node in nodes for j in node["inputs"]])
-    reals = [[np.nan if (v := node.get(k)) is None else v for node in nodes] for k in REALS]
-    more = {
-        str(i): finite(fields)
-        for i, node in enumerate(nodes)
-        if (fields := {k: v for k, v in node.items() if k not in _KNOWN and v is not None})
-    }
-    words = np.concatenate([np.asarray(column, np.int32) for column in columns])
+    whole = [at[k] for k in WORDS]
+    whole += [parsed(columns.shapes, "shape"), parsed(columns.attributes, "attrs")]
+    whole += [at[k] for k in NUMBERS]
+    whole += [at["failed"], np.diff(at["start"]), at["inputs"]]
+    more = {str(i): finite(fields) for i, fields in columns.more.items()}
+    for field in sorted(at.keys() - _COLUMNS):
+        column = at[field].tolist()
+        for i in np.flatnonzero(at[field] != ABSENT).tolist():
+            more.setdefault(str(i), {})[field] = column[i]
+    words = np.concatenate(whole, dtype=np.int32, casting="unsafe")
     return (
-        {"count": len(nodes), "strings": list(index), "more": more},
-        [words.tobytes(), np.asarray(reals, np.float64).tobytes()],
+        {"count": len(columns), "strings": strings, "more": more},
+        [words.tobytes(), np.concatenate([at[k] for k in REALS]).tobytes()],
     )
 
 
