@@ -31,14 +31,22 @@ def numbers(outputs):
 
 
 def assert_fused_is_unfused(function, *args):
+    """Compiled, on the tape, and op by op: the same bits."""
     inputs = [fb.asarray(a) for a in args]
-    fused = planned(function, *inputs)
+    before = _core.jit_mode()
+    try:
+        _core.set_jit_mode("always")
+        compiled = planned(function, *inputs)
+        _core.set_jit_mode("off")
+        tape = planned(function, *inputs)
+    finally:
+        _core.set_jit_mode(before)
     single = planned(function, *inputs, fuse=False)
-    assert any(s["fused"] for s in fused.steps())
-    results = numbers(fused.run(inputs))
-    for a, b, c in zip(results, numbers(single.run(inputs)), numbers(fused.run(inputs))):
-        assert same_bits(a, b)
-        assert same_bits(a, c)
+    assert any(s["fused"] for s in tape.steps())
+    results = numbers(tape.run(inputs))
+    for other in (single, tape, compiled, compiled):
+        for a, b in zip(results, numbers(other.run(inputs)), strict=True):
+            assert same_bits(a, b)
     return results
 
 

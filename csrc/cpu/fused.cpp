@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cpu/cpu.h"
+#include "cpu/jit/jit.h"
 #include "cpu/sums.h"
 
 namespace flowbook::cpu {
@@ -58,12 +59,15 @@ bool FusedCpu::build(const FusedSpec& spec) {
   outputs_ = spec.outputs;
   for (size_t o = 0; o < outputs_.size(); ++o)
     if (Register& r = registers_[size_t(outputs_[o])]; r.output < 0) r.output = int(o);
+  if (cols_ < kShare)
+    while (2 * set_rows_ * cols_ <= kBlock && set_rows_ < rows_) set_rows_ *= 2;
   std::vector<Instruction> tape;
   if (!translate(spec, tape)) return false;
   make_phases(tape);
   if (row_folds_ > kMaxRowFolds) return false;
   cut();
   assign_homes(spec);
+  compile();
   return true;
 }
 
@@ -73,6 +77,9 @@ bool FusedCpu::translate(const FusedSpec& spec, std::vector<Instruction>& tape) 
     for (int k = 0; k < i.arity; ++k) ++uses[size_t(i.src[k])];
   for (int o : spec.outputs) uses[size_t(o)] += 2;
   const Loops& table = loops();
+  const jit::Mode mode = jit::mode();
+  const bool compiles =
+      mode == jit::Mode::kAlways || (mode == jit::Mode::kOn && rows_ * cols_ >= kWorthCompiling);
   for (size_t k = 0; k < spec.instructions.size(); ++k) {
     const FusedInstruction& ins = spec.instructions[k];
     Instruction t;
@@ -80,6 +87,8 @@ bool FusedCpu::translate(const FusedSpec& spec, std::vector<Instruction>& tape) 
     t.arity = ins.arity;
     std::copy(ins.src, ins.src + 3, t.src);
     t.dst = inputs_ + int(k);
+    t.row = ins.row;
+    t.native = compiles && can_compile(ins);
     const int slot = slot_of(ins.compute);
     if (ins.reduction != Reduction::kNone) {
       if (slot == no_slot) return false;
@@ -124,6 +133,7 @@ void FusedCpu::join(const FusedSpec& spec, size_t k, std::vector<Instruction>& t
     if (r < inputs_ || uses[size_t(r)] != 1) continue;
     const FusedInstruction& inner = spec.instructions[size_t(r - inputs_)];
     Instruction& from = tape[size_t(r - inputs_)];
+    if (t.native && from.native) continue;  // a compiled loop joins more than pairs
     if (from.dst < 0 || inner.compute != outer.compute || from.arity != inner.arity ||
         inner.reduction != Reduction::kNone)
       continue;
@@ -231,9 +241,6 @@ void FusedCpu::make_phases(const std::vector<Instruction>& tape) {
 
 // Sets of rows and chunks of the pool, by shape alone.
 void FusedCpu::cut() {
-  set_rows_ = 1;
-  if (cols_ < kShare)
-    while (2 * set_rows_ * cols_ <= kBlock && set_rows_ < rows_) set_rows_ *= 2;
   long_rows_ = row_folds_ > 0 && cols_ > kLongRow;
   const int64_t together = column_folds_ ? rows_together(cols_) : 1;
   if (long_rows_) {
@@ -373,7 +380,14 @@ std::string FusedCpu::text() const {
   if (!plain) s += cat("    [", rows_, ", ", cols_, "]\n");
   for (const Instruction& t : first_) line(t, "    row ");
   for (const Phase& p : phases_) {
-    for (const Instruction& t : p.elements) line(t, "    ");
+    const Segment* segment = nullptr;
+    for (size_t k = 0; k < p.elements.size(); ++k) {
+      if (p.elements[k].segment >= 0) {
+        segment = &p.segments[size_t(p.elements[k].segment)];
+        s += "    compiled\n";
+      }
+      line(p.elements[k], segment && k < segment->end ? "      " : "    ");
+    }
     for (const Instruction& t : p.rows) line(t, "    row ");
     if (&p != &phases_.back()) s += "    --\n";
   }

@@ -3,12 +3,15 @@
 // computes for each block may read what the phases before it computed for whole rows; elements that
 // a later phase needs are kept for the set, other results for the block.
 //
-//   fused.cpp      from the FusedSpec to the tape
-//   fused_run.cpp  running it
+//   fused.cpp         from the FusedSpec to the tape
+//   fused_native.cpp  neighbouring instructions of the tape as one compiled loop
+//   fused_run.cpp     running it
 #pragma once
 #include <memory>
 
 #include "core/fused.h"
+#include "cpu/jit/compile.h"
+#include "cpu/jit/memory.h"
 #include "cpu/loops.h"
 
 namespace flowbook::cpu {
@@ -30,6 +33,7 @@ class FusedCpu : public FusedKernel {
   static constexpr int64_t kChunk = 16 * kBlock;    // elements of a chunk of the pool
   static constexpr int64_t kShare = 256;  // rows up to this length share a block with others
   static constexpr int kMaxRegisters = 256, kMaxRowFolds = 32;
+  static constexpr int64_t kWorthCompiling = 2048;  // elements
 
   struct Instruction {
     enum Kind : uint8_t { kMap, kFoldColumns, kFoldRows, kFoldTotal } kind = kMap;
@@ -42,6 +46,9 @@ class FusedCpu : public FusedKernel {
     int index = -1;                     // among the folds of its kind
     int64_t at = 0;                     // partial results: bytes into the workspace,
     int64_t parts = 0, part_bytes = 0;  // how many, and of columns, how far apart
+    int row = -1;                       // of the elementwise table
+    bool native = false;                // may be part of a compiled loop
+    int segment = -1;                   // of the phase, if it begins one
     const char* name = "";
   };
   // Where a register lives while a set of rows is computed.
@@ -68,8 +75,20 @@ class FusedCpu : public FusedKernel {
     Access access = Access::kDense;  // of inputs
     int64_t period = 1;
   };
+  // Element instructions [first, end) of a phase as one compiled loop.
+  struct Segment {
+    struct Operand {
+      jit::Stream kind;
+      int id;  // the register, or of lanes the instruction
+    };
+    size_t first = 0, end = 0;
+    std::vector<Operand> operands;
+    bool sums = false;
+    int64_t at = 0;  // bytes into the pages
+  };
   struct Phase {
     std::vector<Instruction> elements, rows;
+    std::vector<Segment> segments;
     std::vector<int> entering;  // element registers from before the phase
   };
   struct Frame;
@@ -82,6 +101,9 @@ class FusedCpu : public FusedKernel {
   void make_phases(const std::vector<Instruction>& tape);
   void assign_homes(const FusedSpec& spec);
   void cut();
+  bool can_compile(const FusedInstruction& ins) const;
+  void compile();
+  bool make_segment(size_t phase, size_t first, size_t end, Segment& s, jit::Graph& graph) const;
 
   Frame frame(void* const* in, void* const* out, char* workspace, const FusedBlock* given) const;
   void chunk(Frame& f, int64_t first_row, int64_t end_row) const;
@@ -90,6 +112,8 @@ class FusedCpu : public FusedKernel {
   Operand input(Frame& f, int r, int64_t begin, int64_t col, int64_t n) const;
   void gather_rows(int r, const void* from, int64_t row, int64_t rows, char* to) const;
   void elements(Frame& f, const Phase& phase, int64_t col, int64_t n) const;
+  char* element(Frame& f, int r, int64_t begin, int64_t col) const;
+  void native(Frame& f, const Phase& phase, const Segment& s, int64_t col, int64_t n) const;
   void maps_of_rows(Frame& f, const std::vector<Instruction>& maps) const;
   void show_row(Frame& f, int r) const;
   void finish(void* const* in, void* const* out, char* workspace) const;
@@ -100,6 +124,7 @@ class FusedCpu : public FusedKernel {
   int inputs_ = 0;
   std::vector<Register> registers_;
   std::vector<Phase> phases_;
+  jit::Pages pages_;                // the code of the segments
   std::vector<Instruction> first_;  // maps of row inputs
   std::vector<Instruction> last_;   // folds of totals and maps of columns and totals
   std::vector<int> outputs_, row_inputs_, periodic_;

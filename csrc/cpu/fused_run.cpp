@@ -1,6 +1,7 @@
 // Running a tape: chunks of rows and columns over the pool, in each the phases over blocks.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "core/cancel.h"
@@ -254,6 +255,75 @@ Operand FusedCpu::input(Frame& f, int r, int64_t begin, int64_t col, int64_t n) 
   return {};
 }
 
+// Where the block's elements of register r are written; `begin` and `col` as for input().
+char* FusedCpu::element(Frame& f, int r, int64_t begin, int64_t col) const {
+  const Register& x = registers_[size_t(r)];
+  char* to = x.home == Home::kOutput ? static_cast<char*>(f.out[x.output]) + begin * x.width
+             : x.home == Home::kSet  ? f.sets + x.slot * set_bytes_ + (col - f.first_col) * x.width
+                                     : f.blocks + x.slot * block_bytes_;
+  f.at[r] = {to, 1};
+  return to;
+}
+
+// One compiled loop over the n elements from column `col` on.
+void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t col,
+                      int64_t n) const {
+  constexpr size_t kMost = kMaxRegisters;
+  const int64_t begin = f.row * cols_ + col;
+  alignas(64) float lanes[jit::kMaxStreams][72];
+  char* first[kMost];
+  void* streams[kMost];
+  int folds = 0;
+  for (size_t i = 0; i < s.operands.size(); ++i) {
+    const auto [kind, id] = s.operands[i];
+    if (kind == jit::Stream::kOutput) {
+      first[i] = element(f, id, begin, col);
+    } else if (kind == jit::Stream::kLanes) {
+      const Instruction& t = phase.elements[size_t(id)];
+      const float identity = t.fold == loops().sum[kSlotF32]   ? 0.0f
+                             : t.fold == loops().max[kSlotF32] ? -INFINITY
+                                                               : INFINITY;
+      std::fill(lanes[folds], lanes[folds] + 64, identity);
+      first[i] = reinterpret_cast<char*>(lanes[folds++]);
+    } else {
+      const Register& x = registers_[size_t(id)];
+      if (kind == jit::Stream::kInput && f.at[id].stride == 0) {
+        // One number for the whole block, which is rare where a block may have several.
+        char* to = f.blocks + (x.gather >= 0 ? x.gather : x.spread) * block_bytes_;
+        loops().copy[2](&f.at[id], to, n);
+        f.at[id] = {to, 1};
+      }
+      first[i] = static_cast<char*>(const_cast<void*>(f.at[id].p));
+    }
+  }
+  const auto run = reinterpret_cast<jit::Loop32>(pages_.data() + s.at);
+  const int64_t step = s.sums ? kSumBlock : n;
+  for (int64_t done = 0; done < n; done += step) {
+    const int64_t m = std::min(step, n - done);
+    for (size_t i = 0; i < s.operands.size(); ++i) {
+      const bool dense =
+          s.operands[i].kind == jit::Stream::kInput || s.operands[i].kind == jit::Stream::kOutput;
+      streams[i] = first[i] + (dense ? done * 4 : 0);
+    }
+    run(streams, m, m < 256 ? jit::kFewLanes : jit::kManyLanes);
+    for (size_t i = 0; i < s.operands.size(); ++i) {
+      if (s.operands[i].kind != jit::Stream::kLanes) continue;
+      const Instruction& t = phase.elements[size_t(s.operands[i].id)];
+      float* lane = reinterpret_cast<float*>(first[i]);
+      const char* value = reinterpret_cast<const char*>(lane + 64);
+      const bool sum = t.fold == loops().sum[kSlotF32], last = done + m == n;
+      if (!one_block_) {
+        if (sum || last) f.counters[t.index].add(t.join, value, 4);
+      } else if (sum && done > 0) {
+        t.join(f.rows_at[t.dst], value, 1);
+      } else {
+        memcpy(f.rows_at[t.dst], value, 4);
+      }
+      if (sum && !last) std::fill(lane, lane + 64, 0.0f);
+    }
+  }
+}
+
 // The n elements from column `col` on, one block of the set.
 void FusedCpu::elements(Frame& f, const Phase& phase, int64_t col, int64_t n) const {
   const int64_t begin = f.row * cols_ + col;
@@ -273,15 +343,18 @@ void FusedCpu::elements(Frame& f, const Phase& phase, int64_t col, int64_t n) co
     loops().copy[std::countr_zero(unsigned(registers_[size_t(r)].width))](&f.at[r], to, n);
     return static_cast<const char*>(to);
   };
-  for (const Instruction& t : phase.elements) {
+  for (size_t k = 0; k < phase.elements.size(); ++k) {
+    const Instruction& t = phase.elements[k];
+    if (t.segment >= 0) {
+      const Segment& s = phase.segments[size_t(t.segment)];
+      native(f, phase, s, col, n);
+      k = s.end - 1;
+      continue;
+    }
     const Register& x = registers_[size_t(t.dst)];
     switch (t.kind) {
       case Instruction::kMap: {
-        char* to = x.home == Home::kOutput ? static_cast<char*>(f.out[x.output]) + begin * x.width
-                   : x.home == Home::kSet
-                       ? f.sets + x.slot * set_bytes_ + (col - f.first_col) * x.width
-                       : f.blocks + x.slot * block_bytes_;
-        f.at[t.dst] = {to, 1};
+        char* to = element(f, t.dst, begin, col);
         const Operand operands[3] = {f.at[t.src[0]], f.at[t.src[1]], f.at[t.src[2]]};
         t.loop(operands, to, n);
         break;

@@ -31,8 +31,12 @@
 //
 #include "cpu/scalar/trigonometry.h"
 //
+#include "cpu/scalar/erf.h"
+//
 #include "cpu/scalar/error_function.h"
 //
 #include "cpu/scalar/float64.h"
 //
 #include "cpu/scalar/logistic.h"
+//
+#include "cpu/scalar/logistic64.h"

@@ -2,11 +2,14 @@
 #include "binding.h"
 #include "core/backend.h"
 #include "core/version.h"
+#include "cpu/jit/jit.h"
 #include "cpu/pool.h"
 #include "cpu/providers.h"
 
 namespace flowbook::python {
 namespace {
+
+constexpr const char* kJitModes[] = {"off", "on", "always"};
 
 const char* instruction_set() {
 #if FLOWBOOK_ISA_X86
@@ -66,6 +69,13 @@ void bind_system(py::module_& m) {
   m.def("instruction_set", instruction_set);
   m.def("onednn_enabled", cpu::onednn_enabled);
   m.def("enable_onednn", cpu::enable_onednn);
+  m.def("jit_mode", [] { return kJitModes[size_t(cpu::jit::mode())]; });
+  m.def("set_jit_mode", [](const std::string& name) {
+    const auto* mode = std::find(std::begin(kJitModes), std::end(kJitModes), name);
+    if (mode == std::end(kJitModes))
+      fail(ErrorKind::kArgument, "set_jit_mode: ", name, " is none of off, on, always.");
+    cpu::jit::set_mode(cpu::jit::Mode(mode - kJitModes));
+  });
   m.def("add_library_folder", cpu::add_library_folder);
   m.def("provider_facts", [] {
     py::list all;

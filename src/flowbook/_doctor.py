@@ -18,6 +18,7 @@ _VARIABLES = (
     "FLOWBOOK_LOG",
     "FLOWBOOK_MEMORY_LIMIT",
     "FLOWBOOK_DISABLE_ONEDNN",
+    "FLOWBOOK_JIT",
 )
 
 
@@ -58,6 +59,7 @@ def doctor() -> Report:
     facts["numpy"] = np.__version__
     facts["system"] = f"{platform.system()} {platform.machine()}"
     facts["instruction set"] = _core.instruction_set()
+    facts["compiled loops"] = _core.jit_mode()
     facts["threads"] = f"{_core.num_threads()} of {os.cpu_count()} processors"
     facts["devices"] = ", ".join(_core.device_names())
     usable = []

@@ -1,21 +1,6 @@
-// float32: the error function and what stands on it.
+// float32: the normal distribution and what else stands on the error function.
 #pragma once
 
-FB_SCALAR float erf(float x) {
-  const float a = abs(x), c = at_most(a, 4.0f), z = x * x;
-  const float near = fma(a,
-                         poly(z, /*erf_f*/ 1.2837917e-01f, -3.7612626e-01f, 1.1283579e-01f,
-                              -2.6853347e-02f, 5.187162e-03f, -7.997853e-04f, 7.806904e-05f),
-                         a);
-  const float e = poly(c, /*erf_tail_f*/ -5.1031995e-04f, -1.625975e+00f, -9.2076516e-01f,
-                       -1.4865132e-01f, 3.1458296e-02f, -4.2409115e-03f, 2.6772037e-04f),
-              t = e + kMagic, f = e - (t - kMagic);
-  const float far = fma(-power_of_two(t),
-                        poly(f, /*exp2_f*/ 1.0e+00f, 6.931472e-01f, 2.402265e-01f, 5.5503666e-02f,
-                             9.617931e-03f, 1.3389924e-03f, 1.5561853e-04f),
-                        1.0f);
-  return copysign(a < 1.0f ? near : a == a ? far : a, x);
-}
 // erfc(a) exp(a^2) for a >= 0
 FB_SCALAR double erfcx_w(double a) {
   const double q = 1.0 / (a + 3.0), t = fma(-6.0, q, 1.0);  // t = (a - 3) / (a + 3)

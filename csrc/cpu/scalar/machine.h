@@ -4,6 +4,12 @@
 
 #define FB_SCALAR static inline __attribute__((always_inline))
 
+// The names that the float32 functions are written with. cpu/jit/traced.h gives them another
+// meaning: there a function yields the instructions that compute it.
+using f32 = float;
+using i32 = int;
+using flag = bool;
+
 // ---- the machine's own operations -------------------------------------------------------------
 FB_SCALAR float from_bits(int i) { return __builtin_bit_cast(float, i); }
 FB_SCALAR double from_bits(long i) { return __builtin_bit_cast(double, i); }
@@ -37,6 +43,14 @@ template <>
 inline constexpr bool kIsFloat<float> = true;
 template <>
 inline constexpr bool kIsFloat<double> = true;
+
+// c ? a : b, of values that both exist: arms that are computed only where they are needed are what
+// keeps a loop from being vectorised.
+template <class T>
+FB_SCALAR T select(bool c, T a, T b) {
+  return c ? a : b;
+}
+FB_SCALAR int ones(bool c) { return -int(c); }  // all bits, or none
 
 // c0 + c1 x + c2 x^2 + ..., by Horner's rule.
 template <class T>
