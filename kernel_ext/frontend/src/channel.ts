@@ -23,6 +23,8 @@ export interface Channel {
   readonly id: string;
   /** False once the kernel is gone, and always in an exported page. */
   readonly live: boolean;
+  /** An exported page never had a kernel. */
+  readonly exported?: boolean;
   /** What a view wants to find again when its output was taken away and comes back. */
   readonly memory: Map<string, unknown>;
   send(content: { kind: string; [field: string]: unknown }, buffers?: ArrayBufferLike[]): void;

@@ -39,73 +39,76 @@ const owners = new WeakMap<HTMLElement, Mounted>();
 /** One live root. */
 class Mounted implements Channel {
   readonly id: string;
-  private readonly listeners = new Set<(live: boolean) => void>();
-  private readonly view: View;
-  private readonly host: HTMLElement;
-  private readonly hidden: HTMLElement[] = [];
-  private readonly notice: HTMLElement;
+  readonly #listeners = new Set<(live: boolean) => void>();
+  readonly #view: View;
+  readonly #host: HTMLElement;
+  readonly #hidden: HTMLElement[] = [];
+  readonly #notice: HTMLElement;
   gone: ReturnType<typeof setTimeout> | undefined;
+
+  readonly #hub: Hub;
 
   constructor(
     readonly place: Place,
-    private readonly hub: Hub,
+    hub: Hub,
     readonly memory: Map<string, unknown>,
   ) {
+    this.#hub = hub;
     this.id = place.id;
     const { root } = place;
     for (const child of root.children) {
-      if (child instanceof HTMLElement) this.hidden.push(child);
+      if (child instanceof HTMLElement) this.#hidden.push(child);
     }
-    this.host = document.createElement("div");
-    this.host.className = "flowbook-live";
-    this.notice = document.createElement("div");
-    this.notice.className = "flowbook-notice";
-    this.notice.setAttribute("role", "alert");
-    this.notice.style.cssText = "font-size:12px;color:#d02a2a;white-space:pre-wrap";
-    root.append(this.host, this.notice);
+    this.#host = document.createElement("div");
+    this.#host.className = "flowbook-live";
+    this.#notice = document.createElement("div");
+    this.#notice.className = "flowbook-notice";
+    this.#notice.setAttribute("role", "alert");
+    this.#notice.style.cssText = "font-size:12px;color:#d02a2a;white-space:pre-wrap";
+    root.append(this.#host, this.#notice);
     try {
-      this.view = mountOf(place.kind)!(this.host, this);
+      this.#view = mountOf(place.kind)!(this.#host, this);
     } catch (error) {
-      this.host.remove();
-      this.notice.remove();
+      this.#host.remove();
+      this.#notice.remove();
       throw error;
     }
-    this.hidden.forEach(hide);
+    this.#hidden.forEach(hide);
     owners.set(root, this);
   }
 
   get live(): boolean {
-    return this.hub.live;
+    return this.#hub.live;
   }
 
   send(content: { kind: string }, buffers?: ArrayBufferLike[]): void {
-    this.hub.send(this.id, content, buffers);
+    this.#hub.send(this.id, content, buffers);
   }
 
   onLive(callback: (live: boolean) => void): () => void {
-    this.listeners.add(callback);
-    return () => this.listeners.delete(callback);
+    this.#listeners.add(callback);
+    return () => this.#listeners.delete(callback);
   }
 
   receive(message: Message, buffers: DataView[]): void {
     if (message.kind === "error") {
-      this.notice.textContent = String(message.text ?? "");
+      this.#notice.textContent = String(message.text ?? "");
       return;
     }
-    if (message.kind === "state") this.notice.textContent = "";
-    this.view.receive(message, buffers);
+    if (message.kind === "state") this.#notice.textContent = "";
+    this.#view.receive(message, buffers);
   }
 
   tellLive(): void {
-    for (const callback of this.listeners) callback(this.live);
+    for (const callback of this.#listeners) callback(this.live);
   }
 
   dispose(): void {
     clearTimeout(this.gone);
-    this.view.dispose();
-    this.host.remove();
-    this.notice.remove();
-    this.hidden.forEach(show);
+    this.#view.dispose();
+    this.#host.remove();
+    this.#notice.remove();
+    this.#hidden.forEach(show);
     owners.delete(this.place.root);
   }
 }
@@ -123,65 +126,67 @@ function show(element: HTMLElement): void {
 /** The page's side of one kernel's hub model. */
 export class Hub {
   live = true;
-  private readonly mounted = new Map<HTMLElement, Mounted>();
-  private readonly waiting = new Map<HTMLElement, Place>();
-  private readonly memories = new Map<string, Map<string, unknown>>();
-  private readonly observer: MutationObserver;
-  private scheduled = false;
-  private again: ReturnType<typeof setTimeout> | undefined;
-  private readonly onClosed = (): void => this.close();
-  private readonly onMessage = (content: Message, buffers?: DataView[]): void =>
-    this.receive(content, buffers ?? []);
+  readonly #mounted = new Map<HTMLElement, Mounted>();
+  readonly #waiting = new Map<HTMLElement, Place>();
+  readonly #memories = new Map<string, Map<string, unknown>>();
+  readonly #observer: MutationObserver;
+  #scheduled = false;
+  #again: ReturnType<typeof setTimeout> | undefined;
+  readonly #onClosed = (): void => this.close();
+  readonly #onMessage = (content: Message, buffers?: DataView[]): void =>
+    this.#receive(content, buffers ?? []);
 
-  constructor(
-    private readonly model: Model,
-    private readonly page: ParentNode & Node = document,
-  ) {
-    model.on("msg:custom", this.onMessage as never);
+  readonly #model: Model;
+  readonly #page: ParentNode & Node = document;
+
+  constructor(model: Model, page: ParentNode & Node = document) {
+    this.#model = model;
+    this.#page = page;
+    model.on("msg:custom", this.#onMessage as never);
     // Nothing else tells of a kernel that restarts or dies; one that comes back brings a new model.
-    model.on("comm_live_update", this.onClosed);
-    this.observer = new MutationObserver(() => this.schedule());
-    this.observer.observe(page, { childList: true, subtree: true });
-    this.scan();
+    model.on("comm_live_update", this.#onClosed);
+    this.#observer = new MutationObserver(() => this.#schedule());
+    this.#observer.observe(page, { childList: true, subtree: true });
+    this.#scan();
   }
 
   /** Ends the connection: views stay in the page, without a kernel. */
   close(): void {
     if (!this.live) return;
     this.live = false;
-    this.observer.disconnect();
-    clearTimeout(this.again);
-    this.model.off("msg:custom", this.onMessage as never);
-    this.model.off("comm_live_update", this.onClosed);
-    for (const view of this.mounted.values()) view.tellLive();
-    this.waiting.clear();
+    this.#observer.disconnect();
+    clearTimeout(this.#again);
+    this.#model.off("msg:custom", this.#onMessage as never);
+    this.#model.off("comm_live_update", this.#onClosed);
+    for (const view of this.#mounted.values()) view.tellLive();
+    this.#waiting.clear();
   }
 
   send(view: string, content: { kind: string }, buffers?: ArrayBufferLike[]): void {
     if (!this.live) return;
     try {
-      this.model.send({ protocol: PROTOCOL, view, ...content }, undefined, buffers);
+      this.#model.send({ protocol: PROTOCOL, view, ...content }, undefined, buffers);
     } catch {
       this.close(); // the kernel restarted, and its comm went before this model was told
     }
   }
 
-  private schedule(): void {
-    if (this.scheduled) return;
-    this.scheduled = true;
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
     queueMicrotask(() => {
-      this.scheduled = false;
-      if (this.live) this.scan();
+      this.#scheduled = false;
+      if (this.live) this.#scan();
     });
   }
 
   /** Compares the page with what is known, and asks the kernel about roots that are new. */
-  private scan(): void {
+  #scan(): void {
     const asked = new Set<string>();
-    for (const root of this.page.querySelectorAll(`.${ROOT}`)) {
+    for (const root of this.#page.querySelectorAll(`.${ROOT}`)) {
       const place = placeOf(root);
       if (!place || !mountOf(place.kind)) continue;
-      const known = this.mounted.get(place.root);
+      const known = this.#mounted.get(place.root);
       if (known) {
         if (known.gone !== undefined) {
           clearTimeout(known.gone);
@@ -190,53 +195,53 @@ export class Hub {
         }
         continue;
       }
-      if (this.waiting.has(place.root)) continue;
-      this.waiting.set(place.root, place);
+      if (this.#waiting.has(place.root)) continue;
+      this.#waiting.set(place.root, place);
       asked.add(place.id);
     }
-    for (const [root, view] of this.mounted) {
+    for (const [root, view] of this.#mounted) {
       if (root.isConnected || view.gone !== undefined) continue;
       view.gone = setTimeout(() => {
-        this.mounted.delete(root);
+        this.#mounted.delete(root);
         view.dispose();
       }, GRACE_MS);
     }
-    for (const root of this.waiting.keys()) {
-      if (!root.isConnected) this.waiting.delete(root);
+    for (const root of this.#waiting.keys()) {
+      if (!root.isConnected) this.#waiting.delete(root);
     }
     for (const id of asked) this.send(id, { kind: "open" });
-    if (asked.size) this.askAgain(0);
+    if (asked.size) this.#askAgain(0);
   }
 
   /** Asks once more about roots that still wait, less and less often. */
-  private askAgain(turn: number): void {
-    clearTimeout(this.again);
-    if (turn === AGAIN_MS.length || !this.waiting.size) return;
-    this.again = setTimeout(() => {
-      const ids = new Set([...this.waiting.values()].map((place) => place.id));
+  #askAgain(turn: number): void {
+    clearTimeout(this.#again);
+    if (turn === AGAIN_MS.length || !this.#waiting.size) return;
+    this.#again = setTimeout(() => {
+      const ids = new Set([...this.#waiting.values()].map((place) => place.id));
       for (const id of ids) this.send(id, { kind: "open" });
-      this.askAgain(turn + 1);
+      this.#askAgain(turn + 1);
     }, AGAIN_MS[turn]);
   }
 
-  private receive(message: Message, buffers: DataView[]): void {
+  #receive(message: Message, buffers: DataView[]): void {
     if (message.protocol !== PROTOCOL || typeof message.view !== "string") return;
-    if (message.kind === "state") this.mountWaiting(message.view);
-    for (const view of this.mounted.values()) {
+    if (message.kind === "state") this.#mountWaiting(message.view);
+    for (const view of this.#mounted.values()) {
       if (view.id === message.view) view.receive(message, buffers);
     }
   }
 
-  private mountWaiting(id: string): void {
-    for (const [root, place] of this.waiting) {
+  #mountWaiting(id: string): void {
+    for (const [root, place] of this.#waiting) {
       if (place.id !== id) continue;
-      this.waiting.delete(root);
+      this.#waiting.delete(root);
       const owner = owners.get(root);
       if (owner?.live) continue;
       owner?.dispose(); // of a kernel that is gone
-      const memory = this.memories.get(id) ?? new Map<string, unknown>();
-      this.memories.set(id, memory);
-      this.mounted.set(root, new Mounted(place, this, memory));
+      const memory = this.#memories.get(id) ?? new Map<string, unknown>();
+      this.#memories.set(id, memory);
+      this.#mounted.set(root, new Mounted(place, this, memory));
     }
   }
 }

@@ -15,6 +15,7 @@ export function mountStandalone(page: ParentNode = document): void {
     const channel: Channel = {
       id: place.id,
       live: false,
+      exported: true,
       memory: new Map(),
       send: () => {},
       onLive: () => () => {},

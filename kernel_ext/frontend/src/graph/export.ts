@@ -2,9 +2,13 @@
 
 import { h, s } from "../dom.js";
 import { textWidth } from "../words.js";
+import { statusLine } from "./notes.js";
+import type { GraphRecord } from "./record.js";
 import { boxShapes, type Drawing } from "./shapes.js";
 import { DRAWING_CSS } from "./style.js";
 import { heads, shapeElement, worldElements } from "./svg.js";
+
+export type Form = "svg" | "png" | "html";
 
 const PAD = 18;
 const HEAD = 50;
@@ -85,6 +89,24 @@ export async function pngOf(document: {
     });
   } finally {
     URL.revokeObjectURL(url);
+  }
+}
+
+/** Saves the drawing as a file and says so; also why it could not. */
+export async function saveDrawing(
+  form: "svg" | "png",
+  drawing: Drawing,
+  record: GraphRecord,
+  themed: Element,
+): Promise<string> {
+  const name = `${fileName(record.name || "graph")}.${form}`;
+  try {
+    const made = svgDocument(drawing, record.name || "graph", statusLine(record), themed);
+    const svg = new Blob([made.text], { type: "image/svg+xml" });
+    download(name, form === "svg" ? svg : await pngOf(made));
+    return `Saved ${name}`;
+  } catch (error) {
+    return `Not saved: ${error instanceof Error ? error.message : error}`;
   }
 }
 

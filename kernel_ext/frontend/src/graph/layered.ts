@@ -103,39 +103,42 @@ const clamp = (value: number, low: number, high: number): number =>
   Math.min(Math.max(value, low), high);
 
 class Arranger {
-  private readonly places: Place[] = [];
-  private passing = new Int32Array(0); // per link: its first passing point
-  private readonly steps: Step[] = [];
-  private above!: Neighbours;
-  private below!: Neighbours;
-  private layers: number[][] = [];
-  private source = new Uint8Array(0);
+  readonly #places: Place[] = [];
+  #passing = new Int32Array(0); // per link: its first passing point
+  readonly #steps: Step[] = [];
+  #above!: Neighbours;
+  #below!: Neighbours;
+  #layers: number[][] = [];
+  #source = new Uint8Array(0);
 
-  constructor(
-    private readonly level: Level,
-    private readonly spacing: Spacing,
-  ) {}
+  readonly #level: Level;
+  readonly #spacing: Spacing;
+
+  constructor(level: Level, spacing: Spacing) {
+    this.#level = level;
+    this.#spacing = spacing;
+  }
 
   run(): void {
-    if (this.level.items.length === 0) return;
-    this.orient();
-    this.assignLayers();
-    this.insertPlaces();
-    this.order();
-    this.position();
-    this.finish();
+    if (this.#level.items.length === 0) return;
+    this.#orient();
+    this.#assignLayers();
+    this.#insertPlaces();
+    this.#order();
+    this.#position();
+    this.#finish();
   }
 
-  private head(link: Link): number {
+  #head(link: Link): number {
     return link.upwards ? link.to : link.from;
   }
-  private tail(link: Link): number {
+  #tail(link: Link): number {
     return link.upwards ? link.from : link.to;
   }
 
   /** Turns round the links that close a cycle (scopes that feed each other). */
-  private orient(): void {
-    const { items, links } = this.level;
+  #orient(): void {
+    const { items, links } = this.#level;
     const n = items.length;
     const begin = new Int32Array(n + 1);
     const out = new Int32Array(links.length);
@@ -167,21 +170,21 @@ class Arranger {
     }
   }
 
-  private assignLayers(): void {
-    const { items, links } = this.level;
+  #assignLayers(): void {
+    const { items, links } = this.#level;
     const n = items.length;
     const waiting = new Int32Array(n);
     const begin = new Int32Array(n + 1);
     const out = new Int32Array(links.length);
     for (const l of links) {
       if (l.from === l.to) continue;
-      ++waiting[this.tail(l)];
-      ++begin[this.head(l) + 1];
+      ++waiting[this.#tail(l)];
+      ++begin[this.#head(l) + 1];
     }
     for (let i = 0; i < n; ++i) begin[i + 1] += begin[i];
     const next = begin.slice(0, n);
     for (const l of links) {
-      if (l.from !== l.to) out[next[this.head(l)]++] = this.tail(l);
+      if (l.from !== l.to) out[next[this.#head(l)]++] = this.#tail(l);
     }
     const queue: number[] = [];
     const source = new Uint8Array(n);
@@ -213,31 +216,31 @@ class Arranger {
     for (const item of items) {
       if (item.pin > 0) item.layer = last;
     }
-    this.level.layers = last + 1;
-    this.source = source;
+    this.#level.layers = last + 1;
+    this.#source = source;
   }
 
-  private insertPlaces(): void {
-    const { items, links } = this.level;
+  #insertPlaces(): void {
+    const { items, links } = this.#level;
     for (const { layer, left, right } of items)
-      this.places.push({ layer, left, right, x: 0, rank: 0 });
-    this.passing = new Int32Array(links.length + 1).fill(items.length);
+      this.#places.push({ layer, left, right, x: 0, rank: 0 });
+    this.#passing = new Int32Array(links.length + 1).fill(items.length);
     for (let i = 0; i < links.length; ++i) {
       const l = links[i];
-      this.passing[i] = this.places.length;
-      const a = this.head(l);
-      const b = this.tail(l);
+      this.#passing[i] = this.#places.length;
+      const a = this.#head(l);
+      const b = this.#tail(l);
       const span = items[b].layer - items[a].layer;
-      l.stub = l.stub || span > this.spacing.longLink || span <= 0;
+      l.stub = l.stub || span > this.#spacing.longLink || span <= 0;
       if (l.stub) continue;
       const aAt = l.upwards ? l.toAt : l.fromAt;
       const bAt = l.upwards ? l.fromAt : l.toAt;
       let from = a;
       for (let k = 1; k < span; ++k) {
-        const place = this.places.length;
-        this.places.push({ layer: items[a].layer + k, left: 0, right: 0, x: 0, rank: 0 });
+        const place = this.#places.length;
+        this.#places.push({ layer: items[a].layer + k, left: 0, right: 0, x: 0, rank: 0 });
         const first = from === a;
-        this.steps.push({
+        this.#steps.push({
           from,
           to: place,
           fromAt: first ? aAt : 0,
@@ -247,18 +250,21 @@ class Arranger {
         from = place;
       }
       // Boxes without inputs give way, so that the chain which they feed stays straight.
-      const pull = from !== a ? 2 : this.source[a] && items[a].pin === 0 ? 0.002 : 1;
-      this.steps.push({ from, to: b, fromAt: from === a ? aAt : 0, toAt: bAt, pull });
+      const pull = from !== a ? 2 : this.#source[a] && items[a].pin === 0 ? 0.002 : 1;
+      this.#steps.push({ from, to: b, fromAt: from === a ? aAt : 0, toAt: bAt, pull });
     }
-    this.passing[links.length] = this.places.length;
-    this.above = new Neighbours(this.places.length, this.steps, false);
-    this.below = new Neighbours(this.places.length, this.steps, true);
-    this.layers = Array.from({ length: this.level.layers }, () => []);
+    this.#passing[links.length] = this.#places.length;
+    this.#above = new Neighbours(this.#places.length, this.#steps, false);
+    this.#below = new Neighbours(this.#places.length, this.#steps, true);
+    this.#layers = Array.from({ length: this.#level.layers }, () => []);
   }
 
   /** Starts from a walk up the inputs in their order, then sweeps by barycentres. */
-  private order(): void {
-    const { places, steps, above, below } = this;
+  #order(): void {
+    const places = this.#places;
+    const steps = this.#steps;
+    const above = this.#above;
+    const below = this.#below;
     const n = places.length;
     const seen = new Uint8Array(n);
     const at = above.begin.slice(0, n);
@@ -269,7 +275,7 @@ class Arranger {
       while (stack.length) {
         const u = stack[stack.length - 1];
         if (at[u] === above.begin[u + 1]) {
-          this.layers[places[u].layer].push(u);
+          this.#layers[places[u].layer].push(u);
           stack.pop();
           continue;
         }
@@ -284,17 +290,17 @@ class Arranger {
       if (below.begin[i] === below.begin[i + 1]) visit(i);
     }
     for (let i = 0; i < n; ++i) visit(i);
-    for (const layer of this.layers) this.rank(layer);
+    for (const layer of this.#layers) this.#rank(layer);
 
     const careful = n <= 2000; // counting crossings pays off in pictures seen as a whole
-    let best = careful ? this.crossings() : 0;
-    let kept = this.layers.map((layer) => layer.slice());
+    let best = careful ? this.#crossings() : 0;
+    let kept = this.#layers.map((layer) => layer.slice());
     const key = new Float64Array(n);
-    for (let sweep = 0; sweep < this.spacing.sweeps && (!careful || best > 0); ++sweep) {
+    for (let sweep = 0; sweep < this.#spacing.sweeps && (!careful || best > 0); ++sweep) {
       const down = sweep % 2 === 0;
       const near = down ? above : below;
-      for (let k = 0; k < this.level.layers; ++k) {
-        const layer = this.layers[down ? k : this.level.layers - 1 - k];
+      for (let k = 0; k < this.#level.layers; ++k) {
+        const layer = this.#layers[down ? k : this.#level.layers - 1 - k];
         for (const u of layer) {
           let sum = 0;
           const count = near.begin[u + 1] - near.begin[u];
@@ -308,34 +314,36 @@ class Arranger {
           key[u] = count ? sum / count : places[u].rank;
         }
         layer.sort((a, b) => (key[a] < key[b] ? -1 : key[a] > key[b] ? 1 : 0));
-        this.rank(layer);
+        this.#rank(layer);
       }
       if (!careful) continue;
-      const now = this.crossings();
+      const now = this.#crossings();
       if (now < best) {
         best = now;
-        kept = this.layers.map((layer) => layer.slice());
+        kept = this.#layers.map((layer) => layer.slice());
       }
     }
     if (!careful) return;
-    this.layers = kept;
-    for (const layer of this.layers) this.rank(layer);
-    for (let round = 0; round < 4 && this.exchange(); ++round);
+    this.#layers = kept;
+    for (const layer of this.#layers) this.#rank(layer);
+    for (let round = 0; round < 4 && this.#exchange(); ++round);
   }
 
-  private rank(layer: number[]): void {
-    for (let i = 0; i < layer.length; ++i) this.places[layer[i]].rank = i;
+  #rank(layer: number[]): void {
+    for (let i = 0; i < layer.length; ++i) this.#places[layer[i]].rank = i;
   }
 
   /** Crossings of all steps between neighbouring layers, by inversions in a counting tree. */
-  private crossings(): number {
-    const { places, steps, below } = this;
+  #crossings(): number {
+    const places = this.#places;
+    const steps = this.#steps;
+    const below = this.#below;
     let total = 0;
-    for (let k = 0; k + 1 < this.level.layers; ++k) {
-      const width = this.layers[k + 1].length;
+    for (let k = 0; k + 1 < this.#level.layers; ++k) {
+      const width = this.#layers[k + 1].length;
       const tree = new Int32Array(width + 1);
       let seen = 0;
-      for (const u of this.layers[k]) {
+      for (const u of this.#layers[k]) {
         const from = below.begin[u];
         const to = below.begin[u + 1];
         for (let e = from; e < to; ++e) {
@@ -353,8 +361,9 @@ class Arranger {
     return total;
   }
 
-  private pairCrossings(near: Neighbours, down: boolean, a: number, b: number): number {
-    const { places, steps } = this;
+  #pairCrossings(near: Neighbours, down: boolean, a: number, b: number): number {
+    const places = this.#places;
+    const steps = this.#steps;
     let total = 0;
     for (let i = near.begin[a]; i < near.begin[a + 1]; ++i) {
       const s = steps[near.step[i]];
@@ -368,66 +377,73 @@ class Arranger {
   }
 
   /** Swaps neighbours where that removes crossings; true if any swap did. */
-  private exchange(): boolean {
+  #exchange(): boolean {
     let changed = false;
-    for (const layer of this.layers) {
+    for (const layer of this.#layers) {
       for (let i = 0; i + 1 < layer.length; ++i) {
         const a = layer[i];
         const b = layer[i + 1];
         const now =
-          this.pairCrossings(this.above, true, a, b) + this.pairCrossings(this.below, false, a, b);
+          this.#pairCrossings(this.#above, true, a, b) +
+          this.#pairCrossings(this.#below, false, a, b);
         const swapped =
-          this.pairCrossings(this.above, true, b, a) + this.pairCrossings(this.below, false, b, a);
+          this.#pairCrossings(this.#above, true, b, a) +
+          this.#pairCrossings(this.#below, false, b, a);
         if (swapped >= now) continue;
         layer[i] = b;
         layer[i + 1] = a;
-        const rank = this.places[a].rank;
-        this.places[a].rank = this.places[b].rank;
-        this.places[b].rank = rank;
+        const rank = this.#places[a].rank;
+        this.#places[a].rank = this.#places[b].rank;
+        this.#places[b].rank = rank;
         changed = true;
       }
     }
     return changed;
   }
 
-  private gap(a: number, b: number): number {
-    const items = this.level.items.length;
+  #gap(a: number, b: number): number {
+    const items = this.#level.items.length;
     const line = a >= items || b >= items;
     return (
-      this.places[a].right + this.places[b].left + (line ? this.spacing.line : this.spacing.across)
+      this.#places[a].right +
+      this.#places[b].left +
+      (line ? this.#spacing.line : this.#spacing.across)
     );
   }
 
-  private position(): void {
-    const { places } = this;
-    for (const layer of this.layers) {
+  #position(): void {
+    const places = this.#places;
+    for (const layer of this.#layers) {
       let x = 0;
       for (let i = 0; i < layer.length; ++i) {
-        if (i > 0) x += this.gap(layer[i - 1], layer[i]);
+        if (i > 0) x += this.#gap(layer[i - 1], layer[i]);
         places[layer[i]].x = x;
       }
       for (const u of layer) places[u].x -= x / 2;
     }
-    const last = this.level.layers;
-    for (let round = 0; round < this.spacing.sweeps; ++round) {
-      for (let k = 1; k < last; ++k) this.settle(this.layers[k], true, false);
-      for (let k = last - 2; k >= 0; --k) this.settle(this.layers[k], false, true);
+    const last = this.#level.layers;
+    for (let round = 0; round < this.#spacing.sweeps; ++round) {
+      for (let k = 1; k < last; ++k) this.#settle(this.#layers[k], true, false);
+      for (let k = last - 2; k >= 0; --k) this.#settle(this.#layers[k], false, true);
     }
     for (let round = 0; round < 3; ++round) {
-      for (const layer of this.layers) this.settle(layer, true, true);
+      for (const layer of this.#layers) this.#settle(layer, true, true);
     }
   }
 
   /** Moves one layer to where its neighbours pull it: weighted isotonic regression. */
-  private settle(layer: number[], byAbove: boolean, byBelow: boolean): void {
-    const { places, steps, above, below } = this;
+  #settle(layer: number[], byAbove: boolean, byBelow: boolean): void {
+    const places = this.#places;
+    const steps = this.#steps;
+    const above = this.#above;
+    const below = this.#below;
     const sums: number[] = [];
     const weights: number[] = [];
     const counts: number[] = [];
     let shift = 0;
     for (let i = 0; i < layer.length; ++i) {
       const u = layer[i];
-      if (i > 0) shift += this.gap(layer[i - 1], u);
+      if (i > 0) shift += this.#gap(layer[i - 1], u);
       let sum = 0;
       let weight = 0;
       if (byAbove) {
@@ -468,14 +484,16 @@ class Arranger {
     for (let block = 0; block < sums.length; ++block) {
       const base = sums[block] / weights[block];
       for (let k = 0; k < counts[block]; ++k, ++i) {
-        if (i > 0) shift += this.gap(layer[i - 1], layer[i]);
+        if (i > 0) shift += this.#gap(layer[i - 1], layer[i]);
         places[layer[i]].x = base + shift;
       }
     }
   }
 
-  private finish(): void {
-    const { level, places, spacing } = this;
+  #finish(): void {
+    const level = this.#level;
+    const places = this.#places;
+    const spacing = this.#spacing;
     const { items, links } = level;
     let low = Number.MAX_VALUE;
     let high = -low;
@@ -501,18 +519,18 @@ class Arranger {
       item.x = places[i].x;
       // In a layer made tall by a frame, sources stand close to what reads them.
       const slack = tall[item.layer] - item.height;
-      const low = item.pin > 0 || (item.pin === 0 && this.source[i] === 1);
+      const low = item.pin > 0 || (item.pin === 0 && this.#source[i] === 1);
       item.y = top[item.layer] + (item.pin < 0 ? 0 : low ? slack : slack / 2);
     }
-    this.spread();
+    this.#spread();
     for (let i = 0; i < links.length; ++i) {
       const l = links[i];
-      const a = items[this.head(l)];
-      const b = items[this.tail(l)];
+      const a = items[this.#head(l)];
+      const b = items[this.#tail(l)];
       const aAt = l.upwards ? l.toAt : l.fromAt;
       const bAt = l.upwards ? l.fromAt : l.toAt;
       const points: Point[] = [{ x: a.x + aAt, y: a.y + a.height }];
-      for (let p = this.passing[i]; p < this.passing[i + 1]; ++p) {
+      for (let p = this.#passing[i]; p < this.#passing[i + 1]; ++p) {
         const place = places[p];
         points.push({ x: place.x, y: top[place.layer] });
         if (tall[place.layer] > 0)
@@ -527,17 +545,17 @@ class Arranger {
   }
 
   /** Lets links that meet one box end side by side, in the order in which they come. */
-  private spread(): void {
-    const { items, links } = this.level;
+  #spread(): void {
+    const { items, links } = this.#level;
     const linksOf: number[][] = items.map(() => []);
     for (let i = 0; i < links.length; ++i) {
       const l = links[i];
-      if (!l.stub && items[this.tail(l)].spread) linksOf[this.tail(l)].push(i);
+      if (!l.stub && items[this.#tail(l)].spread) linksOf[this.#tail(l)].push(i);
     }
     const comesFrom = (i: number): number =>
-      this.passing[i] === this.passing[i + 1]
-        ? items[this.head(links[i])].x
-        : this.places[this.passing[i + 1] - 1].x;
+      this.#passing[i] === this.#passing[i + 1]
+        ? items[this.#head(links[i])].x
+        : this.#places[this.#passing[i + 1] - 1].x;
     for (let u = 0; u < items.length; ++u) {
       const list = linksOf[u];
       if (list.length < 2) continue;
@@ -548,7 +566,7 @@ class Arranger {
       });
       const item = items[u];
       const room = 2 * Math.min(item.left, item.right) - 24;
-      const each = clamp(room / (list.length - 1), 0, this.spacing.spread);
+      const each = clamp(room / (list.length - 1), 0, this.#spacing.spread);
       let at = (-each * (list.length - 1)) / 2;
       for (const i of list) {
         const l = links[i];

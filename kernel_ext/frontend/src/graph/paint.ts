@@ -86,7 +86,7 @@ export function totalsOf(scene: Scene, nodes: GraphNode[]): Totals[] {
 
 export class Painter {
   readonly legend: Legend[] = [];
-  private readonly paints: Paint[];
+  readonly #paints: Paint[];
 
   constructor(
     scene: Scene,
@@ -101,7 +101,7 @@ export class Painter {
     if (mode === "time" || mode === "memory") {
       const size = (t: Totals): number => (mode === "time" ? t.time : t.bytes);
       const most = Math.max(0, ...totals.filter((_, i) => inner[i]).map(size));
-      this.paints = scene.boxes.map((_, i) => {
+      this.#paints = scene.boxes.map((_, i) => {
         const known = mode === "time" ? totals[i].timed : totals[i].bytes > 0;
         const text = mode === "time" ? humanTime(totals[i].time) : humanBytes(totals[i].bytes);
         return {
@@ -121,7 +121,7 @@ export class Painter {
         colours.set(value, fresh);
         return fresh;
       };
-      this.paints = scene.boxes.map((box, i) => {
+      this.#paints = scene.boxes.map((box, i) => {
         const values = new Set<string>();
         for (const n of totals[i].nodes)
           values.add(String((mode === "dtype" ? nodes[n].dtype : nodes[n].device) ?? ""));
@@ -139,7 +139,7 @@ export class Painter {
       });
       for (const [label, colour] of colours) this.legend.push({ label, colour });
     } else {
-      this.paints = scene.boxes.map((box) => ({ colour: look(box) }));
+      this.#paints = scene.boxes.map((box) => ({ colour: look(box) }));
       const seen = new Set<string>();
       for (const box of scene.boxes) {
         const label = NAMES[box.look];
@@ -151,6 +151,6 @@ export class Painter {
   }
 
   of(box: number): Paint {
-    return this.paints[box];
+    return this.#paints[box];
   }
 }

@@ -1,6 +1,8 @@
 // The record of a graph as the kernel describes it (src/flowbook/_record.py), and the compact form
 // in which it travels: interned strings, and columns of numbers in two binary buffers.
 
+import type { Message } from "../channel.js";
+
 export interface GraphNode {
   id: number;
   op: string;
@@ -55,11 +57,6 @@ export interface Diff {
   changed: { id: number; was: string }[];
 }
 
-export interface Optimised {
-  nodes: GraphNode[];
-  groups: { id: number; members: number[]; label: string }[];
-}
-
 export interface GraphRecord {
   name: string;
   nodes: GraphNode[];
@@ -69,6 +66,8 @@ export interface GraphRecord {
   error?: GraphError;
   diff?: Diff;
   stale?: string;
+  /** Where the first NaN or infinity came from. */
+  nonfinite?: { text: string };
   [field: string]: unknown;
 }
 
@@ -147,6 +146,21 @@ export function unpackNodes(packed: Packed, numbers: DataView, reals: DataView):
   }
   for (const [i, fields] of Object.entries(more)) Object.assign(nodes[Number(i)], fields);
   return nodes;
+}
+
+/** A record from a message: its nodes are packed, or plain in exported pages. */
+export function readRecord(message: Message, buffers: DataView[]): GraphRecord | undefined {
+  const record = message.record as (GraphRecord & { packed?: Packed }) | undefined;
+  if (!record || typeof record !== "object") return undefined;
+  const { packed, ...rest } = record;
+  const nodes = packed ? unpackNodes(packed, buffers[0], buffers[1]) : record.nodes;
+  return {
+    ...rest,
+    stats: rest.stats ?? {},
+    outputs: rest.outputs ?? [],
+    assignments: rest.assignments ?? [],
+    nodes,
+  };
 }
 
 function bytesOf(view: DataView): ArrayBuffer {

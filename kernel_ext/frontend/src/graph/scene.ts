@@ -103,20 +103,20 @@ export function nodeTitle(node: GraphNode): string {
 class Scopes {
   readonly path: string[] = [];
   readonly parent: number[] = [];
-  private readonly index = new Map<string, number>();
+  readonly #index = new Map<string, number>();
 
   add(path: string, parent: number): number {
-    const found = this.index.get(path);
+    const found = this.#index.get(path);
     if (found !== undefined) return found;
     const own = this.path.length;
-    this.index.set(path, own);
+    this.#index.set(path, own);
     this.path.push(path);
     this.parent.push(parent);
     return own;
   }
 
   addPath(path: string): number {
-    const found = this.index.get(path);
+    const found = this.#index.get(path);
     if (found !== undefined) return found;
     const cut = path.lastIndexOf("/");
     const head = cut < 0 ? "" : path.slice(0, cut);
@@ -322,88 +322,88 @@ type Face = Omit<Box, "kind" | "ref" | "frame" | "x" | "y" | "repeat" | "nodes" 
  * arranges it.
  */
 export class Arrangement {
-  private readonly every: GraphNode[];
-  private readonly nodes: GraphNode[];
-  private readonly beside: number[];
-  private readonly scope: number[];
-  private readonly scopes: Scopes;
-  private readonly sig: number[];
-  private readonly from: number[] = [];
-  private readonly to: number[] = [];
-  private readonly places: number[];
-  private readonly extras = new Map<number, GraphNode[]>();
-  private readonly outputs: Set<number>;
-  private readonly gradientIds = new Set<number>();
-  private readonly writes = new Map<number, string[]>();
-  private readonly faces: (Face | undefined)[];
-  private readonly scopeFaces: Face[];
-  private readonly foldRepeats: boolean;
+  readonly #every: GraphNode[];
+  readonly #nodes: GraphNode[];
+  readonly #beside: number[];
+  readonly #scope: number[];
+  readonly #scopes: Scopes;
+  readonly #sig: number[];
+  readonly #from: number[] = [];
+  readonly #to: number[] = [];
+  readonly #places: number[];
+  readonly #extras = new Map<number, GraphNode[]>();
+  readonly #outputs: Set<number>;
+  readonly #gradientIds = new Set<number>();
+  readonly #writes = new Map<number, string[]>();
+  readonly #faces: (Face | undefined)[];
+  readonly #scopeFaces: Face[];
+  readonly #foldRepeats: boolean;
 
   constructor(record: GraphRecord, options: SceneOptions = {}) {
-    this.foldRepeats = options.foldRepeats ?? true;
-    this.every = record.nodes;
-    const home = absorbed(this.every);
-    this.nodes = this.every.filter((node) => !home.has(node.id));
-    const indexOf = new Map(this.nodes.map((node, i) => [node.id, i]));
-    this.beside =
+    this.#foldRepeats = options.foldRepeats ?? true;
+    this.#every = record.nodes;
+    const home = absorbed(this.#every);
+    this.#nodes = this.#every.filter((node) => !home.has(node.id));
+    const indexOf = new Map(this.#nodes.map((node, i) => [node.id, i]));
+    this.#beside =
       (options.foldGradients ?? true)
-        ? besideOf(this.nodes, indexOf)
-        : new Array(this.nodes.length).fill(-1);
-    const loose = this.beside.map((b) => b < 0);
+        ? besideOf(this.#nodes, indexOf)
+        : new Array(this.#nodes.length).fill(-1);
+    const loose = this.#beside.map((b) => b < 0);
 
     const scopes = new Scopes();
-    const scope = this.nodes.map((node) => (node.scope ? scopes.addPath(node.scope) : -1));
+    const scope = this.#nodes.map((node) => (node.scope ? scopes.addPath(node.scope) : -1));
     const known = new Map<string, number>();
-    this.sig = this.nodes.map((node) => {
+    this.#sig = this.#nodes.map((node) => {
       const key = alike(node);
       const found = known.get(key) ?? known.size;
       known.set(key, found);
       return found;
     });
-    groupCrowds(this.nodes, scope, scopes, loose, this.sig);
-    [this.scope, this.scopes] = dropThin(scope, scopes, loose);
+    groupCrowds(this.#nodes, scope, scopes, loose, this.#sig);
+    [this.#scope, this.#scopes] = dropThin(scope, scopes, loose);
 
-    this.outputs = new Set(record.outputs.map((output) => output.node));
-    for (const node of this.every) {
-      if (node.kind === "gradient") this.gradientIds.add(node.id);
+    this.#outputs = new Set(record.outputs.map((output) => output.node));
+    for (const node of this.#every) {
+      if (node.kind === "gradient") this.#gradientIds.add(node.id);
       const reader = home.get(node.id);
       if (reader === undefined) continue;
-      const list = this.extras.get(reader);
+      const list = this.#extras.get(reader);
       if (list) list.push(node);
-      else this.extras.set(reader, [node]);
+      else this.#extras.set(reader, [node]);
     }
     for (const change of record.assignments ?? []) {
-      const list = this.writes.get(change.node);
+      const list = this.#writes.get(change.node);
       if (list) list.push(change.variable);
-      else this.writes.set(change.node, [change.variable]);
+      else this.#writes.set(change.node, [change.variable]);
     }
-    this.faces = new Array(this.nodes.length);
-    this.scopeFaces = this.makeScopeFaces(loose);
-    this.nodes.forEach((node, i) => {
+    this.#faces = new Array(this.#nodes.length);
+    this.#scopeFaces = this.#makeScopeFaces(loose);
+    this.#nodes.forEach((node, i) => {
       for (const j of node.inputs) {
         const source = indexOf.get(j);
-        if (source === undefined || implied(this.nodes[source], node)) continue;
-        this.from.push(source);
-        this.to.push(i);
+        if (source === undefined || implied(this.#nodes[source], node)) continue;
+        this.#from.push(source);
+        this.#to.push(i);
       }
     });
-    this.places = this.every.map((node) => indexOf.get(home.get(node.id) ?? node.id) ?? -1);
+    this.#places = this.#every.map((node) => indexOf.get(home.get(node.id) ?? node.id) ?? -1);
   }
 
-  private face(i: number): Face {
-    let face = this.faces[i];
-    if (!face) face = this.faces[i] = this.makeFace(this.nodes[i]);
+  #face(i: number): Face {
+    let face = this.#faces[i];
+    if (!face) face = this.#faces[i] = this.#makeFace(this.#nodes[i]);
     return face;
   }
 
-  private makeFace(node: GraphNode): Face {
+  #makeFace(node: GraphNode): Face {
     const look = family(node);
     const source = SOURCES.has(look);
-    const extras = this.extras.get(node.id) ?? [];
+    const extras = this.#extras.get(node.id) ?? [];
     const title = shorten(nodeTitle(node), 26);
     let sub = look === "optim" ? "" : shorten(node.spec ?? "", 28);
     let tag = source ? "" : shorten(node.name ?? "", 18);
-    const written = this.writes.get(node.id);
+    const written = this.#writes.get(node.id);
     if (written)
       tag = `→ ${written.length === 1 ? shorten(written[0], 16) : `${written.length} variables`}`;
     let wide = textWidth(title, 12.5, "bold");
@@ -427,7 +427,7 @@ export class Arrangement {
     }
     if (node.kind === "optimizer") {
       rows = rows.length ? [["state", `${rows.length} variables`]] : [];
-      const gradients = node.inputs.reduce((n, j) => n + (this.gradientIds.has(j) ? 1 : 0), 0);
+      const gradients = node.inputs.reduce((n, j) => n + (this.#gradientIds.has(j) ? 1 : 0), 0);
       if (gradients) rows.push(["gradients", String(gradients)]);
     }
     if (rows.length > 4) rows = [...rows.slice(0, 3), [`and ${rows.length - 3} more`, ""]];
@@ -444,25 +444,25 @@ export class Arrangement {
       sub,
       tag,
       look,
-      output: this.outputs.has(node.id),
+      output: this.#outputs.has(node.id),
       failed: Boolean(node.failed || node.alarm),
       rows,
     };
   }
 
   /** The boxes of closed scopes: name, number of nodes and of parameters. */
-  private makeScopeFaces(loose: boolean[]): Face[] {
-    const { path, parent } = this.scopes;
+  #makeScopeFaces(loose: boolean[]): Face[] {
+    const { path, parent } = this.#scopes;
     const count: number[] = new Array(path.length).fill(0);
     const params: number[] = new Array(path.length).fill(0);
     const failed: boolean[] = new Array(path.length).fill(false);
-    this.nodes.forEach((node, i) => {
-      if (this.scope[i] < 0) return;
+    this.#nodes.forEach((node, i) => {
+      if (this.#scope[i] < 0) return;
       let weights = node.kind === "variable" ? elements(node) : 0;
-      for (const extra of this.extras.get(node.id) ?? []) {
+      for (const extra of this.#extras.get(node.id) ?? []) {
         if (extra.kind === "variable") weights += elements(extra);
       }
-      for (let s = this.scope[i]; s >= 0; s = parent[s]) {
+      for (let s = this.#scope[i]; s >= 0; s = parent[s]) {
         if (loose[i]) ++count[s];
         if (node.failed || node.alarm) failed[s] = true;
         params[s] += weights;
@@ -491,17 +491,17 @@ export class Arrangement {
   /** Arranges the picture. */
   scene(options: SceneOptions = {}): Scene {
     const { direction = "auto", maxBoxes = 60 } = options;
-    if (direction !== "auto") return this.arranged(direction === "right", maxBoxes, options);
-    const right = this.arranged(true, maxBoxes, options);
+    if (direction !== "auto") return this.#arranged(direction === "right", maxBoxes, options);
+    const right = this.#arranged(true, maxBoxes, options);
     if (right.width <= PAGE && right.height <= 640) return right;
-    const down = this.arranged(false, maxBoxes, options);
+    const down = this.#arranged(false, maxBoxes, options);
     if (down.height > TALL && maxBoxes > FEW) return this.scene({ ...options, maxBoxes: FEW });
     return down.width > PAGE && right.width < down.width ? right : down;
   }
 
-  private arranged(right: boolean, maxBoxes: number, options: SceneOptions): Scene {
+  #arranged(right: boolean, maxBoxes: number, options: SceneOptions): Scene {
     const { expanded } = options;
-    const states = this.scopes.path.map((path) => {
+    const states = this.#scopes.path.map((path) => {
       const wish = expanded?.get(path);
       return wish === undefined ? DECIDE : Number(wish);
     });
@@ -510,16 +510,16 @@ export class Arrangement {
     const size = (face: Face): [number, number] =>
       right ? [face.height, face.width] : [face.width, face.height];
     const description: Description = {
-      nodes: this.nodes.length,
-      size: (i) => size(this.face(i)),
-      scope: this.scope,
-      beside: this.beside,
-      signature: this.sig,
-      from: this.from,
-      to: this.to,
-      parent: this.scopes.parent,
+      nodes: this.#nodes.length,
+      size: (i) => size(this.#face(i)),
+      scope: this.#scope,
+      beside: this.#beside,
+      signature: this.#sig,
+      from: this.#from,
+      to: this.#to,
+      parent: this.#scopes.parent,
       state: states,
-      scopeSize: (s) => size(this.scopeFaces[s]),
+      scopeSize: (s) => size(this.#scopeFaces[s]),
     };
     const geometry: LayoutOptions = {
       spacing: {
@@ -531,20 +531,20 @@ export class Arrangement {
         sweeps: 8,
       },
       maxBoxes,
-      foldRepeats: this.foldRepeats,
+      foldRepeats: this.#foldRepeats,
       mark: right ? [mark[1], mark[0], mark[2]] : mark,
       frame: right ? [16, 16, 30, 14] : [30, 14, 16, 16],
     };
     const raw = layout(description, geometry);
     const boxes = raw.boxes.map((placed): Box => {
       const node = placed.kind === NODE;
-      const face = node ? this.face(placed.index) : this.scopeFaces[placed.index];
-      const { path, parent } = this.scopes;
+      const face = node ? this.#face(placed.index) : this.#scopeFaces[placed.index];
+      const { path, parent } = this.#scopes;
       const outer = node || parent[placed.index] < 0 ? "" : path[parent[placed.index]];
       return {
         ...face,
         kind: node ? "node" : placed.kind === SCOPE ? "scope" : "frame",
-        ref: node ? this.nodes[placed.index].id : placed.index,
+        ref: node ? this.#nodes[placed.index].id : placed.index,
         frame: placed.frame,
         x: right ? placed.y : placed.x,
         y: right ? placed.x : placed.y,
@@ -574,8 +574,8 @@ export class Arrangement {
       height: right ? raw.width : raw.height,
       boxes,
       lines,
-      scopes: this.scopes.path,
-      boxOfNode: this.places.map((i) => (i >= 0 ? raw.boxOfNode[i] : -1)),
+      scopes: this.#scopes.path,
+      boxOfNode: this.#places.map((i) => (i >= 0 ? raw.boxOfNode[i] : -1)),
       mark,
     };
   }

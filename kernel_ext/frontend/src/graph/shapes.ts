@@ -21,7 +21,7 @@ export interface Shape {
 
 /** Added to boxes by comparisons and by what the last run found. */
 export interface Badge {
-  kind: "added" | "changed" | "fused" | "nan";
+  kind: "added" | "changed" | "nan";
   text: string;
 }
 
@@ -87,7 +87,9 @@ export function boxShapes({ scene, painter, badges }: Drawing, index: number): S
   };
   if (box.kind === "frame") {
     rect("panel", 10);
-    const title = `▾ ${box.title}`;
+    const count = box.repeat > 1 ? `×${box.repeat}` : "";
+    const room = w - 26 - (count ? textWidth(count, 10.5, "bold") + 16 : 0);
+    const title = `▾ ${fitting(box.title, room - 14)}`;
     out.push({
       kind: "rect",
       cls: "grip",
@@ -98,7 +100,7 @@ export function boxShapes({ scene, painter, badges }: Drawing, index: number): S
       r: 6,
     });
     text(12, 18, title, "panel-title");
-    if (box.repeat > 1) pill("pill", -8, 6, 16, `×${box.repeat}`, 10.5);
+    if (count) pill("pill", -8, 6, 16, count, 10.5);
     return out;
   }
   const sub = paint.value ?? box.sub;
@@ -153,6 +155,19 @@ export function boxShapes({ scene, painter, badges }: Drawing, index: number): S
       9.5,
     );
   return out;
+}
+
+/** What lies below the lines that cross a frame; its outline and title lie above them. */
+export function floor({ x, y, width, height }: Box): Shape {
+  return { kind: "rect", cls: "floor", x, y, w: width, h: height, r: 10 };
+}
+
+/** The title of a frame, shortened to the room that it has. */
+function fitting(title: string, room: number): string {
+  let limit = title.length;
+  let words = title;
+  while (limit > 4 && textWidth(words, 11.5, "bold") > room) words = shorten(title, --limit);
+  return words;
 }
 
 /** The mark that stands for the gradient nodes of a box, beside it. */

@@ -3,7 +3,7 @@
 import { s } from "../dom.js";
 import { longWay, pathOf } from "./curve.js";
 import type { Scene } from "./scene.js";
-import { boxShapes, type Drawing, type Marks, type Shape, stubs } from "./shapes.js";
+import { boxShapes, type Drawing, floor, type Marks, type Shape, stubs } from "./shapes.js";
 
 export interface Transform {
   x: number;
@@ -70,10 +70,12 @@ export function worldElements(
     for (const part of parts) part.dataset.i = String(box);
     return parts;
   });
+  const frames = indices.filter(frame);
   return [
-    ...indices.filter(frame).map(group),
+    ...frames.map((i) => shapeElement(floor(scene.boxes[i]))),
     ...lines("line"),
     ...(lit ? [lit] : []),
+    ...frames.map(group),
     ...indices.filter((i) => !frame(i)).map(group),
     ...lines("gradient"),
     ...ends,
@@ -105,14 +107,14 @@ export function heads(): SVGElement {
 
 export class SvgRenderer implements Renderer {
   readonly element = s("svg", { class: "drawing", role: "group", "aria-label": "graph" });
-  private readonly world = s("g");
-  private groups: SVGElement[] = [];
-  private lit: SVGElement = s("g");
-  private scene: Scene | undefined;
-  private tabbed = -1;
+  readonly #world = s("g");
+  #groups: SVGElement[] = [];
+  #lit: SVGElement = s("g");
+  #scene: Scene | undefined;
+  #tabbed = -1;
 
   constructor() {
-    this.element.append(heads(), this.world);
+    this.element.append(heads(), this.#world);
   }
 
   /** How many elements a scene needs, for choosing a renderer. */
@@ -122,9 +124,9 @@ export class SvgRenderer implements Renderer {
 
   draw(drawing: Drawing): void {
     const { scene } = drawing;
-    this.scene = scene;
-    this.tabbed = -1;
-    this.groups = scene.boxes.map((box, i) =>
+    this.#scene = scene;
+    this.#tabbed = -1;
+    this.#groups = scene.boxes.map((box, i) =>
       s(
         "g",
         {
@@ -139,19 +141,19 @@ export class SvgRenderer implements Renderer {
         ...boxShapes(drawing, i).map(shapeElement),
       ),
     );
-    this.lit = s("g");
-    this.world.replaceChildren(...worldElements(drawing, (i) => this.groups[i], this.lit));
+    this.#lit = s("g");
+    this.#world.replaceChildren(...worldElements(drawing, (i) => this.#groups[i], this.#lit));
   }
 
   transform({ x, y, k }: Transform): void {
-    this.world.setAttribute("transform", `translate(${x} ${y}) scale(${k})`);
+    this.#world.setAttribute("transform", `translate(${x} ${y}) scale(${k})`);
   }
 
   mark(marks: Marks): void {
-    const { scene } = this;
+    const scene = this.#scene;
     if (!scene) return;
     const { hover, focus, selected, found, current } = marks;
-    this.groups.forEach((group, i) => {
+    this.#groups.forEach((group, i) => {
       const set = (name: string, on: boolean): void => {
         group.classList.toggle(name, on);
       };
@@ -164,7 +166,7 @@ export class SvgRenderer implements Renderer {
         group.setAttribute("aria-pressed", String(selected.has(i)));
     });
     const right = scene.direction === "right";
-    this.lit.replaceChildren(
+    this.#lit.replaceChildren(
       ...askedLines(scene, marks).map((line) => {
         const stub = line.kind === "stub";
         const points = stub ? longWay(scene, line.source, line.target) : line.points;
@@ -176,10 +178,10 @@ export class SvgRenderer implements Renderer {
       }),
     );
     const tab = Math.max(focus, 0);
-    if (tab !== this.tabbed) {
-      this.groups[this.tabbed]?.setAttribute("tabindex", "-1");
-      this.groups[tab]?.setAttribute("tabindex", "0");
-      this.tabbed = tab;
+    if (tab !== this.#tabbed) {
+      this.#groups[this.#tabbed]?.setAttribute("tabindex", "-1");
+      this.#groups[tab]?.setAttribute("tabindex", "0");
+      this.#tabbed = tab;
     }
   }
 
@@ -193,7 +195,7 @@ export class SvgRenderer implements Renderer {
   }
 
   focus(box: number): void {
-    this.groups[box]?.focus({ preventScroll: true });
+    this.#groups[box]?.focus({ preventScroll: true });
   }
 
   dispose(): void {

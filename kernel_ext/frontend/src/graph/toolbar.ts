@@ -1,6 +1,8 @@
 // The controls above the drawing: search, colours, versions, zoom, export.
 
 import { h, s } from "../dom.js";
+import type { Form } from "./export.js";
+import { KEYS } from "./keys.js";
 import type { Mode } from "./paint.js";
 import type { GraphRecord } from "./record.js";
 
@@ -15,19 +17,8 @@ export interface Actions {
   zoom(by: number): void;
   fit(): void;
   wide(): void;
-  save(form: "svg" | "png" | "html"): void;
+  save(form: Form): void;
 }
-
-const KEYS: [string, string][] = [
-  ["↑ ↓ ← →", "walk along the lines"],
-  ["Enter", "open a scope, select a node"],
-  ["Shift Enter", "select more"],
-  ["Backspace", "close the scope around"],
-  ["/", "search; Enter for the next"],
-  ["+ − 0", "zoom, fit"],
-  ["Ctrl wheel", "zoom; drag moves"],
-  ["Esc", "let go"],
-];
 
 /** Strokes on a 16 x 16 grid. */
 const ICONS = {
@@ -40,36 +31,38 @@ const ICONS = {
 };
 
 export class Toolbar {
+  readonly #actions: Actions;
   readonly header: HTMLElement;
   readonly tools: HTMLElement;
-  private readonly title = h("h3");
-  private readonly stats = h("span", { class: "stats" });
-  private readonly stale = h("span", { class: "stale" });
-  private readonly gone = h(
+  readonly #title = h("h3");
+  readonly #stats = h("span", { class: "stats" });
+  readonly #stale = h("span", { class: "stale" });
+  readonly #gone = h(
     "span",
     { class: "gone", title: "The drawing works; what needs the kernel doesn't." },
     "no kernel",
   );
-  private readonly input: HTMLInputElement;
-  private readonly counter = h("span", { class: "count", "aria-hidden": "true" });
-  private readonly colours: HTMLSelectElement;
-  private readonly optimisedButton: HTMLButtonElement;
-  private readonly compareButton: HTMLButtonElement;
-  private readonly scopeButtons: HTMLElement;
-  private readonly htmlButton: HTMLButtonElement;
+  readonly #input: HTMLInputElement;
+  readonly #counter = h("span", { class: "count", "aria-hidden": "true" });
+  readonly #colours: HTMLSelectElement;
+  readonly #optimisedButton: HTMLButtonElement;
+  readonly #compareButton: HTMLButtonElement;
+  readonly #scopeButtons: HTMLElement;
+  readonly #htmlButton: HTMLButtonElement;
 
-  constructor(private readonly actions: Actions) {
-    this.header = h("header", {}, this.title, this.stats, this.stale, this.gone);
-    this.input = h("input", {
+  constructor(actions: Actions, exported: boolean) {
+    this.#actions = actions;
+    this.header = h("header", {}, this.#title, this.#stats, this.#stale, this.#gone);
+    this.#input = h("input", {
       class: "search",
       type: "search",
       placeholder: "Search op, name, shape, line…",
       "aria-label": "Search nodes; Enter goes to the next",
       spellcheck: "false",
       oninput: () => actions.search(this.query),
-      onkeydown: (event: KeyboardEvent) => this.searchKey(event),
+      onkeydown: (event: KeyboardEvent) => this.#searchKey(event),
     });
-    this.colours = h(
+    this.#colours = h(
       "select",
       { "aria-label": "Colours show", onchange: () => actions.mode(this.mode) },
       ...(["kind", "time", "memory", "dtype", "device"] as const).map((mode) =>
@@ -89,12 +82,12 @@ export class Toolbar {
       });
       return button;
     };
-    this.optimisedButton = pressed(
+    this.#optimisedButton = pressed(
       "Optimised",
       "What runs after optimisation: fused and folded nodes",
       (on) => actions.optimised(on),
     );
-    this.compareButton = pressed("Changes", "What differs from the version before", (on) =>
+    this.#compareButton = pressed("Changes", "What differs from the version before", (on) =>
       actions.compare(on),
     );
     const icon = (path: string, label: string, act: () => void): HTMLButtonElement =>
@@ -103,21 +96,23 @@ export class Toolbar {
         { type: "button", class: "icon", "aria-label": label, title: label, onclick: act },
         s("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, s("path", { d: path })),
       );
-    this.scopeButtons = h(
+    this.#scopeButtons = h(
       "span",
       { class: "group" },
       icon(ICONS.open, "Open all scopes", () => actions.openAll(true)),
       icon(ICONS.close, "Close all scopes", () => actions.openAll(false)),
     );
-    const item = (form: "svg" | "png" | "html", words: string): HTMLButtonElement =>
-      h("button", { type: "button", onclick: () => this.choose(form) }, words);
-    this.htmlButton = item("html", "Interactive HTML page");
+    const item = (form: Form, words: string): HTMLButtonElement =>
+      h("button", { type: "button", onclick: () => this.#choose(form) }, words);
+    this.#htmlButton = item("html", "Interactive HTML page");
+    // An exported page has no kernel to miss, and is that page already.
+    if (exported) this.#gone.remove();
     const menu = h(
       "div",
       { class: "menu" },
       item("svg", "SVG drawing"),
       item("png", "PNG picture"),
-      this.htmlButton,
+      exported ? null : this.#htmlButton,
     );
     const keys = h(
       "div",
@@ -127,12 +122,12 @@ export class Toolbar {
     this.tools = h(
       "div",
       { class: "tools", role: "toolbar", "aria-label": "Graph" },
-      h("span", { class: "find" }, this.input, this.counter),
-      h("label", {}, "colour", this.colours),
-      this.optimisedButton,
-      this.compareButton,
+      h("span", { class: "find" }, this.#input, this.#counter),
+      h("label", {}, "colour", this.#colours),
+      this.#optimisedButton,
+      this.#compareButton,
       h("span", { class: "gap" }),
-      this.scopeButtons,
+      this.#scopeButtons,
       h(
         "span",
         { class: "group" },
@@ -144,37 +139,39 @@ export class Toolbar {
       h("details", {}, h("summary", {}, "Export"), menu),
       h("details", {}, h("summary", { class: "icon", "aria-label": "Keys" }, "?"), keys),
     );
-    this.tools.addEventListener("focusout", (event) => this.closeMenus(event.relatedTarget));
+    this.tools.addEventListener("focusout", (event) => this.#closeMenus(event.relatedTarget));
     this.tools.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this.closeMenus(null);
+      if (event.key === "Escape") this.#closeMenus(null);
     });
   }
 
   get query(): string {
-    return this.input.value;
+    return this.#input.value;
   }
 
   get mode(): Mode {
-    return this.colours.value as Mode;
+    return this.#colours.value as Mode;
   }
 
   get optimised(): boolean {
-    return this.optimisedButton.getAttribute("aria-pressed") === "true";
+    return this.#optimisedButton.getAttribute("aria-pressed") === "true";
   }
 
   get comparing(): boolean {
-    return !this.compareButton.hidden && this.compareButton.getAttribute("aria-pressed") === "true";
+    return (
+      !this.#compareButton.hidden && this.#compareButton.getAttribute("aria-pressed") === "true"
+    );
   }
 
   setOptimised(on: boolean): void {
-    this.optimisedButton.setAttribute("aria-pressed", String(on));
+    this.#optimisedButton.setAttribute("aria-pressed", String(on));
   }
 
   setLive(live: boolean): void {
-    this.gone.hidden = live;
-    this.htmlButton.disabled = !live;
-    if (!live && !this.optimised) this.optimisedButton.disabled = true;
-    if (live) this.optimisedButton.disabled = false;
+    this.#gone.hidden = live;
+    this.#htmlButton.disabled = !live;
+    if (!live && !this.optimised) this.#optimisedButton.disabled = true;
+    if (live) this.#optimisedButton.disabled = false;
   }
 
   /** Shows the controls that make sense for a record. */
@@ -187,48 +184,48 @@ export class Toolbar {
       memory: some((node) => node.bytes !== null),
       device: new Set(nodes.map((node) => node.device).filter(Boolean)).size > 0,
     };
-    for (const option of this.colours.options)
+    for (const option of this.#colours.options)
       option.hidden = option.disabled = has[option.value] === false;
-    if (this.colours.selectedOptions[0]?.disabled) this.colours.value = "kind";
-    this.compareButton.hidden =
+    if (this.#colours.selectedOptions[0]?.disabled) this.#colours.value = "kind";
+    this.#compareButton.hidden =
       !diff || diff.added.length + diff.removed.length + diff.changed.length === 0;
-    this.optimisedButton.hidden = record.has_optimised !== true;
-    this.scopeButtons.hidden = !some((node) => node.scope !== "") && nodes.length <= 60;
+    this.#optimisedButton.hidden = record.has_optimised !== true;
+    this.#scopeButtons.hidden = !some((node) => node.scope !== "") && nodes.length <= 60;
     this.setLive(live);
   }
 
   describe(record: GraphRecord, stats: string): void {
-    this.title.textContent = record.name || "graph";
-    this.stats.textContent = stats;
-    this.stale.textContent = record.stale ? `stale: ${record.stale}` : "";
-    this.stale.hidden = !record.stale;
+    this.#title.textContent = record.name || "graph";
+    this.#stats.textContent = stats;
+    this.#stale.textContent = record.stale ? `stale: ${record.stale}` : "";
+    this.#stale.hidden = !record.stale;
   }
 
   count(words: string): void {
-    this.counter.textContent = words;
+    this.#counter.textContent = words;
   }
 
   focusSearch(): void {
-    this.input.focus();
-    this.input.select();
+    this.#input.focus();
+    this.#input.select();
   }
 
-  private searchKey(event: KeyboardEvent): void {
-    if (event.key === "Enter") this.actions.step(event.shiftKey ? -1 : 1);
+  #searchKey(event: KeyboardEvent): void {
+    if (event.key === "Enter") this.#actions.step(event.shiftKey ? -1 : 1);
     else if (event.key === "Escape" && this.query) {
-      this.input.value = "";
-      this.actions.search("");
-    } else if (event.key === "Escape" || event.key === "ArrowDown") this.actions.leaveSearch();
+      this.#input.value = "";
+      this.#actions.search("");
+    } else if (event.key === "Escape" || event.key === "ArrowDown") this.#actions.leaveSearch();
     else return;
     event.preventDefault();
   }
 
-  private choose(form: "svg" | "png" | "html"): void {
-    this.closeMenus(null);
-    this.actions.save(form);
+  #choose(form: Form): void {
+    this.#closeMenus(null);
+    this.#actions.save(form);
   }
 
-  private closeMenus(next: EventTarget | null): void {
+  #closeMenus(next: EventTarget | null): void {
     for (const details of this.tools.querySelectorAll("details")) {
       if (!(next instanceof Node && details.contains(next))) details.open = false;
     }

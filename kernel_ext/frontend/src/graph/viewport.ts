@@ -18,125 +18,131 @@ export class Viewport {
   moving = false;
   /** True when the pointer went up after a movement: its click means nothing. */
   dragged = false;
-  private touched = false;
-  private width = 0;
-  private height = 0;
-  private scene: { width: number; height: number } = { width: 0, height: 0 };
-  private animation = 0;
-  private readonly resized?: ResizeObserver;
+  #touched = false;
+  #width = 0;
+  #height = 0;
+  #scene: { width: number; height: number } = { width: 0, height: 0 };
+  #animation = 0;
+  readonly #resized?: ResizeObserver;
 
-  constructor(
-    private readonly stage: HTMLElement,
-    private readonly changed: (t: Transform) => void,
-  ) {
-    stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    stage.addEventListener("pointerdown", (event) => this.drag(event));
+  readonly #stage: HTMLElement;
+  readonly #changed: (t: Transform) => void;
+
+  constructor(stage: HTMLElement, changed: (t: Transform) => void) {
+    this.#stage = stage;
+    this.#changed = changed;
+    stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    stage.addEventListener("pointerdown", (event) => this.#drag(event));
     if (typeof ResizeObserver !== "undefined") {
-      this.resized = new ResizeObserver(() => {
-        const before = this.width;
-        this.measure();
-        // An output that was hidden or is resized before anyone touched it is placed again.
-        if (!this.touched && before !== this.width) this.place();
+      this.#resized = new ResizeObserver(() => {
+        const before = this.#width;
+        this.#measure();
+        if (before === this.#width) return;
+        // What nobody touched is placed again; else its middle stays the middle.
+        if (!this.#touched) this.#place();
+        else this.#move({ ...this.at, x: this.at.x + (this.#width - before) / 2 });
       });
-      this.resized.observe(stage);
+      this.#resized.observe(stage);
     }
   }
 
   dispose(): void {
-    this.resized?.disconnect();
-    cancelAnimationFrame(this.animation);
+    this.#resized?.disconnect();
+    cancelAnimationFrame(this.#animation);
   }
 
   content(scene: Scene): void {
-    this.scene = scene;
-    this.measure();
+    this.#scene = scene;
+    this.#measure();
   }
 
-  /** Places a new drawing: all of it if it stays readable, else its beginning. */
+  /** Places a drawing: all of it if it stays readable, else its beginning, as wide as it fits. */
   show(scene: Scene): void {
-    this.scene = scene;
-    this.touched = false;
-    this.measure();
-    this.place();
+    this.#scene = scene;
+    this.#touched = false;
+    this.#measure();
+    this.#place();
   }
 
-  private measure(): void {
-    this.width = this.stage.clientWidth || FALLBACK_WIDTH;
-    this.height = this.stage.clientHeight || 400;
+  #measure(): void {
+    this.#width = this.#stage.clientWidth || FALLBACK_WIDTH;
+    this.#height = this.#stage.clientHeight || 400;
   }
 
-  private place(): void {
-    const { width, height } = this.scene;
-    const k = Math.min(1, Math.max(READABLE, (this.width - 2 * PAD) / (width + 50)));
-    this.stage.style.height = `${Math.round(Math.min(TALLEST, Math.max(120, height * k + 2 * PAD)))}px`;
-    this.measure();
-    const x = Math.max(PAD, (this.width - width * k) / 2);
-    this.move({ x, y: PAD, k });
+  #place(): void {
+    const { width, height } = this.#scene;
+    const wide = Math.max(READABLE, (this.#width - 2 * PAD) / (width + 50));
+    const whole = (TALLEST - 2 * PAD) / height;
+    const k = Math.min(1, wide, whole < READABLE ? 1 : whole);
+    this.#stage.style.height = `${Math.round(Math.min(TALLEST, Math.max(120, height * k + 2 * PAD)))}px`;
+    this.#measure();
+    const x = Math.max(PAD, (this.#width - width * k) / 2);
+    this.#move({ x, y: PAD, k });
   }
 
   fit(scene: Scene): void {
-    this.touched = true;
-    this.measure();
+    this.#touched = true;
+    this.#measure();
     const k = Math.min(
       1.5,
-      (this.width - 2 * PAD) / Math.max(1, scene.width + 40),
-      (this.height - 2 * PAD) / Math.max(1, scene.height),
+      (this.#width - 2 * PAD) / Math.max(1, scene.width + 40),
+      (this.#height - 2 * PAD) / Math.max(1, scene.height),
     );
     const scale = Math.max(LEAST, k);
-    this.ease({
-      x: (this.width - scene.width * scale) / 2,
-      y: (this.height - scene.height * scale) / 2,
+    this.#ease({
+      x: (this.#width - scene.width * scale) / 2,
+      y: (this.#height - scene.height * scale) / 2,
       k: scale,
     });
   }
 
-  zoom(by: number, x = this.width / 2, y = this.height / 2): void {
-    this.touched = true;
+  zoom(by: number, x = this.#width / 2, y = this.#height / 2): void {
+    this.#touched = true;
     const k = Math.min(MOST, Math.max(LEAST, this.at.k * by));
     const real = k / this.at.k;
-    this.move({ x: x - (x - this.at.x) * real, y: y - (y - this.at.y) * real, k });
+    this.#move({ x: x - (x - this.at.x) * real, y: y - (y - this.at.y) * real, k });
   }
 
   /** Moves so that a box which changed its place in the drawing keeps that on the screen. */
   hold(before: Box, after: Box): void {
-    this.touched = true;
+    this.#touched = true;
     const { k } = this.at;
-    this.move({
+    this.#move({
       x: this.at.x + (before.x + before.width / 2 - after.x - after.width / 2) * k,
       y: this.at.y + (before.y - after.y) * k,
       k,
     });
     // Where more is open there is more to see.
-    const wanted = Math.min(TALLEST, this.scene.height * k + 2 * PAD);
-    if (wanted > this.stage.clientHeight) this.stage.style.height = `${Math.round(wanted)}px`;
-    this.measure();
+    const wanted = Math.min(TALLEST, this.#scene.height * k + 2 * PAD);
+    if (wanted > this.#stage.clientHeight) this.#stage.style.height = `${Math.round(wanted)}px`;
+    this.#measure();
   }
 
   /** Brings a box into sight. */
   bring(box: Box | undefined): void {
     if (!box) return;
-    this.touched = true;
-    this.measure();
+    this.#touched = true;
+    this.#measure();
     let { x, y, k } = this.at;
     if (k < READABLE) {
       k = 1;
-      x = this.width / 2 - (box.x + box.width / 2) * k;
-      y = this.height / 2 - (box.y + box.height / 2) * k;
+      x = this.#width / 2 - (box.x + box.width / 2) * k;
+      y = this.#height / 2 - (box.y + box.height / 2) * k;
     }
     const left = box.x * k + x;
     const top = box.y * k + y;
-    const wide = Math.min(box.width * k, this.width - 2 * PAD);
-    const tall = Math.min(box.height * k, this.height - 2 * PAD);
+    const wide = Math.min(box.width * k, this.#width - 2 * PAD);
+    const tall = Math.min(box.height * k, this.#height - 2 * PAD);
     if (left < PAD) x += PAD - left;
-    else if (left + wide > this.width - PAD) x -= left + wide - this.width + PAD;
+    else if (left + wide > this.#width - PAD) x -= left + wide - this.#width + PAD;
     if (top < PAD) y += PAD - top;
-    else if (top + tall > this.height - PAD) y -= top + tall - this.height + PAD;
-    this.ease({ x, y, k });
+    else if (top + tall > this.#height - PAD) y -= top + tall - this.#height + PAD;
+    this.#ease({ x, y, k });
   }
 
   /** Where a card stands, in the host's pixels: right of the box, or left of it, or below. */
   beside(box: Box, card: HTMLElement, host: HTMLElement): { left: number; top: number } {
-    const stage = this.stage.getBoundingClientRect();
+    const stage = this.#stage.getBoundingClientRect();
     const outer = host.getBoundingClientRect();
     const { x, y, k } = this.at;
     const left = stage.left - outer.left + box.x * k + x;
@@ -150,18 +156,18 @@ export class Viewport {
     return { left: Math.max(4, Math.min(left, room - wide - 4)), top: below };
   }
 
-  private move(t: Transform): void {
-    cancelAnimationFrame(this.animation);
+  #move(t: Transform): void {
+    cancelAnimationFrame(this.#animation);
     this.at = t;
-    this.changed(t);
+    this.#changed(t);
   }
 
-  private ease(to: Transform): void {
+  #ease(to: Transform): void {
     if (stillness() || typeof requestAnimationFrame === "undefined") {
-      this.move(to);
+      this.#move(to);
       return;
     }
-    cancelAnimationFrame(this.animation);
+    cancelAnimationFrame(this.#animation);
     const from = this.at;
     const start = performance.now();
     const frame = (now: number): void => {
@@ -172,24 +178,24 @@ export class Viewport {
         y: from.y + (to.y - from.y) * e,
         k: from.k + (to.k - from.k) * e,
       };
-      this.changed(this.at);
-      if (part < 1) this.animation = requestAnimationFrame(frame);
+      this.#changed(this.at);
+      if (part < 1) this.#animation = requestAnimationFrame(frame);
     };
-    this.animation = requestAnimationFrame(frame);
+    this.#animation = requestAnimationFrame(frame);
   }
 
-  private wheel(event: WheelEvent): void {
+  #wheel(event: WheelEvent): void {
     // Plain scrolling belongs to the notebook.
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
-    const rect = this.stage.getBoundingClientRect();
+    const rect = this.#stage.getBoundingClientRect();
     const by = Math.exp(-event.deltaY * (event.deltaMode === 1 ? 0.05 : 0.0022));
     this.zoom(by, event.clientX - rect.left, event.clientY - rect.top);
   }
 
-  private drag(event: PointerEvent): void {
+  #drag(event: PointerEvent): void {
     if (event.button !== 0) return;
-    const rect = this.stage.getBoundingClientRect();
+    const rect = this.#stage.getBoundingClientRect();
     // The corner is the browser's handle for resizing.
     if (rect.right - event.clientX < 16 && rect.bottom - event.clientY < 16) return;
     const start = { ...this.at };
@@ -199,16 +205,16 @@ export class Viewport {
       const dx = next.clientX - clientX;
       const dy = next.clientY - clientY;
       if (!this.moving && Math.hypot(dx, dy) < 4) return;
-      if (!this.moving) this.stage.setPointerCapture?.(pointerId);
-      this.moving = this.dragged = this.touched = true;
-      this.stage.classList.add("moving");
-      this.move({ x: start.x + dx, y: start.y + dy, k: this.at.k });
+      if (!this.moving) this.#stage.setPointerCapture?.(pointerId);
+      this.moving = this.dragged = this.#touched = true;
+      this.#stage.classList.add("moving");
+      this.#move({ x: start.x + dx, y: start.y + dy, k: this.at.k });
     };
     const up = (): void => {
       this.moving = false;
-      this.stage.classList.remove("moving");
+      this.#stage.classList.remove("moving");
       for (const [name, listener] of listeners)
-        this.stage.removeEventListener(name, listener as EventListener);
+        this.#stage.removeEventListener(name, listener as EventListener);
     };
     const listeners = [
       ["pointermove", move],
@@ -216,6 +222,6 @@ export class Viewport {
       ["pointercancel", up],
     ] as const;
     for (const [name, listener] of listeners)
-      this.stage.addEventListener(name, listener as EventListener);
+      this.#stage.addEventListener(name, listener as EventListener);
   }
 }

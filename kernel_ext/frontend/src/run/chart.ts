@@ -33,108 +33,108 @@ export const CHART_CSS = `
 export class Chart {
   readonly element = h("div", { class: "fb-chart", role: "img" });
   readonly legend = h("div", { class: "fb-legend" });
-  private plot: uPlot | undefined;
-  private lines: Line[] = [];
-  private marks: readonly Mark[] = [];
-  private options: Options = { number: "loss", by: "step", log: false, smooth: true };
-  private shape = "";
+  #plot: uPlot | undefined;
+  #lines: Line[] = [];
+  #marks: readonly Mark[] = [];
+  #options: Options = { number: "loss", by: "step", log: false, smooth: true };
+  #shape = "";
   /** Whether the user looks at a part; then new values don't move it. */
-  private zoomed = false;
-  private readonly hidden = new Set<string>();
-  private readonly sizes: ResizeObserver | undefined;
+  #zoomed = false;
+  readonly #hidden = new Set<string>();
+  readonly #sizes: ResizeObserver | undefined;
 
   constructor() {
     if (typeof ResizeObserver !== "undefined") {
-      this.sizes = new ResizeObserver(() => {
-        const width = this.width();
-        if (this.plot && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
+      this.#sizes = new ResizeObserver(() => {
+        const width = this.#width();
+        if (this.#plot && width !== this.#plot.width) this.#plot.setSize({ width, height: HEIGHT });
       });
-      this.sizes.observe(this.element);
+      this.#sizes.observe(this.element);
     }
   }
 
   /** Shows lines; what was zoomed stays zoomed. */
   show(lines: Line[], marks: readonly Mark[], options: Options): void {
-    this.lines = lines;
-    this.marks = marks;
-    this.options = options;
+    this.#lines = lines;
+    this.#marks = marks;
+    this.#options = options;
     const theme = currentTheme();
     const shape = JSON.stringify([
       lines.map((l) => [l.name, l.colour, l.style]),
       options.by,
       options.log,
       theme,
-      [...this.hidden],
+      [...this.#hidden],
     ]);
     const data = aligned(lines) as uPlot.AlignedData;
-    if (this.plot && shape === this.shape) {
-      this.plot.setData(data, !this.zoomed);
-      if (this.zoomed) this.plot.redraw();
+    if (this.#plot && shape === this.#shape) {
+      this.#plot.setData(data, !this.#zoomed);
+      if (this.#zoomed) this.#plot.redraw();
     } else {
-      this.shape = shape;
-      this.zoomed = false;
-      this.plot?.destroy();
-      this.plot = new uPlot(this.settings(), data, this.element);
-      this.showLegend();
+      this.#shape = shape;
+      this.#zoomed = false;
+      this.#plot?.destroy();
+      this.#plot = new uPlot(this.#settings(), data, this.element);
+      this.#showLegend();
     }
     this.element.setAttribute("aria-label", described(lines, options));
   }
 
   dispose(): void {
-    this.sizes?.disconnect();
-    this.plot?.destroy();
-    this.plot = undefined;
+    this.#sizes?.disconnect();
+    this.#plot?.destroy();
+    this.#plot = undefined;
   }
 
   /** Draws everything anew, for another theme. */
   refresh(): void {
-    this.shape = "";
-    if (this.plot) this.show(this.lines, this.marks, this.options);
+    this.#shape = "";
+    if (this.#plot) this.show(this.#lines, this.#marks, this.#options);
   }
 
-  private width(): number {
+  #width(): number {
     return Math.max(280, Math.floor(this.element.clientWidth || 640));
   }
 
-  private colour(line: Line): string {
+  #colour(line: Line): string {
     const palette = currentTheme().dark ? DARK : LIGHT;
     return palette[line.colour % palette.length];
   }
 
-  private settings(): uPlot.Options {
+  #settings(): uPlot.Options {
     const style = getComputedStyle(this.element);
     const value = (name: string, other: string): string =>
       style.getPropertyValue(name).trim() || other;
     const ink = value("--soft", "#667");
     const grid = { stroke: `${value("--rim", "#ccc")}`, width: 0.5 };
     const axis = { stroke: ink, grid, ticks: grid, font: "11px system-ui, sans-serif" };
-    const high = this.lines.findIndex((line) => line.style === "high");
+    const high = this.#lines.findIndex((line) => line.style === "high");
     const bands: uPlot.Band[] = [];
     if (high >= 0)
-      bands.push({ series: [high + 1, high + 2], fill: `${this.colour(this.lines[high])}22` });
+      bands.push({ series: [high + 1, high + 2], fill: `${this.#colour(this.#lines[high])}22` });
     return {
-      width: this.width(),
+      width: this.#width(),
       height: HEIGHT,
       legend: { show: false },
       cursor: { drag: { x: true, y: false } },
       scales: {
         x: { time: false },
-        y: { distr: this.options.log ? 3 : 1 },
+        y: { distr: this.#options.log ? 3 : 1 },
       },
       axes: [
         { ...axis, size: 34, values: (_, ticks) => ticks.map((t) => general(t, 6)) },
         { ...axis, size: 56, values: (_, ticks) => ticks.map((t) => (t ? general(t, 4) : "0")) },
       ],
       series: [
-        { label: this.options.by },
-        ...this.lines.map((line): uPlot.Series => {
+        { label: this.#options.by },
+        ...this.#lines.map((line): uPlot.Series => {
           const edge = line.style === "low" || line.style === "high";
           return {
             label: line.name,
-            show: !(line.name && this.hidden.has(line.name)),
+            show: !(line.name && this.#hidden.has(line.name)),
             stroke: edge
               ? "transparent"
-              : `${this.colour(line)}${line.style === "faint" ? "66" : ""}`,
+              : `${this.#colour(line)}${line.style === "faint" ? "66" : ""}`,
             width: edge ? 0 : line.style === "faint" ? 1 : 2,
             dash: line.style === "dashed" ? [6, 4] : undefined,
             points: { show: line.values.length < 2 && !edge },
@@ -148,20 +148,20 @@ export class Chart {
             const x = plot.data[0];
             const { min, max } = plot.scales.x;
             if (key === "x" && x.length && min != null && max != null)
-              this.zoomed = min > x[0] || max < x[x.length - 1];
+              this.#zoomed = min > x[0] || max < x[x.length - 1];
           },
         ],
-        draw: [(plot) => this.drawMarks(plot, ink, value("--bad", "#c00"))],
+        draw: [(plot) => this.#drawMarks(plot, ink, value("--bad", "#c00"))],
       },
     };
   }
 
-  private drawMarks(plot: uPlot, ink: string, bad: string): void {
+  #drawMarks(plot: uPlot, ink: string, bad: string): void {
     const { ctx, bbox } = plot;
     ctx.save();
-    for (const mark of this.marks) {
+    for (const mark of this.#marks) {
       const x = Math.round(
-        plot.valToPos(this.options.by === "step" ? mark.step : mark.epoch, "x", true),
+        plot.valToPos(this.#options.by === "step" ? mark.step : mark.epoch, "x", true),
       );
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.strokeStyle = ctx.fillStyle = mark.kind === "alert" ? bad : ink;
@@ -180,14 +180,14 @@ export class Chart {
     ctx.restore();
   }
 
-  private showLegend(): void {
+  #showLegend(): void {
     this.legend.replaceChildren(
-      ...this.lines
+      ...this.#lines
         .filter((line) => line.name)
         .map((line) => {
-          const shown = !this.hidden.has(line.name);
+          const shown = !this.#hidden.has(line.name);
           const swatch = h("span", { class: "fb-swatch", "aria-hidden": "true" });
-          swatch.style.borderTop = `2px ${line.style === "dashed" ? "dashed" : "solid"} ${this.colour(line)}`;
+          swatch.style.borderTop = `2px ${line.style === "dashed" ? "dashed" : "solid"} ${this.#colour(line)}`;
           return h(
             "button",
             {
@@ -195,7 +195,7 @@ export class Chart {
               class: "fb-legend-entry",
               "aria-pressed": shown ? "true" : "false",
               title: shown ? `hide ${line.name}` : `show ${line.name}`,
-              onclick: () => this.toggle(line.name),
+              onclick: () => this.#toggle(line.name),
             },
             swatch,
             line.name,
@@ -204,9 +204,9 @@ export class Chart {
     );
   }
 
-  private toggle(name: string): void {
-    if (!this.hidden.delete(name)) this.hidden.add(name);
-    this.show(this.lines, this.marks, this.options);
+  #toggle(name: string): void {
+    if (!this.#hidden.delete(name)) this.#hidden.add(name);
+    this.show(this.#lines, this.#marks, this.#options);
     const entries = [...this.legend.querySelectorAll<HTMLElement>(".fb-legend-entry")];
     entries.find((entry) => entry.textContent === name)?.focus();
   }

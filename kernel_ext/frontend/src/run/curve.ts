@@ -13,7 +13,11 @@ export class Curve {
   high: number[] = [];
   mean: number[] = [];
 
-  constructor(private readonly limit = LIMIT) {}
+  readonly #limit: number;
+
+  constructor(limit = LIMIT) {
+    this.#limit = limit;
+  }
 
   get length(): number {
     return this.step.length;
@@ -30,10 +34,10 @@ export class Curve {
       this.high.push(rows[i + 2]);
       this.mean.push(rows[i + 3]);
     }
-    while (this.length > this.limit) this.merge();
+    while (this.length > this.#limit) this.#merge();
   }
 
-  private merge(): void {
+  #merge(): void {
     const half = Math.floor(this.length / 2);
     const rest = this.length % 2;
     let before = 0;

@@ -30,170 +30,172 @@ export const SPEAK_MS = 5000;
 const ROWS = 30; // of the table of epochs
 
 export class RunView implements View {
-  private readonly state = new RunState();
-  private readonly chart = new Chart();
-  private readonly controls: Controls;
-  private readonly options: Options;
-  private readonly title = h("span", { class: "fb-title" });
-  private readonly status = h("span", { class: "fb-status" });
-  private readonly facts = h("dl", { class: "fb-facts" });
-  private readonly bar = h(
+  readonly #state = new RunState();
+  readonly #chart = new Chart();
+  readonly #controls: Controls;
+  readonly #options: Options;
+  readonly #title = h("span", { class: "fb-title" });
+  readonly #status = h("span", { class: "fb-status" });
+  readonly #facts = h("dl", { class: "fb-facts" });
+  readonly #bar = h(
     "div",
     { class: "fb-bar", role: "progressbar", "aria-label": "progress" },
     h("div"),
   );
-  private readonly alert = h("div", { class: "fb-alert", role: "alert" });
-  private readonly number = h("select", {
+  readonly #alert = h("div", { class: "fb-alert", role: "alert" });
+  readonly #number = h("select", {
     class: "fb-number",
     "aria-label": "number that is drawn",
   });
-  private readonly toggles = new Map<string, HTMLButtonElement>();
-  private readonly tables = h("div");
-  private readonly more = h("details", {}, h("summary", {}, "numbers"), this.tables);
-  private readonly speaker = h("div", {
+  readonly #toggles = new Map<string, HTMLButtonElement>();
+  readonly #tables = h("div");
+  readonly #more = h("details", {}, h("summary", {}, "numbers"), this.#tables);
+  readonly #speaker = h("div", {
     class: "fb-spoken",
     "aria-live": "polite",
     role: "status",
   });
-  private readonly unfollow: (() => void)[] = [];
-  private spokenAt = 0;
-  private spokenStatus = "";
-  private frame = 0;
-  private numbers = "";
+  readonly #unfollow: (() => void)[] = [];
+  #spokenAt = 0;
+  #spokenStatus = "";
+  #frame = 0;
+  #numbers = "";
 
-  constructor(
-    root: HTMLElement,
-    private readonly channel: Channel,
-  ) {
-    this.controls = new Controls(channel);
+  readonly #channel: Channel;
+
+  constructor(root: HTMLElement, channel: Channel) {
+    this.#channel = channel;
+    this.#controls = new Controls(channel);
     const kept = channel.memory.get("options") as Options | undefined;
-    this.options = kept ?? { number: "loss", by: "step", log: false, smooth: true };
+    this.#options = kept ?? { number: "loss", by: "step", log: false, smooth: true };
     // Keys typed here are not the notebook's shortcuts.
     const host = h("div", { class: "fb-run-host", "data-lm-suppress-shortcuts": "true" });
     host.addEventListener("keydown", (event) => event.stopPropagation());
     root.append(host);
     const shadow = host.attachShadow({ mode: "open" });
-    this.number.addEventListener("change", () => this.choose({ number: this.number.value }));
-    this.more.addEventListener("toggle", () => this.fillTables());
+    this.#number.addEventListener("change", () => this.#choose({ number: this.#number.value }));
+    this.#more.addEventListener("toggle", () => this.#fillTables());
     shadow.append(
       h("style", {}, RUN_CSS),
       h(
         "section",
         { class: "fb-run", "aria-label": "training run" },
-        h("div", { class: "fb-head" }, this.title, this.status),
-        this.facts,
-        this.bar,
-        this.controls.element,
-        this.controls.notice,
-        this.alert,
+        h("div", { class: "fb-head" }, this.#title, this.#status),
+        this.#facts,
+        this.#bar,
+        this.#controls.element,
+        this.#controls.notice,
+        this.#alert,
         h(
           "div",
           { class: "fb-options" },
-          this.number,
-          this.toggle("fb-by-step", "by step", () => this.choose({ by: "step" })),
-          this.toggle("fb-by-epoch", "by epoch", () => this.choose({ by: "epoch" })),
-          this.toggle("fb-log", "log", () => this.choose({ log: !this.options.log })),
-          this.toggle("fb-smooth", "smooth", () => this.choose({ smooth: !this.options.smooth })),
-          this.chart.legend,
+          this.#number,
+          this.#toggle("fb-by-step", "by step", () => this.#choose({ by: "step" })),
+          this.#toggle("fb-by-epoch", "by epoch", () => this.#choose({ by: "epoch" })),
+          this.#toggle("fb-log", "log", () => this.#choose({ log: !this.#options.log })),
+          this.#toggle("fb-smooth", "smooth", () =>
+            this.#choose({ smooth: !this.#options.smooth }),
+          ),
+          this.#chart.legend,
         ),
-        this.chart.element,
-        this.more,
-        this.speaker,
+        this.#chart.element,
+        this.#more,
+        this.#speaker,
       ),
     );
-    this.unfollow.push(
-      followTheme(host, () => this.chart.refresh()),
-      channel.onLive(() => this.draw()),
+    this.#unfollow.push(
+      followTheme(host, () => this.#chart.refresh()),
+      channel.onLive(() => this.#draw()),
     );
   }
 
   receive(message: Message, buffers: DataView[]): void {
     if (message.kind === "ack") {
-      this.controls.acknowledge(message.id, message.text);
+      this.#controls.acknowledge(message.id, message.text);
       return;
     }
-    if (this.state.take(message, buffers)) this.schedule();
+    if (this.#state.take(message, buffers)) this.#schedule();
   }
 
   dispose(): void {
-    cancelAnimationFrame(this.frame);
-    for (const end of this.unfollow) end();
-    this.controls.dispose();
-    this.chart.dispose();
+    cancelAnimationFrame(this.#frame);
+    for (const end of this.#unfollow) end();
+    this.#controls.dispose();
+    this.#chart.dispose();
   }
 
   /** Draws with the next frame: messages that come together are drawn once. */
-  private schedule(): void {
-    if (this.frame) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.draw();
+  #schedule(): void {
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw();
     });
   }
 
-  private toggle(name: string, label: string, onclick: () => void): HTMLButtonElement {
+  #toggle(name: string, label: string, onclick: () => void): HTMLButtonElement {
     const button = h("button", { type: "button", class: name, onclick }, label);
-    this.toggles.set(name, button);
+    this.#toggles.set(name, button);
     return button;
   }
 
-  private choose(change: Partial<Options>): void {
-    Object.assign(this.options, change);
-    this.channel.memory.set("options", this.options);
-    this.draw();
+  #choose(change: Partial<Options>): void {
+    Object.assign(this.#options, change);
+    this.#channel.memory.set("options", this.#options);
+    this.#draw();
   }
 
-  private draw(): void {
-    const { runs } = this.state;
+  #draw(): void {
+    const { runs } = this.#state;
     if (!runs.length) return;
     const many = runs.length > 1;
     const { progress } = runs[0];
-    this.title.textContent = many ? `${runs.length} runs` : `Run ${runs[0].title}`;
-    this.status.hidden = many;
-    this.status.dataset.status = progress.status;
-    this.status.textContent =
+    this.#title.textContent = many ? `${runs.length} runs` : `Run ${runs[0].title}`;
+    this.#status.hidden = many;
+    this.#status.dataset.status = progress.status;
+    this.#status.textContent =
       progress.status +
       (progress.reason && progress.status === "stopped" ? `: ${progress.reason}` : "");
-    this.facts.replaceChildren(
+    this.#facts.replaceChildren(
       ...(many ? [] : facts(progress)).map(([name, value]) =>
         h("div", {}, h("dt", {}, name), h("dd", {}, value)),
       ),
     );
-    this.drawBar(many ? undefined : share(progress));
-    this.controls.update(progress, this.state.controls && this.channel.live && !many);
+    this.#drawBar(many ? undefined : share(progress));
+    this.#controls.update(progress, this.#state.controls && this.#channel.live && !many);
     const alert = progress.error || runs[0].marks.filter((m) => m.kind === "alert").pop()?.text;
     const text = many ? "" : (alert ?? "");
-    if (this.alert.textContent !== text) this.alert.textContent = text;
-    this.drawOptions();
+    if (this.#alert.textContent !== text) this.#alert.textContent = text;
+    this.#drawOptions();
     // Without steps (an old log) there is only the course by epoch.
     const bare = runs.every((run) => !run.curve.length);
-    const by = bare || this.options.number !== "loss" ? "epoch" : this.options.by;
-    const options: Options = { ...this.options, by };
-    this.chart.show(linesOf(runs, options), many ? [] : runs[0].marks, options);
-    if (this.more.open) this.fillTables();
-    this.speak();
+    const by = bare || this.#options.number !== "loss" ? "epoch" : this.#options.by;
+    const options: Options = { ...this.#options, by };
+    this.#chart.show(linesOf(runs, options), many ? [] : runs[0].marks, options);
+    if (this.#more.open) this.#fillTables();
+    this.#speak();
   }
 
-  private drawBar(part: number | undefined): void {
-    this.bar.hidden = part === undefined || this.state.ended;
+  #drawBar(part: number | undefined): void {
+    this.#bar.hidden = part === undefined || this.#state.ended;
     if (part === undefined) return;
     const percent = Math.round(100 * part);
-    (this.bar.firstChild as HTMLElement).style.width = `${percent}%`;
-    this.bar.setAttribute("aria-valuenow", String(percent));
+    (this.#bar.firstChild as HTMLElement).style.width = `${percent}%`;
+    this.#bar.setAttribute("aria-valuenow", String(percent));
   }
 
-  private drawOptions(): void {
-    const names = this.state.numbers();
-    if (names.join() !== this.numbers) {
-      this.numbers = names.join();
-      this.number.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
-      if (!names.includes(this.options.number)) this.options.number = "loss";
+  #drawOptions(): void {
+    const names = this.#state.numbers();
+    if (names.join() !== this.#numbers) {
+      this.#numbers = names.join();
+      this.#number.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
+      if (!names.includes(this.#options.number)) this.#options.number = "loss";
     }
-    this.number.value = this.options.number;
-    this.number.hidden = names.length < 2;
-    const { by, log, smooth, number } = this.options;
+    this.#number.value = this.#options.number;
+    this.#number.hidden = names.length < 2;
+    const { by, log, smooth, number } = this.#options;
     const press = (name: string, yes: boolean, hidden = false): void => {
-      const button = this.toggles.get(name)!;
+      const button = this.#toggles.get(name)!;
       button.setAttribute("aria-pressed", yes ? "true" : "false");
       button.hidden = hidden;
     };
@@ -203,12 +205,12 @@ export class RunView implements View {
     press("fb-smooth", smooth, number !== "loss" || by === "epoch");
   }
 
-  private fillTables(): void {
-    if (!this.more.open) return;
-    this.tables.replaceChildren(
-      ...this.state.runs.flatMap((run) => {
+  #fillTables(): void {
+    if (!this.#more.open) return;
+    this.#tables.replaceChildren(
+      ...this.#state.runs.flatMap((run) => {
         const parts: HTMLElement[] = [];
-        if (this.state.runs.length > 1) parts.push(h("b", {}, run.title));
+        if (this.#state.runs.length > 1) parts.push(h("b", {}, run.title));
         if (run.marks.length) {
           const rows = run.marks.slice(-ROWS).map((m) => [`step ${thousands(m.step)}`, m.text]);
           parts.push(table("fb-marks", ["when", "what"], rows));
@@ -221,20 +223,21 @@ export class RunView implements View {
             String(first + i),
             ...names.map((name) => (logs[name] == null ? "" : general(logs[name], 4))),
           ]);
-        parts.push(table("fb-epochs", ["epoch", ...names], rows));
+        if (rows.length) parts.push(table("fb-epochs", ["epoch", ...names], rows));
+        else parts.push(h("div", {}, "no epoch is complete yet"));
         return parts;
       }),
     );
   }
 
-  private speak(): void {
-    const run = this.state.runs[0];
+  #speak(): void {
+    const run = this.#state.runs[0];
     const now = Date.now();
-    const fresh = run.progress.status !== this.spokenStatus;
-    if (!fresh && (now - this.spokenAt < SPEAK_MS || this.state.ended)) return;
-    this.spokenStatus = run.progress.status;
-    this.spokenAt = now;
-    this.speaker.textContent = spoken(run);
+    const fresh = run.progress.status !== this.#spokenStatus;
+    if (!fresh && (now - this.#spokenAt < SPEAK_MS || this.#state.ended)) return;
+    this.#spokenStatus = run.progress.status;
+    this.#spokenAt = now;
+    this.#speaker.textContent = spoken(run);
   }
 }
 

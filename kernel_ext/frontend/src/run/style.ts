@@ -4,8 +4,6 @@ import { THEME_CSS } from "../theme.js";
 import { CHART_CSS } from "./chart.js";
 
 export const RUN_CSS = `${THEME_CSS}${CHART_CSS}
-:host([data-contrast="more"]) { --accent: #0b4287; --bad: #960f0f; --warn: #6b3e00; --good: #0d5a35; }
-:host([data-contrast="more"][data-theme="dark"]) { --accent: #a5d3ff; --bad: #ffa9a9; --warn: #f2cd86; --good: #8fe3b3; }
 .fb-run { border: 1px solid var(--rim); border-radius: 9px; background: var(--card); padding: 10px 14px; max-width: 860px; }
 .fb-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 12px; }
 .fb-title { font-weight: 600; }

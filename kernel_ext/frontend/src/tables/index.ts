@@ -43,23 +43,23 @@ export function sortRows(body: HTMLElement, column: number, down: boolean): void
 }
 
 class TablesView implements View {
-  private readonly body = h("div", { class: "fb-body" });
-  private readonly filter = h("input", {
+  readonly #body = h("div", { class: "fb-body" });
+  readonly #filter = h("input", {
     type: "search",
     class: "fb-filter",
     placeholder: "filter",
     "aria-label": "filter rows",
-    oninput: () => this.arrange(),
+    oninput: () => this.#arrange(),
   });
-  private readonly buttons: HTMLButtonElement[] = [];
-  private readonly ends: (() => void)[];
+  readonly #buttons: HTMLButtonElement[] = [];
+  readonly #ends: (() => void)[];
   /** By number of the table: column and direction. */
-  private readonly order = new Map<number, [number, boolean]>();
-  private width = 1;
+  readonly #order = new Map<number, [number, boolean]>();
+  #width = 1;
 
   constructor(root: HTMLElement, channel: Channel, kind: string) {
     const button = (name: string, text: string, onclick: () => void, what?: string): void => {
-      this.buttons.push(
+      this.#buttons.push(
         h("button", { type: "button", class: name, "data-what": what, onclick }, text),
       );
     };
@@ -67,8 +67,8 @@ class TablesView implements View {
       for (const what of ["outputs", "tracebacks", "caches"])
         button("fb-free", `Free ${what}`, () => channel.send({ kind: "free", what }), what);
     } else {
-      button("fb-wider", "wider", () => this.stretch(2));
-      button("fb-narrower", "narrower", () => this.stretch(0.5));
+      button("fb-wider", "wider", () => this.#stretch(2));
+      button("fb-narrower", "narrower", () => this.#stretch(0.5));
     }
     const host = h("div", { class: "fb-tables-host" });
     root.append(host);
@@ -76,72 +76,72 @@ class TablesView implements View {
       .attachShadow({ mode: "open" })
       .append(
         h("style", {}, CSS),
-        h("div", { class: "fb-tools" }, this.filter, ...this.buttons),
-        this.body,
+        h("div", { class: "fb-tools" }, this.#filter, ...this.#buttons),
+        this.#body,
       );
     const live = (now: boolean): void => {
-      for (const each of this.buttons) each.disabled = kind === "memory" && !now;
+      for (const each of this.#buttons) each.disabled = kind === "memory" && !now;
     };
-    this.ends = [followTheme(host), channel.onLive(live)];
+    this.#ends = [followTheme(host), channel.onLive(live)];
   }
 
   receive(message: Message): void {
     if (message.kind !== "state" || typeof message.html !== "string") return;
-    const open = this.details().map((element) => element.open);
-    this.body.innerHTML = message.html;
-    this.details().forEach((element, i) => {
+    const open = this.#details().map((element) => element.open);
+    this.#body.innerHTML = message.html;
+    this.#details().forEach((element, i) => {
       element.open = open[i] ?? element.open;
     });
-    for (const image of this.body.querySelectorAll("img")) {
+    for (const image of this.#body.querySelectorAll("img")) {
       if (!image.src.startsWith(SVG)) continue;
       const frame = h("span", { role: "img", "aria-label": image.alt });
       const bytes = Uint8Array.from(atob(image.src.slice(SVG.length)), (c) => c.charCodeAt(0));
       frame.innerHTML = new TextDecoder().decode(bytes); // inside the page, so that bars have tips
       image.replaceWith(frame);
     }
-    this.tables().forEach((table, i) => {
+    this.#tables().forEach((table, i) => {
       table.querySelectorAll("th").forEach((head, column) => {
         if (!head.textContent) return;
         const text = head.textContent;
         const sort = (): void => {
-          const [last, down] = this.order.get(i) ?? [-1, false];
-          this.order.set(i, [column, last === column ? !down : true]);
-          this.arrange();
+          const [last, down] = this.#order.get(i) ?? [-1, false];
+          this.#order.set(i, [column, last === column ? !down : true]);
+          this.#arrange();
         };
         head.replaceChildren(h("button", { type: "button", onclick: sort }, text));
       });
     });
-    this.arrange();
-    this.stretch(1);
+    this.#arrange();
+    this.#stretch(1);
   }
 
   dispose(): void {
-    for (const end of this.ends) end();
+    for (const end of this.#ends) end();
   }
 
-  private tables(): HTMLTableElement[] {
-    return Array.from(this.body.querySelectorAll("table"));
+  #tables(): HTMLTableElement[] {
+    return Array.from(this.#body.querySelectorAll("table"));
   }
 
-  private details(): HTMLDetailsElement[] {
-    return Array.from(this.body.querySelectorAll("details"));
+  #details(): HTMLDetailsElement[] {
+    return Array.from(this.#body.querySelectorAll("details"));
   }
 
-  private stretch(factor: number): void {
-    this.width = Math.min(64, Math.max(1, this.width * factor));
-    for (const picture of this.body.querySelectorAll("svg")) {
+  #stretch(factor: number): void {
+    this.#width = Math.min(64, Math.max(1, this.#width * factor));
+    for (const picture of this.#body.querySelectorAll("svg")) {
       const width = picture.viewBox?.baseVal?.width ?? 0;
-      if (width && this.width > 1) picture.setAttribute("width", String(width * this.width));
+      if (width && this.#width > 1) picture.setAttribute("width", String(width * this.#width));
       else if (width) picture.setAttribute("width", String(width));
       picture.setAttribute("preserveAspectRatio", "none");
     }
   }
 
-  private arrange(): void {
-    const wanted = this.filter.value.trim().toLowerCase();
-    this.tables().forEach((table, i) => {
+  #arrange(): void {
+    const wanted = this.#filter.value.trim().toLowerCase();
+    this.#tables().forEach((table, i) => {
       const body = table.tBodies[0];
-      const [column, down] = this.order.get(i) ?? [-1, false];
+      const [column, down] = this.#order.get(i) ?? [-1, false];
       if (column >= 0) sortRows(body, column, down);
       table.querySelectorAll("th").forEach((head, k) => {
         if (k === column) head.setAttribute("aria-sort", down ? "descending" : "ascending");

@@ -1,0 +1,57 @@
+// The card beside a box: it comes after a moment, stays while the pointer is on it, and goes along
+// when the drawing moves.
+
+import { h } from "../dom.js";
+import type { Box } from "./scene.js";
+
+const DELAY_MS = 120;
+
+export type Place = (box: Box, card: HTMLElement) => { left: number; top: number };
+
+export class Tip {
+  readonly element = h("div", { class: "tip", role: "tooltip", hidden: true });
+  readonly #place: Place;
+  #box: Box | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(place: Place) {
+    this.#place = place;
+    this.element.addEventListener("pointerenter", () => this.#wait());
+  }
+
+  show(box: Box, content: Node[]): void {
+    this.#wait();
+    this.element.replaceChildren(...content);
+    this.element.hidden = false;
+    this.#box = box;
+    this.follow();
+  }
+
+  /** Does something with the card unless the pointer goes elsewhere meanwhile. */
+  soon(action: () => void, delay = DELAY_MS): void {
+    this.#wait(setTimeout(action, delay));
+  }
+
+  hide(): void {
+    this.#wait();
+    this.element.hidden = true;
+  }
+
+  /** Hides it, but gives the pointer the time to reach it. */
+  leave(): void {
+    this.soon(() => this.hide(), 2 * DELAY_MS);
+  }
+
+  /** Places it again, beside its box. */
+  follow(): void {
+    if (this.element.hidden || !this.#box) return;
+    const { left, top } = this.#place(this.#box, this.element);
+    this.element.style.left = `${left}px`;
+    this.element.style.top = `${top}px`;
+  }
+
+  #wait(timer?: ReturnType<typeof setTimeout>): void {
+    clearTimeout(this.#timer);
+    this.#timer = timer;
+  }
+}
