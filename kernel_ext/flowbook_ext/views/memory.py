@@ -35,9 +35,14 @@ class LiveMemory:
     """
 
     def __init__(self, shell: Any, snapshot: dict[str, Any]) -> None:
-        self.shell, self.snapshot = shell, snapshot
+        self._shell = weakref.ref(shell)  # not a way by which the notebook's tensors are held
+        self.snapshot = snapshot
         self.view_id = secrets.token_hex(6)
         self._last = snapshot["live"], snapshot["peak"], snapshot["reserved"]
+
+    @property
+    def shell(self) -> Any:
+        return self._shell()
 
     def __repr__(self) -> str:
         return _memory_view.text(self.snapshot)
