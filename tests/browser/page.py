@@ -120,6 +120,13 @@ class Book:
         )
         return index
 
+    def edit(self, index: int, source: str) -> None:
+        """Replaces what stands in a cell."""
+        self.page.evaluate(
+            f"([i, text]) => {_PANEL}.content.widgets[i].model.sharedModel.setSource(text)",
+            [index, source],
+        )
+
     def select(self, index: int) -> None:
         """Makes a cell the active one."""
         self.page.evaluate(f"i => {{ {_PANEL}.content.activeCellIndex = i; }}", index)

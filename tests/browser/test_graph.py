@@ -11,6 +11,7 @@ import pytest
 
 from . import contrast
 from .cells import NET, SETUP
+from .graphs import box, boxes, folded, live
 
 LAYERS = """\
 model = fb.nn.Sequential(*[fb.nn.Dense(64, activation=fb.nn.relu) for _ in range(6)], fb.nn.Dense(10))
@@ -77,29 +78,6 @@ def _check(request: pytest.FixtureRequest, module_desk: Any) -> Iterator[None]:
     for opened in module_desk.books:
         opened.page.mouse.move(5, 5)
         opened.calm()
-
-
-def folded(view: Any) -> Any:
-    """The view with all scopes closed."""
-    view.get_by_role("button", name="Close all scopes").click()
-    return view
-
-
-def live(book: Any, index: int) -> Any:
-    """The live view below a cell, once it is there and its card hidden."""
-    book.cell(index).scroll_into_view_if_needed()
-    found = book.cell(index).locator(".flowbook-live")
-    found.locator("svg.drawing, canvas.drawing").first.wait_for()
-    return found
-
-
-def boxes(view: Any) -> Any:
-    return view.locator("g.box")
-
-
-def box(view: Any, words: str) -> Any:
-    """The box that a screen reader calls so, at the beginning."""
-    return view.locator(f'g.box[aria-label^="{words}"]').first
 
 
 def test_the_view_takes_the_place_of_the_picture(book: Any, shot: Any) -> None:
@@ -221,6 +199,28 @@ def test_by_keyboard_alone(book: Any) -> None:
     assert len(book.texts()) >= 4  # no key became a command of the notebook
 
 
+def test_the_card_of_a_focused_scope_stays(book: Any) -> None:
+    """Also while the drawing moves to it, and with the pointer at rest over the drawing."""
+    view = folded(live(book, DEEP_CELL))
+    view.locator(".stage").hover(position={"x": 20, "y": 60})
+    view.locator("input.search").focus()
+    view.locator("input.search").press("ArrowDown")
+    view.get_by_role("button", name="Zoom in").click(click_count=6)
+    view.locator("input.search").focus()
+    view.locator(".stage").hover(position={"x": 20, "y": 60})
+    view.locator("input.search").press("ArrowDown")
+    for _ in range(40):
+        if view.locator("g.box.is-scope:focus").count():
+            break
+        book.page.keyboard.press("ArrowRight" if _ % 4 < 3 else "ArrowDown")
+    card = view.locator(".tip")
+    card.wait_for()
+    book.page.wait_for_timeout(700)
+    assert card.is_visible()
+    assert "scope" in card.inner_text()
+    assert "opens it" in card.inner_text()
+
+
 def test_focus_can_be_seen(book: Any) -> None:
     view = live(book, DEEP_CELL)
     view.locator("input.search").focus()
@@ -267,6 +267,12 @@ def test_exports(book: Any, form: str, tmp_path: Path, browser: Any, shot: Any) 
         assert page.locator("g.box").count() > before
         page.locator("input.search").fill("weight")
         assert int(page.locator(".count").inner_text()) >= 7
+        assert page.get_by_text("no kernel").count() == 0  # there never was one
+        page.get_by_text("Export").click()
+        assert page.get_by_role("button", name="Interactive HTML page").count() == 0
+        with page.expect_download() as again:
+            page.get_by_role("button", name="SVG drawing").click()
+        assert again.value.suggested_filename == "deep.svg"
         shot(page, "graph-exported")
     assert not problems
     context.close()
@@ -347,6 +353,18 @@ def test_a_narrow_page(book: Any, shot: Any) -> None:
     )
     shot(view, "graph-narrow")
     assert not clipped
+    stage = view.locator(".stage").bounding_box()
+    middles = [
+        (b["x"] + b["width"] / 2, b["y"] + b["height"] / 2)
+        for b in (each.bounding_box() for each in boxes(view).all())
+        if b
+    ]
+    inside = [
+        (x, y)
+        for x, y in middles
+        if 0 < x - stage["x"] < stage["width"] and 0 < y - stage["y"] < stage["height"]
+    ]
+    assert len(inside) >= 2  # the drawing did not stay behind where the page was wide
 
 
 def test_reload_makes_it_live_again(book: Any) -> None:

@@ -164,7 +164,7 @@ def test_reload_in_the_middle(open_book: Any, front_end: Any, kernel: str) -> No
 
 @everywhere
 def test_a_click_beside_a_busy_cell(open_book: Any, front_end: Any, kernel: str) -> None:
-    """Kernels from 7 on take it at once; 6 cannot, and the view says so instead of doing nothing."""
+    """Kernels from 7 on take it at once; 6 cannot unless the cell is a fit, and the view says so."""
     busy = "started = time.time()\nwhile time.time() < started + 4: time.sleep(0.01)\nrun.done"
     book = opened(open_book, BACKGROUND, busy, front_end=front_end, kernel=kernel)
     book.run(1)
@@ -183,7 +183,7 @@ def test_a_click_beside_a_busy_cell(open_book: Any, front_end: Any, kernel: str)
     run.wait_status("stopped")
 
 
-@fastest
+@everywhere
 def test_stop_in_a_native_run(open_book: Any, front_end: Any, kernel: str) -> None:
     book = opened(open_book, HEAVY, front_end=front_end, kernel=kernel)
     wait = book.start(1)

@@ -1,0 +1,132 @@
+"""Memory and profiles: views that the kernel writes as HTML, and that sort, filter and act here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from .cells import NET, SETUP
+
+HOLD = """\
+fb.asarray(np.ones((1000, 1000), np.float32)) * 2"""
+FILL = """\
+big = fb.asarray(np.zeros((2000, 1000), np.float32))
+small = fb.asarray(np.zeros((10, 10), np.float32))"""
+
+
+def tables(book: Any, index: int, kind: str) -> Any:
+    """The live view below a cell."""
+    book.cell(index).scroll_into_view_if_needed()
+    found = book.cell(index).locator(f".flowbook-kind-{kind} .fb-tables-host").first
+    found.wait_for()
+    return found
+
+
+def words(view: Any) -> str:
+    """Everything that the view says."""
+    found: str = view.locator(".fb-body").inner_text()
+    return found
+
+
+def column(view: Any, name: str, table: int = 0) -> list[str]:
+    """The words of a table's column, from top to bottom, hidden rows left out."""
+    found: list[str] = view.locator("table").nth(table).evaluate(
+        """(table, name) => {
+          const heads = [...table.querySelectorAll('th')];
+          const at = heads.findIndex(head => head.textContent.trim() === name);
+          return [...table.tBodies[0].rows].filter(row => !row.hidden)
+            .map(row => row.cells[at].textContent.trim());
+        }""",
+        name,
+    )  # fmt: skip
+    return found
+
+
+def size(text: str) -> float:
+    """Bytes or microseconds of "1.05 MB" and "±3 µs"."""
+    number, unit = re.match(r"[±+]?(-?[\d.]+)\s*(\S*)", text).groups()
+    units = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "ns": 1e-3, "µs": 1, "ms": 1e3, "s": 1e6}
+    return float(number) * units.get(unit, 1)
+
+
+@pytest.fixture
+def memory(open_book: Any) -> Any:
+    """A notebook that keeps 4 MB in `Out`, with a live memory view of it."""
+    book = open_book([SETUP, HOLD, FILL, "%memory live"])
+    for index in range(4):
+        assert "Error" not in book.run(index)
+    return book
+
+
+def test_memory_is_freed_by_a_click(memory: Any, shot: Any) -> None:
+    view = tables(memory, 3, "memory")
+    before = float(memory.value("fb.memory.stats().live"))
+    shot(view, "memory")
+    assert "Out[2]" in words(view)
+    view.get_by_role("button", name="Free outputs").click()
+    memory.until(lambda: "Out[2]" not in words(view), what="the output is gone")
+    assert before - float(memory.value("fb.memory.stats().live")) >= 4e6
+    assert "big" in column(view, "name")  # what variables hold stays
+    shot(view, "memory-freed")
+
+
+def test_memory_sorts_and_filters(memory: Any) -> None:
+    view = tables(memory, 3, "memory")
+    heading = view.get_by_role("button", name="bytes", exact=True).first
+    heading.click()
+    sizes = [size(text) for text in column(view, "bytes")]
+    assert sizes == sorted(sizes, reverse=True)
+    heading.click()
+    sizes = [size(text) for text in column(view, "bytes")]
+    assert sizes == sorted(sizes)
+    assert view.locator('th[aria-sort="ascending"]').count() == 1
+    view.locator(".fb-filter").fill("small")
+    assert column(view, "name") == ["small"]
+    memory.run(memory.add("more = fb.asarray(np.zeros((500, 500), np.float32))"))
+    view.locator(".fb-filter").fill("")
+    memory.until(lambda: "more" in column(view, "name"), what="it keeps up with the cells")
+    sizes = [size(text) for text in column(view, "bytes")]
+    assert sizes == sorted(sizes)  # and stays sorted
+
+
+def test_memory_keeps_up_while_a_cell_runs(memory: Any) -> None:
+    view = tables(memory, 3, "memory")
+    cell = memory.add(
+        "import time\nkept = []\nfor _ in range(30):\n"
+        "    kept.append(fb.asarray(np.ones((500, 1000), np.float32)))\n    time.sleep(0.1)"
+    )
+    head = words(view).split("\n")[0]
+    wait = memory.start(cell)
+    seen: set[str] = set()
+
+    def moved() -> bool:
+        seen.add(words(view))
+        return len(seen) > 3
+
+    memory.until(moved, 4, f"the figures move, from {head}")
+    wait(20)
+
+
+def test_a_profile_sorts_and_stretches(open_book: Any, shot: Any) -> None:
+    book = open_book([SETUP, NET, "fb.profile(net, runs=5)"])
+    for index in range(3):
+        assert "Error" not in book.run(index)
+    view = tables(book, 2, "profile")
+    shot(view, "profile")
+    shares = [size(text) for text in column(view, "share")]
+    assert shares == sorted(shares, reverse=True)  # the slowest first
+    view.get_by_role("button", name="median").click()
+    medians = [size(text) for text in column(view, "median")]
+    assert medians == sorted(medians, reverse=True)
+    steps = column(view, "step")
+    view.get_by_role("button", name="step", exact=True).click()
+    assert column(view, "step") != steps
+    bar = view.locator("svg rect").first
+    assert bar.locator("title").text_content()  # a bar says what it is
+    width = bar.bounding_box()["width"]
+    view.get_by_role("button", name="wider").click()
+    assert bar.bounding_box()["width"] == pytest.approx(2 * width, rel=0.1)
+    view.locator(".fb-filter").fill("matmul")
+    assert all("matmul" in step for step in column(view, "step"))
