@@ -4,7 +4,9 @@
 // or the caller sees the worker.
 #include "cpu/pool.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -31,9 +33,10 @@
 namespace flowbook::cpu {
 namespace {
 
-// Workers spin this often before they sleep (some 20 us): a step of many small ops then never
-// enters the kernel.
-constexpr int kSpins = 1000;
+// Who waits spins this long before it sleeps. Waking a sleeper costs the one who wakes it 5 to 20
+// us and the sleeper starts 10 to 90 us later (virtual machines: NOTES.md, "Waiting"); to spin
+// about as long as that costs at most twice what knowing the future would.
+constexpr std::chrono::microseconds kSpinTime{100};
 constexpr int kMaxThreads = 1024;
 
 constinit thread_local bool t_inside = false;  // a chunk is running on this thread
@@ -44,6 +47,24 @@ inline void relax() {
 #elif defined(__aarch64__)
   asm volatile("isb" ::: "memory");
 #endif
+}
+
+// How often relax() fits into kSpinTime: it takes 4 to 50 ns, depending on the processor.
+int spins() {
+  static const int count = [] {
+    using Clock = std::chrono::steady_clock;
+    constexpr int kSample = 50;
+    auto least = Clock::duration::max();
+    for (int i = 0; i < 5; ++i) {  // the least: others may run in between
+      const auto start = Clock::now();
+      for (int k = 0; k < kSample; ++k) relax();
+      least = std::min(least, Clock::now() - start);
+    }
+    const double each =
+        std::max(1.0, std::chrono::duration<double, std::nano>(least).count()) / kSample;
+    return int(std::chrono::duration<double, std::nano>(kSpinTime).count() / each);
+  }();
+  return count;
 }
 
 // Sleeps while `word` is `seen`; may wake early.
@@ -126,7 +147,7 @@ class Pool {
     job.work();
     job_.store(nullptr);
     for (int spin = 0; active_.load() != 0; ++spin) {
-      if (spin < kSpins) {
+      if (spin < spins_) {
         relax();
         continue;
       }
@@ -141,7 +162,7 @@ class Pool {
     uint32_t seen = 0;
     for (;;) {
       uint32_t now = epoch_.load();
-      for (int spin = 0; now == seen && spin < kSpins; ++spin) relax(), now = epoch_.load();
+      for (int spin = 0; now == seen && spin < spins_; ++spin) relax(), now = epoch_.load();
       while (now == seen) {
         sleepers_.fetch_add(1);
         if (epoch_.load() == seen) sleep_while(epoch_, seen);
@@ -156,7 +177,7 @@ class Pool {
     }
   }
 
-  const int threads_;
+  const int threads_, spins_ = spins();
   std::mutex mutex_;  // held while a job runs
   std::vector<std::thread> workers_;
   std::atomic<bool> stop_{false};
