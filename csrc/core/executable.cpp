@@ -333,6 +333,13 @@ Tensor Executable::result(const State& s, int32_t value) const {
   return make_view(spec, std::move(window));
 }
 
+bool numbers_are_finite(std::span<const Tensor> results) {
+  for (const Tensor& t : results)
+    if (t.spec().shape.rank == 0 && in(t.spec().dtype, kFloating) && !std::isfinite(scalar_of(t).d))
+      return false;
+  return true;
+}
+
 std::vector<Tensor> Executable::run(std::span<const Tensor> feeds, const RunOptions& options) {
   if (!profiling() || options.step_seconds) [[likely]]
     return run_steps(feeds, options);
@@ -435,6 +442,10 @@ std::vector<Tensor> Executable::run_steps(std::span<const Tensor> feeds,
   std::vector<Tensor> out;
   out.reserve(lowered_.fetches.size());
   for (int32_t v : lowered_.fetches) out.push_back(result(s, v));
+  if (options.admit && !(*options.admit)(out)) {
+    if (!key_.empty()) return_generator_counter(s.key_state);
+    return out;
+  }
   if (updates_.empty()) return out;
   s.swaps.resize(updates_.size());
   for (size_t k = 0; k < updates_.size(); ++k)

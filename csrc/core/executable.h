@@ -21,10 +21,15 @@ struct CompileOptions {
 // call.
 using ValueObserver = std::function<void(int32_t value, const Array& array)>;
 
+// Whether a run may take effect, by its results. If not it returns them all the same, and no
+// variable and no random state has changed.
+using Admission = std::function<bool(std::span<const Tensor> results)>;
+
 struct RunOptions {
   CancelToken* cancel = nullptr;
   std::vector<double>* step_seconds = nullptr;  // filled with the time of each step
   const ValueObserver* observe = nullptr;
+  const Admission* admit = nullptr;
 };
 
 // One kernel call, or one fused group.
@@ -136,6 +141,9 @@ class FB_API Executable : public std::enable_shared_from_this<Executable> {
   std::mutex mutex_;
   std::vector<std::unique_ptr<State>> idle_;
 };
+
+// Whether all floating 0-d results are finite: an admission for steps of training.
+FB_API bool numbers_are_finite(std::span<const Tensor> results);
 
 // Gives back the arenas that finished runs of any executable keep for their next one.
 FB_API int64_t free_idle_arenas();

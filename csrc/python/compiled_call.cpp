@@ -1,6 +1,7 @@
 // CompiledCall: one trace of a compiled function as a callable. It takes the tensors of a call as
 // they come, checks that they are what the plan was made for, and runs it: the short way through
 // fb.graph for steps of microseconds.
+#include "admission.h"
 #include "core/executable.h"
 #include "interrupt.h"
 
@@ -13,6 +14,7 @@ struct CompiledCall {
   std::shared_ptr<Executable> executable;
   std::vector<Spec> specs;
   bool single;  // one result, returned as it is
+  bool finite;  // takes no effect where a number among the results is not finite
 };
 PyTypeObject* g_compiled_call;
 
@@ -42,6 +44,10 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* k
     if (kwnames || !matches(c, args, size_t(PyVectorcall_NARGS(nargsf)), in))
       Py_RETURN_NOTIMPLEMENTED;
     const std::shared_ptr<Executable> keep = c.executable;
+    bool admitted = true;
+    const Admission finite = [&](std::span<const Tensor> results) {
+      return admitted = numbers_are_finite(results);
+    };
     {
       CancelToken own;
       CancelToken* token = current_cancel_token();  // of a training run's thread
@@ -50,9 +56,13 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* k
         own.poll = signal_poll();
       }
       LongRun unlocked(token);
-      out = keep->run(in, {token, nullptr});
+      RunOptions options;
+      options.cancel = token;
+      if (c.finite) options.admit = &finite;
+      out = keep->run(in, options);
     }
     flush_interrupt();
+    if (!admitted) raise_not_finite();
     if (c.single) return wrap(std::move(out[0]));
     auto tuple = py::reinterpret_steal<py::object>(checked(PyTuple_New(Py_ssize_t(out.size()))));
     for (size_t i = 0; i < out.size(); ++i)
@@ -86,7 +96,8 @@ void bind_compiled_call(py::module_& m) {
   m.attr("CompiledCall") = py::handle(reinterpret_cast<PyObject*>(g_compiled_call));
   m.def(
       "compiled_call",
-      [](std::shared_ptr<Executable> e, const std::vector<Tensor>& examples, bool single) {
+      [](std::shared_ptr<Executable> e, const std::vector<Tensor>& examples, bool single,
+         bool finite) {
         auto* c =
             reinterpret_cast<CompiledCall*>(checked(g_compiled_call->tp_alloc(g_compiled_call, 0)));
         c->call = call;
@@ -94,10 +105,12 @@ void bind_compiled_call(py::module_& m) {
         new (&c->specs) std::vector<Spec>();
         for (const Tensor& t : examples) c->specs.push_back(t.spec());
         c->single = single;
+        c->finite = finite;
         return py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(c));
       },
-      py::arg("executable"), py::arg("examples"), py::arg("single"),
-      "A callable of tensors with the specs of `examples`; for others it returns NotImplemented.");
+      py::arg("executable"), py::arg("examples"), py::arg("single"), py::arg("finite") = false,
+      "A callable of tensors with the specs of `examples`; for others it returns NotImplemented. "
+      "`finite`: see Executable.run.");
 }
 
 }  // namespace flowbook::python

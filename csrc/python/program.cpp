@@ -4,6 +4,7 @@
 
 #include <pybind11/numpy.h>
 
+#include "admission.h"
 #include "core/inspect.h"
 #include "core/profile_log.h"
 #include "interrupt.h"
@@ -43,7 +44,8 @@ std::vector<Tensor> fed(py::handle list) {
 }
 
 py::list run_executable(Executable& e, py::handle feeds, const std::shared_ptr<CancelToken>& cancel,
-                        std::vector<double>* seconds, const ValueObserver* observe = nullptr) {
+                        std::vector<double>* seconds, const ValueObserver* observe = nullptr,
+                        const Admission* admit = nullptr) {
   std::vector<Tensor> in = fed(feeds), out;
   {
     CancelToken own;
@@ -55,6 +57,7 @@ py::list run_executable(Executable& e, py::handle feeds, const std::shared_ptr<C
     options.cancel = token;
     options.step_seconds = seconds;
     options.observe = observe;
+    options.admit = admit;
     out = e.run(in, options);
   }
   flush_interrupt();
@@ -82,7 +85,7 @@ py::dict stats_record(const ValueStats& s) {
 }
 
 // Runs and summarises each value as soon as it is there; `into` is filled up to where a run fails.
-py::list inspect_executable(Executable& e, py::handle feeds, py::dict into) {
+py::list inspect_executable(Executable& e, py::handle feeds, py::dict into, bool effects) {
   std::vector<std::pair<int32_t, ValueStats>> seen;
   const ValueObserver observe = [&](int32_t value, const Array& a) {
     if (a.spec->device == 0) seen.emplace_back(value, summarize(a));
@@ -91,7 +94,8 @@ py::list inspect_executable(Executable& e, py::handle feeds, py::dict into) {
     for (auto& [value, stats] : seen) into[py::int_(value)] = stats_record(stats);
   };
   try {
-    py::list out = run_executable(e, feeds, nullptr, nullptr, &observe);
+    const Admission none = [](std::span<const Tensor>) { return false; };
+    py::list out = run_executable(e, feeds, nullptr, nullptr, &observe, effects ? nullptr : &none);
     fill();
     return out;
   } catch (...) {
@@ -148,10 +152,21 @@ void bind_program(py::module_& m) {
                                                       "A graph planned for given shapes.")
       .def(
           "run",
-          [](Executable& e, py::handle feeds, const std::shared_ptr<CancelToken>& cancel) {
-            return run_executable(e, feeds, cancel, nullptr);
+          [](Executable& e, py::handle feeds, const std::shared_ptr<CancelToken>& cancel,
+             bool finite) {
+            if (!finite) return run_executable(e, feeds, cancel, nullptr);
+            bool admitted = true;
+            const Admission admit = [&](std::span<const Tensor> results) {
+              return admitted = numbers_are_finite(results);
+            };
+            py::list out = run_executable(e, feeds, cancel, nullptr, nullptr, &admit);
+            if (!admitted) raise_not_finite();
+            return out;
           },
-          py::arg("feeds"), py::arg("cancel") = nullptr)
+          py::arg("feeds"), py::arg("cancel") = nullptr, py::arg("finite") = false,
+          "Results in the order of the fetches. `finite`: where a floating 0-d result is not "
+          "finite "
+          "the run changes nothing and raises NonFiniteError.")
       .def(
           "profile",
           [](Executable& e, py::handle feeds) {
@@ -161,8 +176,9 @@ void bind_program(py::module_& m) {
           },
           "(results, seconds of each step).")
       .def("inspect", inspect_executable, py::arg("feeds"), py::arg("into"),
+           py::arg("effects") = true,
            "Runs; `into` gets the statistics of each value of the lowered graph, in the order in "
-           "which they were computed.")
+           "which they were computed. Without `effects` no variable and no random state changes.")
       .def("free_idle", &Executable::free_idle)
       .def("text", &Executable::text)
       .def("lowered_text", [](const Executable& e) { return e.lowered().graph->text(); })

@@ -20,7 +20,7 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 
 import flowbook
-from flowbook import _core, _holders
+from flowbook import _core, _holders, _inspection
 
 from . import _books, _notebook
 
@@ -41,6 +41,7 @@ class _Tracker:
         self.raw = ""
         self.cell_id: str | None = None
         self.files: dict[str, tuple[str, int]] = {}  # name of compiled code -> cell id, n of In [n]
+        self.counts: dict[str, int] = {}  # the same, also of front ends without cell ids
         self.remember_running_cell()
 
     def remember_running_cell(self) -> None:
@@ -55,8 +56,9 @@ class _Tracker:
         self.raw = info.raw_cell or ""
         self.cell_id = getattr(info, "cell_id", None)
         count = execution_count(self.shell)
+        name = self.shell.compile.get_code_name(self.raw, self.raw, count)
+        self.counts[name] = count
         if self.cell_id:
-            name = self.shell.compile.get_code_name(self.raw, self.raw, count)
             self.files[name] = (self.cell_id, count)
         self.books.begin(count, self.cell_id, self.raw)
 
@@ -150,6 +152,7 @@ def attach(shell: Any) -> None:
     shell.input_transformers_cleanup.insert(0, allow_comments_above)
     setattr(shell, _HOOK, tracker)
     _holders.roots_of_notebook = tracker.roots
+    _inspection.cell_number = lambda name: tracker.counts.get(name, 0)
     show_users_frames(shell)
 
 
@@ -164,6 +167,7 @@ def detach(shell: Any) -> None:
         shell.input_transformers_cleanup.remove(allow_comments_above)
     _core.set_current_cell(0)
     _holders.roots_of_notebook = None
+    _inspection.cell_number = None
     show_all_frames()
     delattr(shell, _HOOK)
 

@@ -73,6 +73,7 @@ from .errors import (
     InternalError,
     LoadError,
     MissingKernelError,
+    NonFiniteError,
     OutOfMemoryError,
     ShapeError,
 )

@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ._switch import training_switch
 from ._trace import Trace, symbol_in, symbolic_spec
 from ._tree import LEAF, Results, flatten
 from .errors import ArgumentError, FlowbookError, GraphError, OutOfMemoryError
+
+if TYPE_CHECKING:
+    from ._inspection import Inspection
 
 
 class graph:
@@ -164,6 +167,7 @@ class GraphFunction:
         self._fast: Any = None  # the last trace's native call, if all its arguments are tensors
         self._fast_training = False
         self._last: _Traced | None = None  # the trace that the last call has run
+        self._finite = False
         self.retraced: list[str] = []
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -319,7 +323,7 @@ class GraphFunction:
                 traced.executable = executable
         self._last = traced
         try:
-            out = executable.run(inputs)
+            out = executable.run(inputs, finite=self._finite)
         except OutOfMemoryError as error:
             raise self._explained(error, inputs) from None
         tree = traced.tree
@@ -327,7 +331,7 @@ class GraphFunction:
         if not traced.symbolic and direct:
             flat = tree._kind is tuple and tree.size == len(out) == len(tree._children)
             if single or flat:
-                self._fast = _core.compiled_call(executable, inputs, single)
+                self._fast = _core.compiled_call(executable, inputs, single, self._finite)
                 self._fast_training = training_switch.get()
         if single:
             return out[0]
@@ -347,6 +351,40 @@ class GraphFunction:
         old = next(reversed(self._traces))
         parts = [f"{b!r} instead of {a!r}" for a, b in zip(old, key, strict=False) if a != b]
         return "; ".join(parts) or "another structure"
+
+    # -- for `fit` ----------------------------------------------------------------------------------
+
+    def only_finite(self, on: bool) -> None:
+        """Whether calls change nothing, and raise, where a floating 0-d result is not finite.
+
+        Args:
+            on: Whether they do; without it such results are like any others.
+        """
+        self._finite = on
+        self._fast = None
+
+    def inspect_call(self, *args: Any, names: Callable[[Any, Sequence[int]], None]) -> Inspection:
+        """Statistics of all values of a call; neither Variables nor random numbers change.
+
+        Args:
+            *args: Its arguments.
+            names: Called with the native graph and the numbers of its inputs: it may name values.
+        """
+        from ._inspection import Inspection
+        from ._record import record_of
+
+        inputs: list[Any] = []
+        key = self._key(args, {}, inputs)
+        traced = self._traces.get(key) or self._trace(key, args, {})
+        names(traced.core, traced.feeds)
+        executable, _ = traced.program.plan(
+            traced.feeds, inputs, traced.fetches, True, optimize=False, fuse=False
+        )
+        seen: dict[int, dict[str, Any]] = {}
+        executable.inspect(inputs, seen, effects=False)
+        return Inspection.of_run(
+            traced.core, executable, seen, record_of(traced.core), results=traced.fetches
+        )
 
     # -- looking at it ------------------------------------------------------------------------------
 

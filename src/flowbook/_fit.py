@@ -14,11 +14,11 @@ import numpy as np
 
 import flowbook as fb
 
-from . import _progress, _run
+from . import _nan, _progress, _run
 from ._batches import as_batches, as_dataset, call_model, epoch_of, join
 from ._loop import Loop
 from ._run import Run
-from ._steps import Compiled, Loss, Measure, as_metrics, training_step
+from ._steps import Compiled, Loss, Measure, TrainingStep, as_metrics
 from .callbacks import Callback, FunctionCallback
 from .data import Dataset
 from .metrics import Mean
@@ -43,6 +43,7 @@ def fit(
     wait: bool = True,
     label: str = "",
     log: bool | None = None,
+    on_nan: str = "warn",
 ) -> Any:
     """Trains a model: whole steps (forward, backward, optimizer) as one compiled graph.
 
@@ -79,6 +80,11 @@ def fit(
         label: A name for the run in lists and charts.
         log: Keep a log of the run on disk, for `fb.runs`; None: where the notebook extension is
             loaded.
+        on_nan: What to do about the first step whose loss is NaN or infinite. The step is run again
+            with statistics of each value, which tells the first node that made such a number, its
+            layer and its line. "warn": say so once, mark the chart, go on. "stop": end the run
+            before that step takes effect. "raise": the same with an error. "ignore": nothing.
+            "stop" and "raise" look at the gradients, too, which takes a pass over them.
 
     Returns:
         The history: `history["loss"]`, `history["val_accuracy"]`, ... by epoch. With `wait=False`
@@ -89,6 +95,7 @@ def fit(
         DataError: If the data are empty or a batch has another structure.
         ShapeError: If the loss is not a 0-d tensor.
         GraphError: If another run trains the model or uses the optimizer.
+        NonFiniteError: If a loss or gradient is not finite and `on_nan` is "raise".
 
     Example:
         >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
@@ -121,6 +128,10 @@ def fit(
         )
     if epochs < 0:
         raise fb.ArgumentError(f"fit: epochs is {epochs}. It must be 0 or more.")
+    if on_nan not in _nan.CHOICES:
+        raise fb.ArgumentError(
+            f"fit: on_nan is {on_nan!r}. It is one of {', '.join(map(repr, _nan.CHOICES))}."
+        )
     if isinstance(validation, (float, np.floating)):
         data, validation = as_dataset(data, "validation as a share").split(
             float(validation), seed=seed
@@ -134,7 +145,16 @@ def fit(
     run._metrics = [Mean("loss"), *as_metrics(metrics)]
     loop = Loop(
         run,
-        training_step(model, optimizer, loss, run._metrics[0], run._metrics[1:]),
+        TrainingStep(
+            model,
+            optimizer,
+            loss,
+            run._metrics[0],
+            run._metrics[1:],
+            finite=on_nan != "ignore",
+            gradients=on_nan in ("stop", "raise"),
+        ),
+        on_nan,
         batches,
         Measure(model, loss, metrics) if held_out is not None else None,
         held_out,

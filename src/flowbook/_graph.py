@@ -466,13 +466,12 @@ class Graph:
         try:
             out: list[Any] = executable.inspect(values, seen)
         finally:
-            place = {lowered: i for i, lowered in enumerate(seen)}
-            known = {v: w for v, w in enumerate(executable.values) if w in seen}
-            self._inspection = Inspection(
+            self._inspection = Inspection.of_run(
                 self._core,
-                {v: seen[w] for v, w in known.items()},
-                {v: place[w] for v, w in known.items()},
+                executable,
+                seen,
                 record_of(self._core, self.name, list(self._named.items()), self.stats),
+                local=True,
             )
         return out
 

@@ -6,7 +6,9 @@ intermediate value is kept, and memory stays what the plan says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import linecache
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -17,6 +19,9 @@ from ._words import shorten
 
 _ROWS = 200
 _SOURCES = ("input", "capture", "variable", "constant")
+
+# The n of In [n] for the name under which a notebook's cell was compiled, or 0; of the extension.
+cell_number: Callable[[str], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Culprit:
         count: How many of its elements.
         text: The finding in a sentence, with the line and the inputs.
         inputs: Names of its inputs and whether each was finite.
+        source: What it is if no op made it: "input", "capture", "variable".
     """
 
     node: int
@@ -73,6 +79,7 @@ class Culprit:
     count: int
     text: str
     inputs: list[tuple[str, bool]]
+    source: str | None = None
 
 
 class Inspection:
@@ -84,6 +91,7 @@ class Inspection:
         values: Statistics by number of the value.
         first: The first node that made a NaN (or else an infinity) from finite inputs; None if
             everything is finite. A NaN that came in with an input names that input.
+        outputs: Statistics of what a compiled function returns, in order.
 
     Example:
         >>> with fb.graph() as g:
@@ -99,16 +107,41 @@ class Inspection:
         values: Mapping[int, Mapping[str, Any]],
         order: Mapping[int, int],
         record: dict[str, Any],
+        *,
+        local: bool = False,
+        results: Sequence[int] = (),
     ) -> None:
         self.values = {
             v: ValueStats(**{**s, "histogram": tuple(s["histogram"])}) for v, s in values.items()
         }
         self._core = core
         self._order = order
+        self.outputs = [self.values[v] for v in results if v in self.values]
+        bad = [v for v in results[:1] if v in self.values and not self.values[v].finite]
+        self._until = bad[0] if bad else None
+        self._local = local  # all nodes come from one place, of which a line number is enough
         self._record = record
         self.first: Culprit | None = None
         self.before: Culprit | None = None
         self._find()
+
+    @classmethod
+    def of_run(
+        cls,
+        core: Any,
+        executable: Any,
+        seen: Mapping[int, Mapping[str, Any]],
+        record: dict[str, Any],
+        *,
+        local: bool = False,
+        results: Sequence[int] = (),
+    ) -> Inspection:
+        """The statistics that a run has left, by number of the lowered value, in its order."""
+        place = {lowered: i for i, lowered in enumerate(seen)}
+        known = {v: w for v, w in enumerate(executable.values) if w in seen}
+        values = {v: seen[w] for v, w in known.items()}
+        order = {v: place[w] for v, w in known.items()}
+        return cls(core, values, order, record, local=local, results=results)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -171,6 +204,8 @@ class Inspection:
             (n for n in nodes if any(v in self.values for v in n["outputs"])),
             key=lambda n: min(self._order[v] for v in n["outputs"] if v in self._order),
         )
+        if self._until is not None:  # what follows from a result that is not finite is no cause
+            ran = ran[: 1 + next(i for i, n in enumerate(ran) if self._until in n["outputs"])]
         found: dict[str, tuple[Any, list[ValueStats]]] = {}
         for what in ("nan", "inf"):
             for node in ran:
@@ -198,11 +233,11 @@ class Inspection:
         total = sum(s.count for s in outputs)
         number = node["index"]
         name = self._core.value_name(node["outputs"][0])
-        where = f", line {node['line']}" if node["line"] else ""
+        where = self._place(node)
         amount = f"{count:,} {what} of {total:,}"
         if node["op"] is None:
             text = f"{node['source']} {name or f'%{number}'} holds {amount} already"
-            return Culprit(number, what, count, text, [])
+            return Culprit(number, what, count, text, [], node["source"])
         label = f"{name} = {node['op']}" if name else node["op"]
         inputs, words = [], []
         for v in node["inputs"]:
@@ -215,6 +250,26 @@ class Inspection:
             words.append(f"{given} is {state} ({stats.words()})")
         told = "; " + ", ".join(dict.fromkeys(words)) if words else ""
         return Culprit(number, what, count, f"{label} gave {amount}{where}{told}", inputs)
+
+    def _place(self, node: dict[str, Any]) -> str:
+        """Whose gradient a node belongs to, its layer, and its line."""
+        words = ""
+        if node["forward"] >= 0:
+            line = node["line"]
+            node = self._core.node(node["forward"])
+            words += f" in the gradient of {node['op'] or node['source']}"
+            if self._local:
+                node["line"] = line  # of the call for gradients
+        if node["scope"]:
+            words += f" in {node['scope']}"
+        if not node["line"]:
+            return words
+        if self._local:
+            return f"{words}, line {node['line']}"
+        number = node["execution"] or (cell_number(node["cell"]) if cell_number else 0)
+        file = f"In [{number}]" if number else os.path.basename(node["cell"])
+        source = linecache.getline(node["cell"], node["line"]).strip()
+        return f"{words}, {file}, line {node['line']}" + (f" `{source}`" if source else "")
 
     def text_of_first(self) -> str:
         """What went wrong first, in a line or two; empty if everything is finite."""

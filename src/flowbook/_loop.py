@@ -4,19 +4,21 @@ for between two steps. A step is one native call without the GIL.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 import flowbook as fb
 
-from . import _progress
+from . import _nan, _progress
 from ._batches import epoch_of, rows_of, tensors
 from ._run import Run
-from ._steps import Measure
+from ._steps import Measure, TrainingStep
 from .callbacks import Callback
 
 TICK = 0.1  # seconds between two looks at the clock's consequences
@@ -30,6 +32,7 @@ class Loop:
     Args:
         run: What it works for.
         step: The compiled step, from a batch of tensors and its number of rows to the loss.
+        on_nan: What is done about a loss that is not finite: "warn", "stop", "raise", "ignore".
         batches: The training data.
         measure: The compiled measurement, or None.
         held_out: The validation data, or None.
@@ -42,13 +45,14 @@ class Loop:
     def __init__(
         self,
         run: Run,
-        step: Callable[[Any, int], Any],
+        step: TrainingStep,
+        on_nan: str,
         batches: Any,
         measure: Measure | None,
         held_out: Any,
         listeners: Sequence[Callback],
     ) -> None:
-        self._run, self._step, self._batches = run, step, batches
+        self._run, self._step, self._on_nan, self._batches = run, step, on_nan, batches
         self._measure, self._held_out = measure, held_out
         self._listeners = listeners
         self.shown: _progress.Progress | None = None
@@ -56,7 +60,6 @@ class Loop:
         self._losses: list[Any] = []  # of the steps since the last tick, as tensors
         self._ticked = (time.perf_counter(), 0)  # time and step of the last tick
         self._show_due = 0.0
-        self._alerted = False
 
     def __call__(self) -> None:
         run = self._run
@@ -123,7 +126,13 @@ class Loop:
                 return
             batch = tensors(batch)
             rows = rows_of(batch)
-            loss = run.loss = step(batch, rows)
+            try:
+                loss = step(batch, rows)
+            except fb.NonFiniteError:
+                if not self._accept(batch, rows):
+                    return
+                loss = step(batch, rows)
+            run.loss = loss
             losses.append(loss)
             run.step += 1
             run.epoch_step += 1
@@ -146,6 +155,26 @@ class Loop:
             if self._run._controls.asked and not self._attend(step=False):
                 return
             yield batch
+
+    def _accept(self, batch: Any, rows: int) -> bool:
+        """Whether a step whose loss is not finite is taken all the same; it has changed nothing yet.
+
+        Raises:
+            NonFiniteError: If that is what was asked for.
+        """
+        run = self._run
+        text = _nan.explain(self._step, batch, rows, run.step + 1)
+        self._tick()  # the losses so far come before the mark
+        run._mark("alert", text, float(run.step + 1))
+        if self._on_nan == "raise":
+            raise fb.NonFiniteError(f"fit: {text}")
+        if self._on_nan == "stop":
+            run.stop(text.partition(";")[0])
+            self._attend(step=False)
+            return False
+        self._step.accept_all()
+        run._ask(functools.partial(warnings.warn, stacklevel=4), f"fit: {text}", RuntimeWarning)
+        return True
 
     # Between two steps
 
@@ -204,13 +233,6 @@ class Loop:
         fresh = [float(loss) for loss in self._losses]
         self._losses.clear()
         run.course.extend(fresh)
-        first = step - len(fresh) + 1
-        if fresh and not self._alerted and not math.isfinite(sum(fresh)):
-            bad = next((k for k, x in enumerate(fresh) if not math.isfinite(x)), None)
-            if bad is not None:
-                self._alerted = True
-                text = f"the loss is {fresh[bad]} from step {first + bad} on"
-                run._mark("alert", text, float(first + bad))
         if step:
             run._sample()
-        run._tell("tick", first, fresh)
+        run._tell("tick", step - len(fresh) + 1, fresh)

@@ -5,15 +5,18 @@ optimizer and metrics inside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flowbook as fb
 
 from ._batches import call_model, leaves_of, parts_of, rebuild, rows_of, structure_of, tensors
-from ._state import dtype_name, spec_text
+from ._state import dtype_name, named_variables, spec_text
 from .metrics import Mean, Metric
 from .nn import Module, training
 from .optim import Optimizer
+
+if TYPE_CHECKING:
+    from ._inspection import Inspection
 
 Loss = Callable[..., Any]
 
@@ -57,41 +60,95 @@ class Measure:
         return {metric.name: metric.result() for metric in used}
 
 
-def training_step(
-    model: Module, optimizer: Optimizer, loss: Loss, mean: Mean, others: Sequence[Metric]
-) -> Callable[[Any, int], Any]:
-    """The compiled step: called with a batch of tensors and its number of rows, returns its loss."""
+class TrainingStep:
+    """The compiled step: called with a batch of tensors and its number of rows, returns its loss.
 
-    def step(batch: Any, count: Any) -> Any:
-        inputs, target, weights = parts_of(batch)
-        prediction = call_model(model, inputs)
-        value = loss_of(loss, prediction, target, weights)
-        parameters = model.parameters()
-        if not parameters:
-            raise fb.ArgumentError(
-                f"fit: {type(model).__name__} has no trainable parameters. "
-                "Are its layers attributes of the module, and not all frozen?"
-            )
-        optimizer.update(model, fb.gradients(value, parameters))
-        mean.add(value, count)
-        for metric in others:
-            update(metric, prediction, target, count)
-        return value
+    Args:
+        model: The model.
+        optimizer: The optimizer.
+        loss: The loss function.
+        mean: The mean loss of an epoch.
+        others: Metrics.
+        finite: Raise NonFiniteError, and change nothing, where the loss is not finite.
+        gradients: ... or a gradient. That costs a pass over the gradients.
+    """
 
-    compiled = Compiled(step)
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss: Loss,
+        mean: Mean,
+        others: Sequence[Metric],
+        *,
+        finite: bool = False,
+        gradients: bool = False,
+    ) -> None:
+        def step(batch: Any, count: Any) -> Any:
+            inputs, target, weights = parts_of(batch)
+            prediction = call_model(model, inputs)
+            value = loss_of(loss, prediction, target, weights)
+            parameters = model.parameters()
+            if not parameters:
+                raise fb.ArgumentError(
+                    f"fit: {type(model).__name__} has no trainable parameters. "
+                    "Are its layers attributes of the module, and not all frozen?"
+                )
+            found = fb.gradients(value, parameters)
+            optimizer.update(model, found)
+            mean.add(value, count)
+            for metric in others:
+                update(metric, prediction, target, count)
+            if not gradients:
+                return value
+            # Zero, or NaN where an entry of a gradient is not finite: no sum can overflow.
+            sums = [fb.sum(gradient * 0) for gradient in found]
+            return value, sum(fb.astype(s, value.dtype) for s in sums)
 
-    def run(batch: Any, count: int) -> Any:
+        self._model, self._gradients = model, gradients
+        self._compiled = Compiled(step, finite)
+
+    def __call__(self, batch: Any, count: int) -> Any:
         with training():
-            return compiled(batch, count)
+            found = self._compiled(batch, count)
+        return found[0] if self._gradients else found
 
-    return run
+    def accept_all(self) -> None:
+        """From now on a step takes effect whatever its loss is."""
+        self._compiled.only_finite(False)
+
+    def inspect(self, batch: Any, count: int) -> Inspection:
+        """Statistics of all values of a step; it changes nothing, not even random numbers."""
+        labels = ["inputs", "target", "weights"]
+        paths = [
+            label + (f"[{i}]" if len(leaves) > 1 else "")
+            for label, part in zip(labels, batch, strict=False)
+            for leaves in [leaves_of(part)]
+            for i in range(len(leaves))
+        ]
+
+        def names(core: Any, feeds: Sequence[int]) -> None:
+            for value, path in zip(feeds, paths, strict=False):
+                core.set_name(value, path)
+            for path, variable in named_variables(self._model).items():
+                for value in core.values_of(variable):
+                    core.set_name(value, path)
+
+        with training():
+            return self._compiled.inspect(batch, count, names=names)
 
 
 class Compiled:
-    """`fb.graph` of a function of a batch (any nesting) and a few numbers."""
+    """`fb.graph` of a function of a batch (any nesting) and a few numbers.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    Args:
+        function: The function.
+        finite: Raise NonFiniteError, and change nothing, where a number that it returns is not
+            finite.
+    """
+
+    def __init__(self, function: Callable[..., Any], finite: bool = False) -> None:
+        self._function, self._finite = function, finite
         self._structure: Any = None
         self._graph: Any = None
 
@@ -102,6 +159,17 @@ class Compiled:
             self._graph = self._compile(batch, len(numbers))
         return self._graph(*leaves_of(batch), *numbers)
 
+    def only_finite(self, on: bool) -> None:
+        """Sets `finite` for the calls to come."""
+        self._finite = on
+        if self._graph is not None:
+            self._graph.only_finite(on)
+
+    def inspect(self, batch: Any, *numbers: Any, names: Callable[..., None]) -> Inspection:
+        """Statistics of all values of a call like the last one, which changes nothing."""
+        found: Inspection = self._graph.inspect_call(*leaves_of(batch), *numbers, names=names)
+        return found
+
     def _compile(self, example: Any, numbers: int) -> Any:
         leaves = len(leaves_of(example))
         function = self._function
@@ -110,7 +178,9 @@ class Compiled:
             batch = rebuild(example, iter(values[:leaves]))
             return function(batch, *values[leaves:])
 
-        return fb.graph(step)
+        graph = fb.graph(step)
+        graph.only_finite(self._finite)
+        return graph
 
 
 def loss_of(loss: Loss, prediction: Any, target: Any, weights: Any) -> Any:

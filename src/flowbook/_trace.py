@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ class Trace:
         self.shapes = dict(shapes or {})
         self.graph = _core.Graph(True, name)
         cells = {cell.filename: (cell.cell_id, cell.execution_count)} if cell else {}
-        self.graph.locate_frames([_LIBRARY], cells)
+        # A run's thread begins in `threading`, which is no place of the user's either.
+        self.graph.locate_frames([_LIBRARY, threading.__file__], cells)
         self.seconds = 0.0
         self.examples: dict[int, Any] = {}  # value of a symbolic input -> the tensor it stands for
         self._recorder: Any = None

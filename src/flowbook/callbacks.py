@@ -177,6 +177,8 @@ class Checkpoint(Callback):
 class StopOnNaN(Callback):
     """Stops after an epoch whose loss is not finite.
 
+    `fit(on_nan="stop")` stops at the step, and before the model has taken it in.
+
     Example:
         >>> guard = fb.callbacks.StopOnNaN()
     """

@@ -37,6 +37,24 @@ def test_inspect_shows_values_and_the_first_nan(book: Notebook) -> None:
     assert book.value("bool(np.isnan(loss.numpy()))") == "True"  # the cell ran as ever
 
 
+def test_fit_names_the_cell_and_line_that_made_a_nan(book: Notebook) -> None:
+    book.run(
+        "class Broken(fb.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        self.scale = fb.Variable(np.ones((), np.float32))\n"
+        "    def forward(self, x):\n"
+        "        return fb.log(x * self.scale)"
+    )
+    here = book.book.cells[-1].execution_count
+    book.run(
+        "run = fb.fit(Broken(), [(np.float32([[1.0, -1.0]]), np.float32([[0.0, 0.0]]))],"
+        " fb.losses.mean_squared_error, on_nan='stop', wait=False)\nrun.wait()"
+    )
+    text = book.value("run.history.marks[0].text")
+    assert "first NaN: log gave 1 NaN of 2 in Broken" in text
+    assert f"In [{here}], line 5 `return fb.log(x * self.scale)`" in text
+
+
 def test_inspect_advances_variables_once(book: Notebook) -> None:
     book.run("v.assign(np.ones(4, np.float32))")
     text_of(book.run("%%graph net --inspect\nv.assign(v + 1)\nq = v * 2"))

@@ -177,12 +177,11 @@ def test_at_most_ten_messages_a_second(page: FakePage) -> None:
 
 def test_numbers_that_are_not_finite_are_json(page: FakePage) -> None:
     x = np.ones((16, 1), np.float32)
-    run, view = start(page, data=(x, x * np.nan), epochs=2)
+    run, view = start(page, data=(x, x * np.nan), epochs=2, on_nan="ignore")
     run.wait(10)
     page.say(view.id, kind="open")
     state = page.wait(lambda m: m["kind"] == "state")
     assert state["runs"][0]["epochs"] == [{"loss": None}] * 2
-    assert [m["kind"] for m in state["runs"][0]["marks"]] == ["alert"]
 
 
 def test_a_second_page_gets_everything_again(page: FakePage) -> None:
