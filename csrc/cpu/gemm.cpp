@@ -2,12 +2,19 @@
 #include "cpu/gemm.h"
 
 #include <algorithm>
+#include <span>
 
+#include "core/buffer.h"
 #include "cpu/own_gemm.h"
 #include "cpu/providers.h"
 
 namespace flowbook::cpu {
 namespace {
+
+// Up to `most` blocks of at least `work` multiplications.
+struct Blocks {
+  int64_t most, work;
+};
 
 // Up to this many multiplications our own loops are as fast as a call into oneDNN or faster
 // (measured: a call costs 0.4 us; 64^3 takes 2.1 us here and 2.4 there), less where they have to
@@ -16,14 +23,18 @@ constexpr int64_t kSmall = 64 * 64 * 64, kSmallTransposed = 32 * 32 * 32;
 constexpr int64_t kFewRows =
     2;  // up to here our loops, which read b once and in place, beat any packing
 
-// Blocks: each packs its operands anew inside the provider, so few large ones are best (1024^3 on
-// two threads: 2 blocks 485 GFLOP/s, 8 blocks 458, 64 blocks 412), but uneven threads and many
-// cores want more. Small products get up to 4 blocks of at least kBlockWork multiplications (4 us),
-// large ones one for every kLargeWork.
-constexpr int64_t kBlockWork = int64_t{1} << 20;
-constexpr int64_t kLargeWork = int64_t{1} << 27;
+// How a product is cut where a library multiplies: each block packs its operands anew in there, so
+// few large ones are best (1024^3 on two threads of Zen 5: 2 blocks 485 GFLOP/s, 8 blocks 458, 64
+// blocks 412), but uneven threads and many cores want more.
+constexpr Blocks kLibraryBlocks[] = {{4, int64_t{1} << 20}, {64, int64_t{1} << 27}};
+constexpr int64_t kLibraryEdge = 64;  // blocks end on multiples of this: only the last is ragged
+// Our own loops pack b only, once for 192 rows; smaller blocks lose little.
+constexpr Blocks kOwnBlocks[] = {
+    {4, int64_t{1} << 19}, {16, int64_t{1} << 22}, {64, int64_t{1} << 26}};
+constexpr int64_t kOwnRowEdge = 4, kOwnColumnEdge = 16;
+constexpr int64_t kMinSide = 64;
 constexpr int64_t kMaxBlocks = 64;
-constexpr int64_t kEdge = 64;  // blocks end on multiples of this, so that only the last is ragged
+
 constexpr int64_t kStreamBytes =
     256 * 1024;  // of b per block, where each of its elements is used a few times only
 constexpr int64_t kStreamColumns = 512;
@@ -48,8 +59,13 @@ void* at(void* p, int64_t elements, DType t) {
 }
 
 void own(const Gemm& g) {
-  const OwnGemm o{g.m, g.n,     g.k,     g.a, g.a_row, g.a_col,
-                  g.b, g.b_row, g.b_col, g.c, g.ldc,   g.accumulate};
+  OwnGemm o{g.m,     g.n,     g.k, g.a,   g.a_row,      g.a_col, g.b,
+            g.b_row, g.b_col, g.c, g.ldc, g.accumulate, nullptr};
+  Ref<Buffer> scratch;
+  if (own_gemm_wants_scratch(g.m, g.n, size_of(g.dtype))) {
+    scratch = allocate(kOwnGemmScratch, BufferKind::kWorkspace);
+    o.scratch = scratch->data;
+  }
   const OwnGemmTable& table = own_gemm();
   switch (g.dtype) {
     case DType::f32:
@@ -120,9 +136,14 @@ Gemm part_of(const Gemm& g, const Bounds& b) {
   return part;
 }
 
+bool is_float(DType t) { return t == DType::f32 || t == DType::f64; }
+
+// Whether a library multiplies large matrices of this dtype.
+bool by_library(DType t) { return is_float(t) && libraries_multiply(); }
+
 }  // namespace
 
-int64_t gemm_block_work() { return kBlockWork; }
+int64_t gemm_block_work() { return (libraries_multiply() ? kLibraryBlocks : kOwnBlocks)[0].work; }
 
 bool provider_takes(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride) {
   int64_t ld;
@@ -130,7 +151,7 @@ bool provider_takes(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_
 }
 
 bool wants_provider(const Gemm& g) {
-  if (g.dtype != DType::f32 && g.dtype != DType::f64) return false;
+  if (!by_library(g.dtype)) return false;
   if (g.k == 0 || g.m <= kFewRows || g.n == 1) return false;
   return product(g.m, g.n, g.k) > (g.b_col == 1 ? kSmall : kSmallTransposed);
 }
@@ -151,26 +172,31 @@ GemmGrid gemm_grid(const Gemm& g) {
     (g.n == 1 ? grid.rows : grid.cols) = ceil_div(side, step);
     return grid;
   }
-  const int64_t wanted =
-      std::max(std::min<int64_t>(4, work / kBlockWork), std::min(kMaxBlocks, work / kLargeWork));
+  const bool library = by_library(g.dtype);
+  const std::span<const Blocks> kinds =
+      library ? std::span<const Blocks>(kLibraryBlocks) : std::span<const Blocks>(kOwnBlocks);
+  int64_t wanted = 1;
+  for (const Blocks& b : kinds) wanted = std::max(wanted, std::min(b.most, work / b.work));
   if (wanted <= 1) return grid;
   while (grid.rows * grid.cols < wanted) {
     const int64_t height = ceil_div(g.m, grid.rows), width = ceil_div(g.n, grid.cols);
-    const bool by_rows = height >= 2 * kEdge, by_cols = width >= 2 * kEdge;
+    const bool by_rows = height >= 2 * kMinSide, by_cols = width >= 2 * kMinSide;
     if (!by_rows && !by_cols) break;
-    // Rows first: a block's rows of a are mostly read in place, its columns of b are packed.
-    if (by_rows && (!by_cols || height * 4 >= width))
+    // Rows rather than columns in a library, which packs columns of b but mostly not rows of a.
+    if (by_rows && (!by_cols || height * (library ? 4 : 1) >= width))
       grid.rows *= 2;
     else
       grid.cols *= 2;
   }
-  grid.row_step = grid.rows == 1 ? g.m : round_up(ceil_div(g.m, grid.rows), kEdge);
-  grid.col_step = grid.cols == 1 ? g.n : round_up(ceil_div(g.n, grid.cols), kEdge);
+  const int64_t row_edge = library ? kLibraryEdge : kOwnRowEdge;
+  const int64_t col_edge = library ? kLibraryEdge : kOwnColumnEdge;
+  grid.row_step = grid.rows == 1 ? g.m : round_up(ceil_div(g.m, grid.rows), row_edge);
+  grid.col_step = grid.cols == 1 ? g.n : round_up(ceil_div(g.n, grid.cols), col_edge);
   grid.rows = ceil_div(g.m, grid.row_step), grid.cols = ceil_div(g.n, grid.col_step);
-  if (grid.blocks() == 1 && !g.accumulate && wants_provider(g)) {
-    const int64_t parts = std::min(std::min(kMaxParts, g.k / kMinDepth), work / kBlockWork);
+  if (grid.blocks() == 1 && !g.accumulate && is_float(g.dtype)) {
+    const int64_t parts = std::min(std::min(kMaxParts, g.k / kMinDepth), work / kinds[0].work);
     if (parts > 1)
-      grid.k_step = round_up(ceil_div(g.k, parts), kEdge),
+      grid.k_step = round_up(ceil_div(g.k, parts), kLibraryEdge),
       grid.k_parts = ceil_div(g.k, grid.k_step);
   }
   return grid;
@@ -203,7 +229,7 @@ void gemm_by_depth(const Gemm& g, const GemmGrid& grid, void* workspace) {
     part.k = std::min(g.k, begin + grid.k_step) - begin;
     part.a = at(g.a, begin * g.a_col, g.dtype), part.b = at(g.b, begin * g.b_row, g.dtype);
     if (i > 0) part.c = at(workspace, (i - 1) * size, g.dtype), part.ldc = g.n;
-    block(part, true);
+    block(part, wants_provider(part));
   });
   const auto add = [&]<class T>(T* c, const T* parts) {
     for (int64_t p = 1; p < grid.k_parts; ++p, parts += size)

@@ -143,6 +143,11 @@ bool try_gemm(const flowbook_provider* p, const flowbook_gemm& g, const void* a,
 
 }  // namespace
 
+bool libraries_multiply() {
+  static const bool yes = std::strcmp(isa_name(), "v3") != 0;
+  return yes;
+}
+
 void provide_gemm(const flowbook_gemm& g, const void* a, const void* b, void* c) {
   if (g.dtype == FLOWBOOK_F32 && onednn_enabled() && try_gemm(onednn().provider, g, a, b, c))
     return;
@@ -155,7 +160,7 @@ void provide_gemm(const flowbook_gemm& g, const void* a, const void* b, void* c)
   own.a = a, own.a_row = g.trans_a ? 1 : g.lda, own.a_col = g.trans_a ? g.lda : 1;
   own.b = b, own.b_row = g.trans_b ? 1 : g.ldb, own.b_col = g.trans_b ? g.ldb : 1;
   own.c = c, own.ldc = g.ldc;
-  own.accumulate = g.accumulate;
+  own.accumulate = g.accumulate, own.scratch = nullptr;
   (g.dtype == FLOWBOOK_F32 ? own_gemm().f32 : own_gemm().f64)(own);
 }
 
@@ -179,7 +184,9 @@ std::vector<ProviderFact> provider_facts() {
 #endif
   fact("eigen", eigen(), nullptr);
   facts.push_back({"own", true,
-                   std::string("own loops for small and integer products (") + isa_name() + ")",
+                   std::string("own loops for ") +
+                       (libraries_multiply() ? "small and integer" : "all") + " products (" +
+                       isa_name() + ")",
                    ""});
   return facts;
 }

@@ -1,7 +1,7 @@
-// Finds the modules that multiply matrices and chooses between them: oneDNN for float32 where it
-// loads, else Eigen for this machine's instruction set. Both are opened at the first product that
-// is worth it, never at import; a module that cannot be opened is a fact for `fb.doctor()`, not an
-// error.
+// Finds the modules that multiply matrices and convolve, and chooses between them: for products
+// oneDNN (float32) or Eigen where these are faster than our own loops, for convolutions oneDNN
+// where it loads. They are opened at the first use that is worth it, never at import; a module that
+// cannot be opened is a fact for `fb.doctor()`, not an error.
 #pragma once
 #include <string>
 #include <vector>
@@ -10,6 +10,10 @@
 #include "cpu/provider.h"
 
 namespace flowbook::cpu {
+
+// Whether large products of floats go to a library: not with AVX2, where our own loops are as fast
+// as the best (tests/benchmarks/NOTES.md, "Products with AVX2").
+bool libraries_multiply();
 
 // Runs one product on this thread: the first provider that can, or our own loops. Always succeeds.
 void provide_gemm(const flowbook_gemm& g, const void* a, const void* b, void* c);

@@ -1,6 +1,12 @@
-// The loops of own_gemm.h. In general, panels of b, two vectors wide, are packed with zeros behind
-// the last column; then some rows of a at a time meet the panel in registers. With few rows b is
-// read once and in place.
+// The loops of own_gemm.h. In general they are those of Goto and van de Geijn (Anatomy of
+// high-performance matrix multiplication, 2008), in the shape that BLIS gave them (Van Zee, van de
+// Geijn, 2015): a block of a that fits the second cache meets one panel of b after the other, two
+// vectors wide, which is packed into the first cache just before; a tile of c is summed in
+// registers. The block of a is packed where many panels meet it, and read in place elsewhere. With
+// few rows b is read once and in place.
+//
+// Every element of c is one chain of multiply-adds in the order of k, wherever blocks and tiles
+// end.
 #include "cpu/own_gemm.h"
 
 #if defined(__AVX512F__) || defined(__FMA__)
@@ -18,8 +24,8 @@ constexpr int kVectorBytes = 32, kRegisters = 16;
 constexpr int kVectorBytes = 16, kRegisters = 16;
 #endif
 constexpr int64_t kPanelBytes = 16 * 1024;  // half of the smallest L1
-constexpr int64_t kBlockBytes = 512 * 1024;
-constexpr int kSums = kRegisters / 2;  // registers that hold sums; the rest hold b and a
+constexpr int kSums =
+    kRegisters / 2;  // registers that hold sums of integers, whose products take some
 
 template <class T>
 struct Lanes {
@@ -86,116 +92,247 @@ inline void multiply_add<double>(Vector<double>& sum, Vector<double> x, Vector<d
 }
 #endif
 
-// kR rows of a times a panel of kV vectors, padded with zeros. `last`: how many lanes of the last
-// vector are real.
-template <class T, int kR, int kV>
-inline void tile(const OwnGemm& g, const T* a, int64_t k, const T* panel, T* c, int64_t last,
-                 bool accumulate) {
+// A block of rows of a that meets a panel of b.
+template <class T>
+struct Meeting {
+  int64_t a_row, a_col;  // strides of a
+  int64_t k;
+  const T* panel;  // kV vectors for each of k, zeros behind the last column
+  int64_t last;    // how many lanes of the last vector are real
+  int64_t ldc;
+  bool accumulate;
+  const T* next = nullptr;  // the last column of b's next panel, to be fetched meanwhile
+  int64_t next_row = 0;
+};
+
+// kR rows of a times the panel. `kPacked`: a's rows lie in steps of 1, its columns in steps of kR.
+// Not inlined: among its callers' variables the inner loop would run out of registers.
+template <class T, int kR, int kV, bool kPacked>
+[[gnu::noinline]] void tile(const Meeting<T>& m, const T* a, T* c) {
   constexpr int kLanes = Lanes<T>::kCount;
+  const int64_t row = kPacked ? 1 : m.a_row, col = kPacked ? kR : m.a_col;
+  const int64_t k = m.k, ldc = m.ldc, last = m.last;
+  const T* panel = m.panel;
   Vector<T> sum[kR][kV];
   for (int r = 0; r < kR; ++r)
-    for (int v = 0; v < kV; ++v) {
-      if (!accumulate)
-        sum[r][v] = Vector<T>{};
-      else
-        sum[r][v] = load_some(c + r * g.ldc + v * kLanes, v == kV - 1 ? last : kLanes);
-    }
-  for (int64_t p = 0; p < k; ++p, panel += kV * kLanes) {
+    for (int v = 0; v < kV; ++v) sum[r][v] = Vector<T>{};
+  if (m.accumulate) {
+    for (int r = 0; r < kR; ++r)
+      for (int v = 0; v < kV; ++v)
+        sum[r][v] = load_some(c + r * ldc + v * kLanes, v == kV - 1 ? last : kLanes);
+  }
+  for (int64_t p = 0; p < k; ++p, panel += kV * kLanes, a += col) {
     Vector<T> y[kV];
     for (int v = 0; v < kV; ++v) y[v] = load(panel + v * kLanes);
     for (int r = 0; r < kR; ++r) {
-      const Vector<T> x = a[r * g.a_row + p * g.a_col] - Vector<T>{};
+      const Vector<T> x = a[r * row] - Vector<T>{};
       for (int v = 0; v < kV; ++v) multiply_add<T>(sum[r][v], x, y[v]);
     }
   }
-  for (int r = 0; r < kR; ++r)
-    for (int v = 0; v < kV; ++v)
-      store_some(c + r * g.ldc + v * kLanes, sum[r][v], v == kV - 1 ? last : kLanes);
+  if (last == kLanes) {
+    for (int r = 0; r < kR; ++r)
+      for (int v = 0; v < kV; ++v) store(c + r * ldc + v * kLanes, sum[r][v]);
+  } else {
+    for (int r = 0; r < kR; ++r)
+      for (int v = 0; v < kV; ++v)
+        store_some(c + r * ldc + v * kLanes, sum[r][v], v == kV - 1 ? last : kLanes);
+  }
 }
 
-// ---- general: packed panels
-// -------------------------------------------------------------------------------
+// ---- packing
+// ------------------------------------------------------------------------------------------------
 
+// Squares of vectors of 32 bytes, turned in registers; for other types and machines, none.
+template <class T>
+struct Square {
+  static constexpr int kSide = 0;
+};
+#if defined(__AVX2__)
+template <>
+struct Square<float> {
+  static constexpr int kSide = 8;
+  using Row = __m256;
+  static Row load(const float* p) { return _mm256_loadu_ps(p); }
+  static void store(float* p, Row x) { _mm256_storeu_ps(p, x); }
+  static void turn(Row (&x)[8]) {
+    Row pairs[8], fours[8];
+    for (int i = 0; i < 8; i += 2) {
+      pairs[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
+      pairs[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+      for (int h = 0; h < 2; ++h) {
+        fours[i + 2 * h] = _mm256_shuffle_ps(pairs[i + h], pairs[i + h + 2], 0x44);
+        fours[i + 2 * h + 1] = _mm256_shuffle_ps(pairs[i + h], pairs[i + h + 2], 0xEE);
+      }
+    for (int i = 0; i < 4; ++i) {
+      x[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
+      x[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
+    }
+  }
+};
+template <>
+struct Square<double> {
+  static constexpr int kSide = 4;
+  using Row = __m256d;
+  static Row load(const double* p) { return _mm256_loadu_pd(p); }
+  static void store(double* p, Row x) { _mm256_storeu_pd(p, x); }
+  static void turn(Row (&x)[4]) {
+    Row pairs[4];
+    for (int i = 0; i < 4; i += 2) {
+      pairs[i] = _mm256_unpacklo_pd(x[i], x[i + 1]);
+      pairs[i + 1] = _mm256_unpackhi_pd(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 2; ++i) {
+      x[i] = _mm256_permute2f128_pd(pairs[i], pairs[i + 2], 0x20);
+      x[i + 2] = _mm256_permute2f128_pd(pairs[i], pairs[i + 2], 0x31);
+    }
+  }
+};
+#endif
+
+// to[p * step + r] = from[r * row + p]: kRows dense rows become columns. May write up to a square's
+// side past the end of a column, where the next one begins or kSlack bytes are left.
+constexpr int64_t kSlack = 64;
+template <class T, int kRows>
+inline void turn(const T* from, int64_t row, int64_t k, T* to, int64_t step) {
+  constexpr int kSide = Square<T>::kSide;
+  int64_t p = 0;
+  if constexpr (kSide > 0 && kRows > kSide) {
+    turn<T, kRows - kSide>(from + kSide * row, row, k, to + kSide, step);
+    return turn<T, kSide>(from, row, k, to, step);  // over what the other wrote too far
+  } else if constexpr (kSide > 0) {
+    for (; p + kSide <= k; p += kSide) {
+      typename Square<T>::Row x[kSide] = {};
+      for (int r = 0; r < kRows; ++r) x[r] = Square<T>::load(from + r * row + p);
+      Square<T>::turn(x);
+      for (int q = 0; q < kSide; ++q) Square<T>::store(to + (p + q) * step, x[q]);
+    }
+  }
+  for (; p < k; ++p)
+    for (int r = 0; r < kRows; ++r) to[p * step + r] = from[r * row + p];
+}
+
+// A panel of b: k times kV vectors, zeros behind the last column.
 template <class T, int kV>
-inline void all_rows(const OwnGemm& g, const T* a, int64_t k, const T* panel, T* c, int64_t last,
-                     bool accumulate) {
-  constexpr int kRows = kSums / kV < 8 ? kSums / kV : 8;
-  int64_t i = 0;
-  for (; i + kRows <= g.m; i += kRows)
-    tile<T, kRows, kV>(g, a + i * g.a_row, k, panel, c + i * g.ldc, last, accumulate);
-  if (kRows > 4 && i + 4 <= g.m) {
-    tile<T, 4, kV>(g, a + i * g.a_row, k, panel, c + i * g.ldc, last, accumulate);
-    i += 4;
-  }
-  if (i + 2 <= g.m) {
-    tile<T, 2, kV>(g, a + i * g.a_row, k, panel, c + i * g.ldc, last, accumulate);
-    i += 2;
-  }
-  if (i < g.m) tile<T, 1, kV>(g, a + i * g.a_row, k, panel, c + i * g.ldc, last, accumulate);
-}
-
-template <class T>
-inline void pack(const T* b, int64_t row, int64_t col, int64_t k, int64_t columns, int vectors,
-                 T* to) {
-  constexpr int kLanes = Lanes<T>::kCount;
+inline void pack_panel(const T* b, int64_t row, int64_t col, int64_t k, int64_t columns, T* to) {
+  constexpr int kLanes = Lanes<T>::kCount, kWidth = kV * kLanes;
   if (col == 1) {
-    const int64_t last = columns - (vectors - 1) * kLanes;
-    for (int64_t q = 0; q < k; ++q, b += row) {
-      if (vectors == 2) store(to, load(b)), to += kLanes;
-      store(to, load_some(b + (vectors - 1) * kLanes, last)), to += kLanes;
+    const int64_t last = columns - (kV - 1) * kLanes;
+    for (int64_t p = 0; p < k; ++p, b += row, to += kWidth) {
+      if (kV == 2) store(to, load(b));
+      store(to + (kV - 1) * kLanes, load_some(b + (kV - 1) * kLanes, last));
     }
-    return;
-  }
-  const int64_t width = vectors * kLanes;
-  for (int64_t q = 0; q < k; ++q, to += width, b += row) {
-    for (int64_t l = 0; l < columns; ++l) to[l] = b[l * col];
-    for (int64_t l = columns; l < width; ++l) to[l] = T(0);
+  } else if (row == 1 && columns == kWidth) {
+    turn<T, kWidth>(b, col, k, to, kWidth);
+  } else {
+    for (int64_t p = 0; p < k; ++p, b += row, to += kWidth) {
+      for (int64_t l = 0; l < columns; ++l) to[l] = b[l * col];
+      for (int64_t l = columns; l < kWidth; ++l) to[l] = T(0);
+    }
   }
 }
 
+// Rows of a, kR at a time and one k after the other.
+template <class T, int kR>
+inline void pack_rows(const T* a, int64_t row, int64_t col, int64_t rows, int64_t k, T* to) {
+  for (int64_t i = 0; i + kR <= rows; i += kR, a += kR * row, to += kR * k) {
+    if (col == 1)
+      turn<T, kR>(a, row, k, to, kR);
+    else if (row == 1)
+      for (int64_t p = 0; p < k; ++p) __builtin_memcpy(to + p * kR, a + p * col, kR * sizeof(T));
+    else
+      for (int64_t p = 0; p < k; ++p)
+        for (int r = 0; r < kR; ++r) to[p * kR + r] = a[r * row + p * col];
+  }
+}
+
+// ---- general: panels of b meet blocks of a
+// ------------------------------------------------------------------------------------------------
+
+// Sums of kRows x kV vectors, kV vectors of b and one of a are what the registers hold; 8 sums at
+// least keep both multiply-add units busy.
 template <class T>
-void rows_by_panels(const OwnGemm& g) {
-  constexpr int kLanes = Lanes<T>::kCount;
+constexpr bool kFloating = T(0.5) != T(0);
+template <class T, int kV>
+constexpr int kRows = kV == 1            ? (kSums < 8 ? kSums : 8)
+                      : !kFloating<T>    ? kSums / kV
+                      : kRegisters == 32 ? 8
+                                         : 6;
+
+// The tile of `rows` rows, at most kR.
+template <class T, int kR, int kV>
+inline void tile_of(int64_t rows, const Meeting<T>& m, const T* a, T* c) {
+  if (rows == kR)
+    tile<T, kR, kV, false>(m, a, c);
+  else if constexpr (kR > 1)
+    tile_of<T, kR - 1, kV>(rows, m, a, c);
+}
+
+// `packed` has the block's whole tiles, or is null.
+template <class T, int kV>
+inline void all_rows(const Meeting<T>& m, const T* a, const T* packed, int64_t rows, T* c) {
+  constexpr int kR = kRows<T, kV>;
+  const int64_t left = rows % kR;
+  int64_t whole = rows - left, i = 0;
+  // A tile of a row or two has too few sums: it shares the rows of its neighbour.
+  if (whole > 0 && left > 0 && 2 * left <= kR) whole -= kR;
+  int64_t fetched = m.next ? 0 : m.k;
+  const int64_t share = m.k / (rows / kR + 1) + 1;
+  for (; i < whole; i += kR) {
+    // b's rows lie far apart, where the machine does not foresee them.
+    for (int64_t end = fetched + share; fetched < m.k && fetched < end; ++fetched)
+      __builtin_prefetch(m.next + fetched * m.next_row);
+    if (packed)
+      tile<T, kR, kV, true>(m, packed + i * m.k, c + i * m.ldc);
+    else
+      tile<T, kR, kV, false>(m, a + i * m.a_row, c + i * m.ldc);
+  }
+  int64_t rest = rows - i;
+  if (rest > kR) {
+    const int64_t half = (rest + 1) / 2;
+    tile_of<T, kR, kV>(half, m, a + i * m.a_row, c + i * m.ldc);
+    i += half, rest -= half;
+  }
+  if (rest > 0) tile_of<T, kR, kV>(rest, m, a + i * m.a_row, c + i * m.ldc);
+}
+
+template <class T>
+void by_panels(const OwnGemm& g) {
+  constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 2 * kLanes;
+  constexpr int64_t kDepth = kPanelBytes / int64_t(sizeof(T)) / kWidth;
+  constexpr int64_t kTall = (kOwnGemmScratch - kSlack) / int64_t(sizeof(T)) / kDepth / 24 * 24;
   alignas(64) T panel[kPanelBytes / sizeof(T)];
-  for (int64_t j = 0; j < g.n;) {
-    const int vectors = g.n - j > kLanes ? 2 : 1;
-    const int64_t width = int64_t(vectors) * kLanes;
-    const int64_t columns = g.n - j < width ? g.n - j : width;
-    const int64_t last = columns - (vectors - 1) * kLanes;
-    const int64_t depth = kPanelBytes / int64_t(sizeof(T)) / width;
-    T* c = static_cast<T*>(g.c) + j;
-    for (int64_t p = 0; p < g.k; p += depth) {
-      const int64_t k = g.k - p < depth ? g.k - p : depth;
-      pack(static_cast<const T*>(g.b) + p * g.b_row + j * g.b_col, g.b_row, g.b_col, k, columns,
-           vectors, panel);
-      const T* a = static_cast<const T*>(g.a) + p * g.a_col;
-      const bool accumulate = g.accumulate || p > 0;
-      if (vectors == 2)
-        all_rows<T, 2>(g, a, k, panel, c, last, accumulate);
-      else
-        all_rows<T, 1>(g, a, k, panel, c, last, accumulate);
+  T* const scratch = static_cast<T*>(g.scratch);
+  for (int64_t i = 0; i < g.m; i += kTall) {
+    const int64_t rows = g.m - i < kTall ? g.m - i : kTall;
+    for (int64_t p = 0; p < g.k; p += kDepth) {
+      const int64_t k = g.k - p < kDepth ? g.k - p : kDepth;
+      const T* a = static_cast<const T*>(g.a) + i * g.a_row + p * g.a_col;
+      if (scratch) pack_rows<T, kRows<T, 2>>(a, g.a_row, g.a_col, rows, k, scratch);
+      Meeting<T> m{g.a_row, g.a_col, k, panel, 0, g.ldc, g.accumulate || p > 0, nullptr, g.b_row};
+      for (int64_t j = 0; j < g.n; j += kWidth) {
+        const int64_t columns = g.n - j < kWidth ? g.n - j : kWidth;
+        const T* b = static_cast<const T*>(g.b) + p * g.b_row + j * g.b_col;
+        T* c = static_cast<T*>(g.c) + i * g.ldc + j;
+        const int64_t after = g.n - j - columns < kWidth ? g.n - j - columns : kWidth;
+        m.next = after > 0 && g.b_col == 1 ? b + columns + after - 1 : nullptr;
+        if (columns > kLanes) {
+          m.last = columns - kLanes;
+          pack_panel<T, 2>(b, g.b_row, g.b_col, k, columns, panel);
+          all_rows<T, 2>(m, a, scratch, rows, c);
+        } else {
+          m.last = columns;
+          pack_panel<T, 1>(b, g.b_row, g.b_col, k, columns, panel);
+          all_rows<T, 1>(m, a, nullptr, rows, c);
+        }
+      }
     }
-    j += columns;
-  }
-}
-
-// a is read once for each panel, so that its rows should stay in the second cache; packing anew for
-// each block of rows costs little beside that.
-template <class T>
-void by_panels(const OwnGemm& in) {
-  const int64_t fit = kBlockBytes / int64_t(sizeof(T)) / in.k / 8 * 8;
-  const int64_t step = fit < 64 ? 64 : fit;
-  for (int64_t i = 0; i < in.m; i += step) {
-    OwnGemm g = in;
-    g.m = in.m - i < step ? in.m - i : step;
-    g.a = static_cast<const T*>(in.a) + i * in.a_row;
-    g.c = static_cast<T*>(in.c) + i * in.ldc;
-    rows_by_panels<T>(g);
   }
 }
 
 // ---- few rows: b is used once, so it is not worth packing
-// ---------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 
 // c's rows += a's columns p .. p + kP times as many rows of b, which are read from end to end:
 // memory decides here.
@@ -275,14 +412,14 @@ void inner_products(const OwnGemm& g) {
 }
 
 // ---- the choice, by shape and strides only
-// ------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 
 template <class T>
 void multiply(const OwnGemm& in) {
   OwnGemm g = in;
   if (g.n == 1 && (g.m == 1 || g.ldc == 1)) {  // a column is the row of the transposed product
-    g = {in.n, in.m,     in.k,     in.b, in.b_col, in.b_row,
-         in.a, in.a_col, in.a_row, in.c, in.m,     in.accumulate};
+    g = {in.n,     in.m,     in.k, in.b, in.b_col,      in.b_row, in.a,
+         in.a_col, in.a_row, in.c, in.m, in.accumulate, nullptr};
   }
   if (g.k == 0) {
     if (!g.accumulate)
