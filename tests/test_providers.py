@@ -26,7 +26,8 @@ rng = np.random.default_rng(0)
 make = lambda *shape, t="f4": rng.integers(-3, 4, shape).astype(t)
 wrong = []
 for t in ("f4", "f8", "i4", "i8", "u1"):
-    for m, k, n in ((1, 300, 700), (3, 5, 2), (70, 90, 80), (64, 6000, 10), (400, 330, 350)):
+    for m, k, n in ((1, 300, 700), (3, 5, 2), (70, 90, 80), (64, 6000, 10), (40, 300, 1100),
+                    (400, 330, 350)):
         if t[0] != "f" and m > 70:
             continue
         a, b = make(m, k, t=t), make(k, n, t=t)
@@ -92,6 +93,32 @@ def test_lower_instruction_sets(isa: str):
     """Machines without AVX-512, or without AVX2: our own loops and Eigen's modules."""
     found = run(FLOWBOOK_ISA=isa, FLOWBOOK_DISABLE_ONEDNN="1")
     assert found["wrong"] == []
+
+
+CUTS = r"""
+import numpy as np
+import flowbook as fb
+
+rng = np.random.default_rng(2)
+for t in ("f4", "f8"):
+    a, b = (fb.asarray(rng.standard_normal(s).astype(t)) for s in ((300, 700), (700, 1300)))
+    whole = (a @ b).numpy()
+    for rows in (slice(0, 1), slice(1, 4), slice(0, 7), slice(2, 211)):
+        for columns in (slice(0, 1300), slice(16, 300), slice(7, 29)):
+            part = (a[rows] @ b[:, columns]).numpy()
+            assert np.array_equal(part, whole[rows, columns]), (t, rows, columns)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="an instruction set of x86-64")
+@pytest.mark.skipif(bool(os.environ.get("FLOWBOOK_SANITIZED")), reason="one instruction set only")
+def test_cuts_do_not_change_bits_in_our_own_loops():
+    """An element is summed in the order of k, in whatever block, tile or row it is computed."""
+    environment = {**os.environ, "FLOWBOOK_ISA": "v3"}
+    done = subprocess.run(
+        [sys.executable, "-c", CUTS], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_unloadable_library():

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "core/error.h"
 #include "core/fork.h"
 #include "cpu/loops.h"
 #include "cpu/own_gemm.h"
@@ -176,6 +177,11 @@ std::vector<ProviderFact> provider_facts() {
     const bool usable = m.provider && !off;
     facts.push_back({name, usable, off ? off : m.provider ? m.provider->about : m.reason, m.path});
   };
+  const auto own = [&](const char* which) {
+    facts.push_back(
+        {"own", true, cat("own loops for ", which, " products (", isa_name(), ")"), ""});
+  };
+  if (!libraries_multiply()) own("all");
 #if FLOWBOOK_ISA_X86
   if (onednn_enabled())
     fact("onednn", onednn(), nullptr);
@@ -183,11 +189,7 @@ std::vector<ProviderFact> provider_facts() {
     fact("onednn", Module(), "switched off (FLOWBOOK_DISABLE_ONEDNN)");
 #endif
   fact("eigen", eigen(), nullptr);
-  facts.push_back({"own", true,
-                   std::string("own loops for ") +
-                       (libraries_multiply() ? "small and integer" : "all") + " products (" +
-                       isa_name() + ")",
-                   ""});
+  if (libraries_multiply()) own("small and integer");
   return facts;
 }
 

@@ -27,7 +27,8 @@ struct ProviderFact {
   std::string status;  // what it is, or why it is not used
   std::string path;    // of the module; empty if none was found
 };
-FB_API std::vector<ProviderFact> provider_facts();  // opens what was not opened yet
+// In the order in which products ask them. Opens what was not opened yet.
+FB_API std::vector<ProviderFact> provider_facts();
 
 // Whether oneDNN may be used; starts as FLOWBOOK_DISABLE_ONEDNN says (unset, empty or "0": yes).
 FB_API bool onednn_enabled();

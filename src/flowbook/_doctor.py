@@ -67,9 +67,10 @@ def doctor() -> Report:
         facts[f"provider {fact['name']}"] = fact["status"]
         if fact["usable"]:
             usable.append(fact["name"])
-    facts["matrix products"] = " then ".join(usable) if usable else "own loops only (slow)"
+    facts["matrix products"] = " then ".join(usable[: usable.index("own") + 1])
     if not any("onednn" in n for n in usable) and platform.machine() in ("x86_64", "AMD64"):
-        facts["advice"] = "oneDNN is not used, matrix products are slower than they could be: " + (
+        slow = "convolutions" if usable[0] == "own" else "convolutions and matrix products"
+        facts["advice"] = f"oneDNN is not used, {slow} are slower than they could be: " + (
             "it is switched off (FLOWBOOK_DISABLE_ONEDNN or enable_onednn(False))."
             if not _core.onednn_enabled()
             else "install onednn-cpu-gomp, or libdnnl of your system."
@@ -114,7 +115,9 @@ def get_num_threads() -> int:
 
 
 def enable_onednn(on: bool = True) -> None:
-    """Switches oneDNN on or off for matrix products and convolutions; Eigen does them without it.
+    """Switches oneDNN on or off: for convolutions, and for matrix products where it is the fastest.
+
+    Without it flowbook's own loops and Eigen do them. With AVX2 all matrix products are our own.
 
     Args:
         on: Whether to use it where it can be loaded. At first FLOWBOOK_DISABLE_ONEDNN decides.
