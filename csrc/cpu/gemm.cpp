@@ -2,9 +2,9 @@
 #include "cpu/gemm.h"
 
 #include <algorithm>
+#include <memory>
 #include <span>
 
-#include "core/buffer.h"
 #include "cpu/own_gemm.h"
 #include "cpu/providers.h"
 
@@ -58,14 +58,20 @@ void* at(void* p, int64_t elements, DType t) {
   return static_cast<char*>(p) + elements * size_of(t);
 }
 
+// Kept by each thread, beside the memory that is planned and limited, as a library's would be.
+void* own_scratch() {
+  struct alignas(64) Scratch {
+    char bytes[kOwnGemmScratch];
+  };
+  thread_local std::unique_ptr<Scratch> scratch;
+  if (!scratch) scratch.reset(new Scratch);
+  return scratch.get();
+}
+
 void own(const Gemm& g) {
   OwnGemm o{g.m,     g.n,     g.k, g.a,   g.a_row,      g.a_col, g.b,
             g.b_row, g.b_col, g.c, g.ldc, g.accumulate, nullptr};
-  Ref<Buffer> scratch;
-  if (own_gemm_wants_scratch(g.m, g.n, size_of(g.dtype))) {
-    scratch = allocate(kOwnGemmScratch, BufferKind::kWorkspace);
-    o.scratch = scratch->data;
-  }
+  if (own_gemm_wants_scratch(g.m, g.n, size_of(g.dtype))) o.scratch = own_scratch();
   const OwnGemmTable& table = own_gemm();
   switch (g.dtype) {
     case DType::f32:
