@@ -67,6 +67,14 @@ int spins() {
   return count;
 }
 
+// One turn of spinning. Now and then the processor is offered to whoever else wants it: on a busy
+// machine waiting then takes no time from those who have work.
+inline void spin_once(int turn) {
+  constexpr int kTurnsBetweenOffers = 64;
+  relax();
+  if (turn % kTurnsBetweenOffers == kTurnsBetweenOffers - 1) std::this_thread::yield();
+}
+
 // Sleeps while `word` is `seen`; may wake early.
 void sleep_while(std::atomic<uint32_t>& word, uint32_t seen) {
 #if defined(__linux__)
@@ -148,7 +156,7 @@ class Pool {
     job_.store(nullptr);
     for (int spin = 0; active_.load() != 0; ++spin) {
       if (spin < spins_) {
-        relax();
+        spin_once(spin);
         continue;
       }
       waiting_.store(true);
@@ -162,7 +170,7 @@ class Pool {
     uint32_t seen = 0;
     for (;;) {
       uint32_t now = epoch_.load();
-      for (int spin = 0; now == seen && spin < spins_; ++spin) relax(), now = epoch_.load();
+      for (int spin = 0; now == seen && spin < spins_; ++spin) spin_once(spin), now = epoch_.load();
       while (now == seen) {
         sleepers_.fetch_add(1);
         if (epoch_.load() == seen) sleep_while(epoch_, seen);
