@@ -37,7 +37,7 @@ constexpr int64_t kMaxBlocks = 64;
 
 constexpr int64_t kStreamBytes =
     256 * 1024;  // of b per block, where each of its elements is used a few times only
-constexpr int64_t kStreamColumns = 512;
+constexpr int64_t kStreamColumns = 384;  // a few times what own_gemm.cpp sums in registers
 // Products with few rows and columns but long sums are cut along k, and the parts added in order.
 constexpr int64_t kMaxParts = 8, kMinDepth = 512;
 

@@ -53,6 +53,16 @@ inline Vector<T> load_some(const T* p, int64_t n) {
   if constexpr (sizeof(T) == 4) return (Vector<T>)_mm512_maskz_loadu_epi32((1u << n) - 1, p);
   if constexpr (sizeof(T) == 8) return (Vector<T>)_mm512_maskz_loadu_epi64((1u << n) - 1, p);
 #endif
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return (Vector<T>)_mm256_maskload_epi32(
+        reinterpret_cast<const int*>(p),
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(int(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+  if constexpr (sizeof(T) == 8)
+    return (Vector<T>)_mm256_maskload_epi64(
+        reinterpret_cast<const long long*>(p),
+        _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)));
+#endif
   Vector<T> v{};
   for (int64_t l = 0; l < n; ++l) v[l] = p[l];
   return v;
@@ -334,35 +344,60 @@ void by_panels(const OwnGemm& g) {
 // ---- few rows: b is used once, so it is not worth packing
 // ------------------------------------------------------------------------------------------------
 
-// c's rows += a's columns p .. p + kP times as many rows of b, which are read from end to end:
-// memory decides here.
-template <class T, int kR, int kP>
-inline void add_rows(const OwnGemm& g, int64_t p, bool accumulate) {
+// Sums of all kR rows and kV vectors of columns from j on stay in registers while b is walked down:
+// the wider, the longer the stretches that memory is read in.
+template <class T, int kR, int kV>
+[[gnu::noinline]] void columns_in_place(const OwnGemm& g, int64_t j, int64_t last) {
   constexpr int kLanes = Lanes<T>::kCount;
-  const T* b = static_cast<const T*>(g.b) + p * g.b_row;
-  Vector<T> x[kR][kP];
+  const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b) + j;
+  T* c = static_cast<T*>(g.c) + j;
+  const int64_t k = g.k, a_row = g.a_row, a_col = g.a_col, b_row = g.b_row, ldc = g.ldc;
+  Vector<T> sum[kR][kV];
   for (int r = 0; r < kR; ++r)
-    for (int q = 0; q < kP; ++q)
-      x[r][q] = static_cast<const T*>(g.a)[r * g.a_row + (p + q) * g.a_col] - Vector<T>{};
-  for (int64_t j = 0; j < g.n; j += kLanes) {
-    const int64_t real = g.n - j < kLanes ? g.n - j : kLanes;
-    Vector<T> y[kP];
-    for (int q = 0; q < kP; ++q) y[q] = load_some(b + q * g.b_row + j, real);
-    for (int r = 0; r < kR; ++r) {
-      T* c = static_cast<T*>(g.c) + r * g.ldc + j;
-      Vector<T> sum = accumulate ? load_some(c, real) : Vector<T>{};
-      for (int q = 0; q < kP; ++q) multiply_add<T>(sum, x[r][q], y[q]);
-      store_some(c, sum, real);
-    }
+    for (int v = 0; v < kV; ++v) sum[r][v] = Vector<T>{};
+  if (g.accumulate) {
+    for (int r = 0; r < kR; ++r)
+      for (int v = 0; v < kV; ++v)
+        sum[r][v] = load_some(c + r * ldc + v * kLanes, v == kV - 1 ? last : kLanes);
   }
+  const auto walk = [&](auto&& load_last) {
+    for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
+      Vector<T> x[kR];
+      for (int r = 0; r < kR; ++r) x[r] = a[r * a_row] - Vector<T>{};
+      for (int v = 0; v < kV; ++v) {
+        const Vector<T> y = v == kV - 1 ? load_last(b + v * kLanes) : load(b + v * kLanes);
+        for (int r = 0; r < kR; ++r) multiply_add<T>(sum[r][v], x[r], y);
+      }
+    }
+  };
+  if (last == kLanes)
+    walk([](const T* p) { return load(p); });
+  else
+    walk([last](const T* p) { return load_some(p, last); });
+  for (int r = 0; r < kR; ++r)
+    for (int v = 0; v < kV; ++v)
+      store_some(c + r * ldc + v * kLanes, sum[r][v], v == kV - 1 ? last : kLanes);
+}
+
+// The last columns, at most kV vectors of them.
+template <class T, int kR, int kV>
+inline void last_columns(const OwnGemm& g, int64_t j) {
+  constexpr int64_t kLanes = Lanes<T>::kCount;
+  const int64_t left = g.n - j;
+  if (left > (kV - 1) * kLanes)
+    columns_in_place<T, kR, kV>(g, j, left - (kV - 1) * kLanes);
+  else if constexpr (kV > 1)
+    last_columns<T, kR, kV - 1>(g, j);
 }
 
 template <class T, int kR>
 void few_rows(const OwnGemm& g) {
-  constexpr int kP = kR <= 2 ? 4 : 2;
-  int64_t p = 0;
-  for (; p + kP <= g.k; p += kP) add_rows<T, kR, kP>(g, p, g.accumulate || p > 0);
-  for (; p < g.k; ++p) add_rows<T, kR, 1>(g, p, g.accumulate || p > 0);
+  // At most 12 sums, beside kR elements of a and a vector of b.
+  constexpr int kV = kR <= 3 ? 12 / kR : 2;
+  constexpr int64_t kLanes = Lanes<T>::kCount;
+  int64_t j = 0;
+  for (; j + kV * kLanes <= g.n; j += kV * kLanes) columns_in_place<T, kR, kV>(g, j, kLanes);
+  if (j < g.n) last_columns<T, kR, kV>(g, j);
 }
 
 template <class T>
@@ -427,7 +462,7 @@ void multiply(const OwnGemm& in) {
         for (int64_t j = 0; j < g.n; ++j) static_cast<T*>(g.c)[i * g.ldc + j] = T(0);
     return;
   }
-  if (g.m <= 4 && g.b_row == 1 && g.b_col != 1 && g.a_col == 1 && g.k >= Lanes<T>::kCount)
+  if (g.m <= 2 && g.b_row == 1 && g.b_col != 1 && g.a_col == 1 && g.k >= Lanes<T>::kCount)
     return inner_products<T>(g);
   if (g.b_col == 1 || g.n == 1) {
     switch (g.m) {
@@ -439,6 +474,8 @@ void multiply(const OwnGemm& in) {
         return few_rows<T, 3>(g);
       case 4:
         return few_rows<T, 4>(g);
+      case 5:
+        return few_rows<T, 5>(g);
       default:
         break;
     }
