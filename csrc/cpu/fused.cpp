@@ -340,6 +340,8 @@ void FusedCpu::assign_homes(const FusedSpec& spec) {
         for (Register& r : registers_)
           if (r.home == Home::kSet && r.gather == -2) idle_set.push_back(r.slot), r.gather = -1;
     }
+  for (size_t r = size_t(inputs_); r < registers_.size(); ++r)
+    if (registers_[r].level == Level::kRow) row_results_.push_back(int(r));
   for (size_t r = 0; r < size_t(inputs_); ++r) {
     if (registers_[r].level == Level::kRow) row_inputs_.push_back(int(r));
     const Register& x = registers_[r];

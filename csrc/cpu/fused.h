@@ -49,6 +49,7 @@ class FusedCpu : public FusedKernel {
     int row = -1;                       // of the elementwise table
     bool native = false;                // may be part of a compiled loop
     int segment = -1;                   // of the phase, if it begins one
+    bool absorbed = false;              // a map of rows that compiled loops make for themselves
     const char* name = "";
   };
   // Where a register lives while a set of rows is computed.
@@ -104,6 +105,8 @@ class FusedCpu : public FusedKernel {
   bool can_compile(const FusedInstruction& ins) const;
   void compile();
   bool make_segment(size_t phase, size_t first, size_t end, Segment& s, jit::Graph& graph) const;
+  const Instruction* row_map(int r) const;
+  void absorb_row_maps();
 
   Frame frame(void* const* in, void* const* out, char* workspace, const FusedBlock* given) const;
   void chunk(Frame& f, int64_t first_row, int64_t end_row) const;
@@ -127,7 +130,7 @@ class FusedCpu : public FusedKernel {
   jit::Pages pages_;                // the code of the segments
   std::vector<Instruction> first_;  // maps of row inputs
   std::vector<Instruction> last_;   // folds of totals and maps of columns and totals
-  std::vector<int> outputs_, row_inputs_, periodic_;
+  std::vector<int> outputs_, row_inputs_, row_results_, periodic_;
   int64_t set_rows_ = 1;  // rows computed together
   int64_t chunk_rows_ = 1, chunk_cols_ = 0;
   int block_slots_ = 0, set_slots_ = 0, scratch_slot_ = 0;

@@ -16,8 +16,7 @@ bool FusedCpu::can_compile(const FusedInstruction& ins) const {
            registers_[size_t(ins.src[0])].level == Level::kElement &&
            (ins.reduction == Reduction::kSum || cols_ % 64 == 0);
   }
-  if (ins.level != Level::kElement || ins.reduction != Reduction::kNone || ins.row < 0)
-    return false;
+  if (ins.level > Level::kRow || ins.reduction != Reduction::kNone || ins.row < 0) return false;
   for (int k = 0; k < ins.arity; ++k) {
     const DType wanted = ins.row == kCode_where && k == 0 ? DType::bool_ : DType::f32;
     if (registers_[size_t(ins.src[k])].dtype != wanted) return false;
@@ -32,6 +31,7 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
   s.operands.clear();
   const std::vector<Instruction>& all = phases_[phase].elements;
   std::vector<int> nodes(registers_.size(), -1);
+  bool extrema = false;
   const auto stream = [&](jit::Stream kind, int id) {
     s.operands.push_back({kind, id});
     return int(s.operands.size()) - 1;
@@ -47,24 +47,32 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
     }
     return false;
   };
+  // The node of a register; maps of rows are made again here, once for all elements.
+  const auto value = [&](auto& self, int r) -> int {
+    int& node = nodes[size_t(r)];
+    if (node >= 0) return node;
+    const Register& x = registers_[size_t(r)];
+    const bool one = x.level == Level::kTotal || (x.level == Level::kRow && set_rows_ == 1) ||
+                     (x.home == Home::kInput && x.access == Access::kScalar);
+    if (const Instruction* t = one && !long_rows_ ? row_map(r) : nullptr) {
+      int args[3] = {-1, -1, -1};
+      for (int i = 0; i < t->arity; ++i) args[i] = self(self, t->src[i]);
+      return node = jit::trace_row(graph, t->row, args);
+    }
+    return node = one ? graph.scalar(stream(jit::Stream::kScalar, r))
+                      : graph.input(stream(jit::Stream::kInput, r));
+  };
   for (size_t k = first; k < end; ++k) {
     const Instruction& t = all[k];
     int args[3] = {-1, -1, -1};
     for (int i = 0; i < t.arity; ++i) {
-      const int r = t.src[i];
-      const Register& x = registers_[size_t(r)];
-      if (nodes[size_t(r)] < 0) {
-        if (x.dtype != DType::f32) return false;
-        const bool one = x.level == Level::kTotal || (x.level == Level::kRow && set_rows_ == 1) ||
-                         (x.home == Home::kInput && x.access == Access::kScalar);
-        nodes[size_t(r)] = one ? graph.scalar(stream(jit::Stream::kScalar, r))
-                               : graph.input(stream(jit::Stream::kInput, r));
-      }
-      args[i] = nodes[size_t(r)];
+      if (registers_[size_t(t.src[i])].dtype != DType::f32 && nodes[size_t(t.src[i])] < 0)
+        return false;
+      args[i] = value(value, t.src[i]);
     }
     if (t.kind == Instruction::kFoldColumns) {
       const bool sum = t.fold == loops().sum[kSlotF32];
-      s.sums |= sum;
+      (sum ? s.sums : extrema) = true;
       graph.effect(sum                               ? jit::Kind::kSum
                    : t.fold == loops().max[kSlotF32] ? jit::Kind::kLargest
                                                      : jit::Kind::kSmallest,
@@ -76,9 +84,54 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
     if (registers_[size_t(t.dst)].dtype != DType::f32) return false;
     graph.effect(jit::Kind::kStore, nodes[size_t(t.dst)], stream(jit::Stream::kOutput, t.dst));
   }
+  // Sums begin anew with each block of theirs, extrema don't.
+  if (s.sums && extrema && one_block_ && cols_ > kSumBlock) return false;
   return std::count_if(s.operands.begin(), s.operands.end(), [](const Segment::Operand& o) {
            return o.kind != jit::Stream::kScalar;
          }) <= jit::kMaxStreams;
+}
+
+// The map that makes row value r, if a compiled loop can make it too.
+const FusedCpu::Instruction* FusedCpu::row_map(int r) const {
+  const auto find = [r](const std::vector<Instruction>& maps) {
+    const auto it = std::find_if(maps.begin(), maps.end(),
+                                 [r](const Instruction& t) { return t.dst == r && t.native; });
+    return it == maps.end() ? nullptr : &*it;
+  };
+  const Instruction* found = find(first_);
+  for (size_t p = 0; !found && p < phases_.size(); ++p) found = find(phases_[p].rows);
+  const auto plain = [&](int i) { return registers_[size_t(i)].dtype == DType::f32; };
+  return found && plain(r) && std::all_of(found->src, found->src + found->arity, plain) ? found
+                                                                                        : nullptr;
+}
+
+// Row values that nobody reads but compiled loops, which make them themselves, are not made.
+void FusedCpu::absorb_row_maps() {
+  std::vector<char> needed(registers_.size());
+  for (size_t r = 0; r < registers_.size(); ++r)
+    needed[r] = registers_[r].output >= 0 || registers_[r].home == Home::kWhole;
+  const auto reads = [&](const Instruction& t) {
+    for (int i = 0; i < t.arity; ++i) needed[size_t(t.src[i])] = 1;
+  };
+  for (const Phase& p : phases_) {
+    for (size_t k = 0; k < p.elements.size(); ++k) {
+      if (p.elements[k].segment >= 0)
+        k = p.segments[size_t(p.elements[k].segment)].end - 1;
+      else
+        reads(p.elements[k]);
+    }
+    for (const Segment& s : p.segments)
+      for (const Segment::Operand& o : s.operands)
+        if (o.kind != jit::Stream::kLanes) needed[size_t(o.id)] = 1;
+  }
+  const auto visit = [&](std::vector<Instruction>& maps) {
+    for (size_t k = maps.size(); k-- > 0;) {
+      maps[k].absorbed = !needed[size_t(maps[k].dst)];
+      if (!maps[k].absorbed) reads(maps[k]);
+    }
+  };
+  for (size_t p = phases_.size(); p-- > 0;) visit(phases_[p].rows);
+  visit(first_);
 }
 
 void FusedCpu::compile() {
@@ -108,7 +161,7 @@ void FusedCpu::compile() {
   }
   if (code.empty()) return;
   pages_ = jit::Pages(code);
-  if (pages_) return;
+  if (pages_) return absorb_row_maps();
   for (Phase& phase : phases_)
     for (Instruction& t : phase.elements) t.segment = -1;
 }

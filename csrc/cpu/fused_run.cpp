@@ -1,7 +1,6 @@
 // Running a tape: chunks of rows and columns over the pool, in each the phases over blocks.
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 
 #include "core/cancel.h"
@@ -154,6 +153,7 @@ void FusedCpu::show_row(Frame& f, int r) const {
 
 void FusedCpu::maps_of_rows(Frame& f, const std::vector<Instruction>& maps) const {
   for (const Instruction& t : maps) {
+    if (t.absorbed) continue;
     Operand operands[3];
     for (int i = 0; i < t.arity; ++i) {
       const Register& x = registers_[size_t(t.src[i])];
@@ -176,11 +176,11 @@ void FusedCpu::set(Frame& f) const {
     }
     show_row(f, r);
   }
-  if (row_values_)
-    for (size_t r = size_t(inputs_); r < registers_.size(); ++r)
-      if (const Register& x = registers_[r]; x.level == Level::kRow)
-        f.rows_at[r] = x.slot >= 0 ? f.row_slots + x.slot
-                                   : whole(int(r), f.in, f.out, f.workspace) + f.row * x.width;
+  for (int r : row_results_) {
+    const Register& x = registers_[size_t(r)];
+    f.rows_at[r] =
+        x.slot >= 0 ? f.row_slots + x.slot : whole(r, f.in, f.out, f.workspace) + f.row * x.width;
+  }
   maps_of_rows(f, first_);
   const int64_t width = f.end_col - f.first_col;
   for (const Phase& phase : phases_) {
@@ -268,59 +268,55 @@ char* FusedCpu::element(Frame& f, int r, int64_t begin, int64_t col) const {
 // One compiled loop over the n elements from column `col` on.
 void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t col,
                       int64_t n) const {
-  constexpr size_t kMost = kMaxRegisters;
   const int64_t begin = f.row * cols_ + col;
   alignas(64) float lanes[jit::kMaxStreams][72];
-  char* first[kMost];
-  void* streams[kMost];
+  void* streams[kMaxRegisters];
+  const size_t count = s.operands.size();
   int folds = 0;
-  for (size_t i = 0; i < s.operands.size(); ++i) {
+  for (size_t i = 0; i < count; ++i) {
     const auto [kind, id] = s.operands[i];
-    if (kind == jit::Stream::kOutput) {
-      first[i] = element(f, id, begin, col);
-    } else if (kind == jit::Stream::kLanes) {
-      const Instruction& t = phase.elements[size_t(id)];
-      const float identity = t.fold == loops().sum[kSlotF32]   ? 0.0f
-                             : t.fold == loops().max[kSlotF32] ? -INFINITY
-                                                               : INFINITY;
-      std::fill(lanes[folds], lanes[folds] + 64, identity);
-      first[i] = reinterpret_cast<char*>(lanes[folds++]);
-    } else {
-      const Register& x = registers_[size_t(id)];
-      if (kind == jit::Stream::kInput && f.at[id].stride == 0) {
-        // One number for the whole block, which is rare where a block may have several.
-        char* to = f.blocks + (x.gather >= 0 ? x.gather : x.spread) * block_bytes_;
-        loops().copy[2](&f.at[id], to, n);
-        f.at[id] = {to, 1};
-      }
-      first[i] = static_cast<char*>(const_cast<void*>(f.at[id].p));
+    switch (kind) {
+      case jit::Stream::kOutput:
+        streams[i] = element(f, id, begin, col);
+        break;
+      case jit::Stream::kLanes:
+        streams[i] = lanes[folds++];
+        break;
+      case jit::Stream::kScalar:
+        streams[i] = registers_[size_t(id)].level == Level::kRow ? f.rows_at[id] : f.in[id];
+        break;
+      case jit::Stream::kInput:
+        if (f.at[id].stride == 0) {
+          // One number for the whole block, which is rare where a block may have several.
+          const Register& x = registers_[size_t(id)];
+          char* to = f.blocks + (x.gather >= 0 ? x.gather : x.spread) * block_bytes_;
+          loops().copy[2](&f.at[id], to, n);
+          f.at[id] = {to, 1};
+        }
+        streams[i] = const_cast<void*>(f.at[id].p);
+        break;
     }
   }
   const auto run = reinterpret_cast<jit::Loop32>(pages_.data() + s.at);
-  const int64_t step = s.sums ? kSumBlock : n;
-  for (int64_t done = 0; done < n; done += step) {
-    const int64_t m = std::min(step, n - done);
-    for (size_t i = 0; i < s.operands.size(); ++i) {
-      const bool dense =
-          s.operands[i].kind == jit::Stream::kInput || s.operands[i].kind == jit::Stream::kOutput;
-      streams[i] = first[i] + (dense ? done * 4 : 0);
-    }
+  for (int64_t done = 0; done < n;) {
+    const int64_t m = s.sums ? std::min(kSumBlock, n - done) : n;
     run(streams, m, m < 256 ? jit::kFewLanes : jit::kManyLanes);
-    for (size_t i = 0; i < s.operands.size(); ++i) {
-      if (s.operands[i].kind != jit::Stream::kLanes) continue;
-      const Instruction& t = phase.elements[size_t(s.operands[i].id)];
-      float* lane = reinterpret_cast<float*>(first[i]);
-      const char* value = reinterpret_cast<const char*>(lane + 64);
-      const bool sum = t.fold == loops().sum[kSlotF32], last = done + m == n;
-      if (!one_block_) {
-        if (sum || last) f.counters[t.index].add(t.join, value, 4);
-      } else if (sum && done > 0) {
-        t.join(f.rows_at[t.dst], value, 1);
-      } else {
+    folds = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const auto [kind, id] = s.operands[i];
+      if (kind == jit::Stream::kInput || kind == jit::Stream::kOutput)
+        streams[i] = static_cast<char*>(streams[i]) + m * 4;
+      if (kind != jit::Stream::kLanes) continue;
+      const Instruction& t = phase.elements[size_t(id)];
+      const char* value = reinterpret_cast<const char*>(lanes[folds++] + 64);
+      if (!one_block_)
+        f.counters[t.index].add(t.join, value, 4);
+      else if (done == 0)
         memcpy(f.rows_at[t.dst], value, 4);
-      }
-      if (sum && !last) std::fill(lane, lane + 64, 0.0f);
+      else  // a block is at most two blocks of a sum
+        t.join(f.rows_at[t.dst], value, 1);
     }
+    done += m;
   }
 }
 

@@ -49,7 +49,9 @@ class Compiler {
   // Of the copy at work; constants and scalars are the same for all.
   Value& value(int i) { return values_[size_t(i * copies_ + (fixed(i) ? 0 : copy_))]; }
   bool is(int i, Kind k) const { return node(i).kind == k; }
-  bool fixed(int i) const { return is(i, Kind::kConstant) || is(i, Kind::kScalar); }
+  // The same in each pass: constants, scalars, and what is made of these alone.
+  bool fixed(int i) const { return fixed_[size_t(i)]; }
+  bool made_once(int i) const { return fixed(i) && node(i).arity > 0; }
   bool needed(int i) const { return first_use_[size_t(i)] < first_use_[size_t(i) + 1]; }
   Gpr base(uint32_t stream) const { return kStreamBases[base_of_[stream]]; }
 
@@ -76,6 +78,7 @@ class Compiler {
   void emit();
   Assembler::Label body(int copies);
   void enter();
+  void make_fixed();
   void leave(Assembler::Label loop);
   void stage_rest(Assembler::Label loop);
   void write_rest();
@@ -90,13 +93,15 @@ class Compiler {
 
   const std::vector<Node>& nodes_;
   const std::vector<Stream>& streams_;
-  std::vector<int32_t> uses_, first_use_;    // the nodes that read a node, from first_use_[i] on
-  std::vector<int32_t> fixed_slot_;          // of constants in the pool, of scalars in the frame
+  std::vector<int32_t> uses_, first_use_;  // the nodes that read a node, from first_use_[i] on
+  std::vector<char> fixed_;
+  std::vector<int32_t> fixed_slot_;          // of constants in the pool, of the others in the frame
   std::vector<int32_t> base_of_, stage_of_;  // of streams: number of the base, slot for the rest
   std::vector<Kind> fold_of_;                // of streams of lanes
   std::vector<std::pair<int, int>> pinned_;  // node, register
   std::vector<uint8_t> pool_;
-  int32_t rest_mask_at_ = 0, fixed_frame_ = 0, frame_ = kSlots;
+  int32_t rest_mask_at_ = 0, infinity_at_ = 0, minus_infinity_at_ = 0, fixed_frame_ = 0,
+          frame_ = kSlots;
   int bases_ = 0, registers_ = kRegisters, peak_ = 0;
   int together_ = 1;  // vectors of a pass
 
@@ -140,13 +145,18 @@ void Compiler::lay_out() {
     base_of_[s] = bases_++;
     if (streams_[s] != Stream::kLanes) stage_of_[s] = take_slot();
   }
+  fixed_.assign(nodes_.size(), 0);
   fixed_slot_.assign(nodes_.size(), -1);
   for (size_t i = 0; i < nodes_.size(); ++i) {
-    if (is_fold(nodes_[i].kind)) fold_of_[nodes_[i].bits] = nodes_[i].kind;
-    if (!needed(int(i))) continue;
-    if (is(int(i), Kind::kScalar)) fixed_slot_[i] = take_slot();
-    if (is(int(i), Kind::kConstant)) fixed_slot_[i] = pool_vector(nodes_[i].bits);
+    const Node& n = nodes_[i];
+    if (is_fold(n.kind)) fold_of_[n.bits] = n.kind;
+    fixed_[i] = n.kind < Kind::kStore && n.kind != Kind::kInput &&
+                std::all_of(n.arg, n.arg + n.arity, [&](int a) { return fixed(a); });
+    if (!needed(int(i)) || !fixed(int(i))) continue;
+    fixed_slot_[i] = n.kind == Kind::kConstant ? pool_vector(n.bits) : take_slot();
   }
+  infinity_at_ = pool_vector(0x7f800000);
+  minus_infinity_at_ = pool_vector(0xff800000);
   rest_mask_at_ = pool_vector(~0u);  // the rest's mask is cut out of ones and zeros
   pool_vector(0);
   fixed_frame_ = frame_;
@@ -180,7 +190,7 @@ int32_t Compiler::pool_vector(uint32_t bits) {
 // Registers that the first pass left over keep constants and scalars: first those that had to be
 // loaded most often.
 void Compiler::pin() {
-  registers_ = std::max(peak_, 2);  // the rest needs two
+  registers_ = std::max(peak_, 4);  // what is outside the loop needs a few
   std::vector<std::pair<int, int>> wanted;
   for (size_t i = 0; i < nodes_.size(); ++i)
     if (needed(int(i)) && fixed(int(i)))
@@ -205,7 +215,7 @@ bool Compiler::last_use(int i) {
 bool Compiler::in_memory(int i) { return fixed(i) || is(i, Kind::kInput) || value(i).slot >= 0; }
 Place Compiler::memory(int i) {
   if (is(i, Kind::kConstant)) return pool(fixed_slot_[size_t(i)]);
-  if (is(i, Kind::kScalar)) return at(Gpr::rsp, fixed_slot_[size_t(i)]);
+  if (fixed(i)) return at(Gpr::rsp, fixed_slot_[size_t(i)]);
   if (is(i, Kind::kInput)) return at(base(node(i).bits), Gpr::rax, copy_ * kVector);
   return at(Gpr::rsp, value(i).slot);
 }
@@ -305,7 +315,7 @@ Assembler::Label Compiler::body(int copies) {
   const Assembler::Label loop = a.here();
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const Node& n = nodes_[i];
-    if (n.kind < Kind::kStore && (n.arity == 0 || !needed(int(i)))) continue;
+    if (n.kind < Kind::kStore && (n.arity == 0 || !needed(int(i)) || fixed(int(i)))) continue;
     for (copy_ = 0; copy_ < copies; ++copy_) {
       locked_ = 0;
       instruction(int(i), n);
@@ -521,11 +531,37 @@ void Compiler::enter() {
     a.move(op::kBroadcast, 0, at(Gpr::rax, 0));
     a.move(op::kStore, 0, at(Gpr::rsp, fixed_slot_[i]));
   }
-  for (const auto& [i, r] : pinned_) a.move(op::kLoad, r, memory(i));
+  make_fixed();
   a.move(Gpr::rcx, Gpr::rdi);  // rdi is a base too
   for (size_t s = 0; s < streams_.size(); ++s)
     if (streams_[s] != Stream::kScalar) a.load(base(uint32_t(s)), Gpr::rcx, int32_t(8 * s));
   a.clear(Gpr::rax);
+  for (size_t s = 0; s < streams_.size(); ++s) {
+    if (streams_[s] != Stream::kLanes) continue;
+    if (fold_of_[s] == Kind::kSum)
+      a.vector(op::kXor, 0, 0, ymm(0));
+    else
+      a.move(op::kLoad, 0, pool(fold_of_[s] == Kind::kLargest ? minus_infinity_at_ : infinity_at_));
+    for (int k = 0; k < 8; ++k) a.move(op::kStore, 0, at(base(uint32_t(s)), k * kVector));
+  }
+  for (const auto& [i, r] : pinned_) a.move(op::kLoad, r, memory(i));
+}
+
+// What is the same in each pass, into the frame.
+void Compiler::make_fixed() {
+  copies_ = 1, copy_ = 0;
+  values_.assign(nodes_.size(), {});
+  holder_.fill(-1);
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    const Node& n = nodes_[i];
+    if (!made_once(int(i)) || !needed(int(i))) continue;
+    locked_ = 0;
+    instruction(int(i), n);
+    assembler_.move(op::kStore, value(int(i)).reg, memory(int(i)));
+    holder_.fill(-1);
+    value(int(i)) = {};
+    for (int k = 0; k < n.arity; ++k) value(n.arg[k]) = {};
+  }
 }
 
 // The last vector may not be full: the loop runs once more, over copies of what is left.

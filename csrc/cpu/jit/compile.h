@@ -9,14 +9,13 @@ enum class Stream : uint8_t {
   kInput,   // n dense numbers
   kScalar,  // one number
   kOutput,  // n dense numbers; may be the memory of an input
-  kLanes,   // 64 running numbers of a fold, 32-byte aligned, and the joined one behind them
+  kLanes,   // out: 64 running numbers of a fold, 32-byte aligned, and the joined one behind them
 };
 inline constexpr int kMaxStreams = 9;  // other than scalars; scalars are not limited
 
 // Streams in the order of their numbers, and how many elements. `sum_lanes`: bytes of the lanes
-// that sums use, less the vector that is addressed last: element i belongs to lane i % 64 (224) or
-// i % 16 (32). Sums start with lanes of zeros, the largest with -inf, the smallest with inf;
-// extrema take n that are multiples of 64 only.
+// that sums use, less the vector that is addressed last: element i belongs to lane i % 64
+// (kManyLanes) or i % 16. Extrema take n that are multiples of 64 only.
 using Loop32 = void (*)(void* const* streams, int64_t n, int64_t sum_lanes);
 inline constexpr int64_t kManyLanes = 224, kFewLanes = 32;
 
