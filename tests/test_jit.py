@@ -205,6 +205,12 @@ def test_random_programs(mode, seed):
         assert same_bits(a, b)
 
 
+def test_results_that_no_cache_keeps(mode):
+    """They are written past the caches, from 8 MiB or half the last-level cache on."""
+    x, w = rng.normal(size=(4100, 1024)).astype("f4"), rng.normal(size=1024).astype("f4")
+    assert_compiled_is_tape(mode, lambda x, w: (layer(x, w, w), x * w - 1.0), x, w)
+
+
 def test_more_values_alive_than_registers(mode):
     def f(x):
         parts = [x * float(k + 2) for k in range(40)]
@@ -248,7 +254,8 @@ def test_the_text_tells_what_was_compiled(mode):
         textwrap.dedent(
             """\
             [6, 320]
-            r5 = max of each row r0
+            compiled
+              r5 = max of each row r0
             --
             compiled
               r6 = subtract r0, r5

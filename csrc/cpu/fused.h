@@ -85,7 +85,8 @@ class FusedCpu : public FusedKernel {
     size_t first = 0, end = 0;
     std::vector<Operand> operands;
     bool sums = false;
-    int64_t at = 0;  // bytes into the pages
+    bool past = false;  // writes past the caches
+    int64_t at = 0;     // bytes into the pages
   };
   struct Phase {
     std::vector<Instruction> elements, rows;
@@ -105,6 +106,8 @@ class FusedCpu : public FusedKernel {
   bool can_compile(const FusedInstruction& ins) const;
   void compile();
   bool make_segment(size_t phase, size_t first, size_t end, Segment& s, jit::Graph& graph) const;
+  bool goes_past(int r) const;
+  std::vector<jit::Ahead> ahead(size_t phase, const Segment& s) const;
   const Instruction* row_map(int r) const;
   void absorb_row_maps();
 

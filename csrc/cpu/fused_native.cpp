@@ -1,6 +1,8 @@
 // Which element instructions become compiled loops: runs of neighbours on float32 whose values stay
 // in registers, so that a block is read and written once for all of them. Everything else stays on
 // the tape, which computes the same bits.
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "cpu/fused.h"
@@ -8,6 +10,20 @@
 #include "cpu/jit/rows.h"
 
 namespace flowbook::cpu {
+
+namespace {
+
+// An array of that many bytes and one to make it from fill the cache.
+int64_t half_of_the_last_cache() {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  static const int64_t bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#else
+  constexpr int64_t bytes = 0;
+#endif
+  return bytes > 0 ? bytes / 2 : 8 << 20;
+}
+
+}  // namespace
 
 bool FusedCpu::can_compile(const FusedInstruction& ins) const {
   if (ins.level == Level::kRow && ins.reduction != Reduction::kNone) {
@@ -28,7 +44,6 @@ bool FusedCpu::can_compile(const FusedInstruction& ins) const {
 bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
                             jit::Graph& graph) const {
   s.first = first, s.end = end;
-  s.operands.clear();
   const std::vector<Instruction>& all = phases_[phase].elements;
   std::vector<int> nodes(registers_.size(), -1);
   bool extrema = false;
@@ -82,13 +97,39 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
     nodes[size_t(t.dst)] = jit::trace_row(graph, t.row, args);
     if (!needed(t.dst)) continue;
     if (registers_[size_t(t.dst)].dtype != DType::f32) return false;
-    graph.effect(jit::Kind::kStore, nodes[size_t(t.dst)], stream(jit::Stream::kOutput, t.dst));
+    const bool past = !s.past && goes_past(t.dst);
+    s.past |= past;
+    graph.effect(jit::Kind::kStore, nodes[size_t(t.dst)],
+                 stream(past ? jit::Stream::kPast : jit::Stream::kOutput, t.dst));
   }
   // Sums begin anew with each block of theirs, extrema don't.
   if (s.sums && extrema && one_block_ && cols_ > kSumBlock) return false;
   return std::count_if(s.operands.begin(), s.operands.end(), [](const Segment::Operand& o) {
            return o.kind != jit::Stream::kScalar;
          }) <= jit::kMaxStreams;
+}
+
+// Results that no cache will keep are written past them, which spares reading what was there.
+bool FusedCpu::goes_past(int r) const {
+  return registers_[size_t(r)].home == Home::kOutput && cols_ % 8 == 0 &&
+         rows_ * cols_ * 4 >= half_of_the_last_cache();
+}
+// While a row is worked at for the last time, the next one comes in.
+std::vector<jit::Ahead> FusedCpu::ahead(size_t phase, const Segment& s) const {
+  std::vector<jit::Ahead> all;
+  if (phases_.size() == 1 || !one_block_ || set_rows_ > 1) return all;
+  for (size_t i = 0; i < s.operands.size(); ++i) {
+    const auto [kind, id] = s.operands[i];
+    const Register& x = registers_[size_t(id)];
+    if (kind != jit::Stream::kInput || x.home != Home::kInput || x.level != Level::kElement ||
+        x.access != Access::kDense)
+      continue;
+    bool later = false;
+    for (size_t p = phase + 1; p < phases_.size(); ++p)
+      later |= std::count(phases_[p].entering.begin(), phases_[p].entering.end(), id) > 0;
+    if (!later) all.push_back({int(i), int32_t(cols_ * 4)});
+  }
+  return all;
 }
 
 // The map that makes row value r, if a compiled loop can make it too.
@@ -141,15 +182,17 @@ void FusedCpu::compile() {
     for (size_t first = 0; first < all.size();) {
       size_t end = first;
       while (end < all.size() && all[end].native) ++end;
-      // The longest run that can be one loop; a single instruction gains nothing.
-      for (; end >= first + 2; --end) {
+      // The longest run that can be one loop. A single instruction gains nothing, but for extrema.
+      const bool fold = end > first && all[first].kind == Instruction::kFoldColumns &&
+                        all[first].fold != loops().sum[kSlotF32];
+      for (; end >= first + (fold ? 1 : 2); --end) {
         Segment s;
         jit::Graph graph;
         if (!make_segment(p, first, end, s, graph)) continue;
         std::vector<jit::Stream> streams;
         for (const Segment::Operand& o : s.operands) streams.push_back(o.kind);
         s.at = int64_t(code.size());
-        const std::vector<uint8_t> loop = jit::compile(graph, streams);
+        const std::vector<uint8_t> loop = jit::compile(graph, streams, ahead(p, s));
         code.insert(code.end(), loop.begin(), loop.end());
         code.resize((code.size() + 63) / 64 * 64, 0xcc);
         all[first].segment = int(phases_[p].segments.size());

@@ -273,11 +273,19 @@ void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t co
   void* streams[kMaxRegisters];
   const size_t count = s.operands.size();
   int folds = 0;
+  char* past = nullptr;  // where what is written past the caches has to be copied to
   for (size_t i = 0; i < count; ++i) {
     const auto [kind, id] = s.operands[i];
     switch (kind) {
       case jit::Stream::kOutput:
         streams[i] = element(f, id, begin, col);
+        break;
+      case jit::Stream::kPast:
+        streams[i] = past = element(f, id, begin, col);
+        if (reinterpret_cast<uintptr_t>(past) % 32)  // no memory of ours
+          streams[i] = f.blocks + scratch_slot_ * block_bytes_;
+        else
+          past = nullptr;
         break;
       case jit::Stream::kLanes:
         streams[i] = lanes[folds++];
@@ -304,7 +312,7 @@ void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t co
     folds = 0;
     for (size_t i = 0; i < count; ++i) {
       const auto [kind, id] = s.operands[i];
-      if (kind == jit::Stream::kInput || kind == jit::Stream::kOutput)
+      if (kind != jit::Stream::kScalar && kind != jit::Stream::kLanes)
         streams[i] = static_cast<char*>(streams[i]) + m * 4;
       if (kind != jit::Stream::kLanes) continue;
       const Instruction& t = phase.elements[size_t(id)];
@@ -318,6 +326,10 @@ void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t co
     }
     done += m;
   }
+#ifdef __x86_64__
+  if (s.past) __builtin_ia32_sfence();  // such stores are ordered with nothing else
+#endif
+  if (past) memcpy(past, f.blocks + scratch_slot_ * block_bytes_, size_t(n * 4));
 }
 
 // The n elements from column `col` on, one block of the set.

@@ -66,6 +66,12 @@ void Assembler::shift(int extension, int to, int from, uint8_t bits) {
 }
 void Assembler::zero_upper() { byte(0xc5), byte(0xf8), byte(0x77); }
 
+void Assembler::prefetch(const Place& where) {
+  rex(0, number(where.index), number(where.base));
+  byte(0x0f), byte(0x18);
+  rm(1, where, 0);  // into all caches
+}
+
 void Assembler::rex(int reg, int index, int base) {
   byte(0x48 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3);
 }

@@ -14,6 +14,7 @@ namespace flowbook::cpu::jit {
 namespace {
 
 constexpr int kRegisters = 16, kVector = 32, kNever = 1 << 30;
+constexpr int kLaneRegisters = 8;  // the last ones, where they hold the lanes of a fold
 constexpr Gpr kStreamBases[kMaxStreams] = {Gpr::r8,  Gpr::r9,  Gpr::r10, Gpr::r11, Gpr::rdi,
                                            Gpr::rbx, Gpr::r12, Gpr::r13, Gpr::r14};
 constexpr Gpr kSaved[] = {Gpr::rbx, Gpr::r12, Gpr::r13, Gpr::r14};  // by whoever is called
@@ -23,12 +24,17 @@ constexpr int kArguments = 0, kTotal = 8, kRest = 16, kMask = 32, kSlots = 64;
 
 class Compiler {
  public:
-  Compiler(const Graph& graph, const std::vector<Stream>& streams)
-      : nodes_(graph.nodes()), streams_(streams) {
+  Compiler(const Graph& graph, const std::vector<Stream>& streams, const std::vector<Ahead>& ahead)
+      : nodes_(graph.nodes()), streams_(streams), ahead_(ahead) {
     collect_uses();
     lay_out();
-    // As many vectors at a time as registers allow: one alone waits for its own results.
-    together_ = std::clamp(kRegisters / std::max(1, most_alive()), 1, 4);
+    // As many vectors at a time as registers allow: one alone waits for its own results. A fold of
+    // what takes few registers has its lanes in the others.
+    const int alive = std::max(1, most_alive());
+    lanes_in_registers_ = std::count(streams_.begin(), streams_.end(), Stream::kLanes) == 1 &&
+                          2 * alive <= kRegisters - kLaneRegisters - 3;
+    if (lanes_in_registers_) registers_ = kRegisters - kLaneRegisters;
+    together_ = lanes_in_registers_ ? 2 : std::clamp(kRegisters / alive, 1, 4);
   }
   std::vector<uint8_t> run() {
     emit();
@@ -88,11 +94,13 @@ class Compiler {
   void one(int i, const Node& n, Opcode o);
   void compare(int i, const Node& n, uint8_t predicate);
   void multiply_add(int i, const Node& n, Opcode form231);
+  void move_lanes(Opcode o);
   void fold(const Node& n);
   void join(Kind kind, int to, int with, int a, int b, bool wide = true);
 
   const std::vector<Node>& nodes_;
   const std::vector<Stream>& streams_;
+  const std::vector<Ahead>& ahead_;
   std::vector<int32_t> uses_, first_use_;  // the nodes that read a node, from first_use_[i] on
   std::vector<char> fixed_;
   std::vector<int32_t> fixed_slot_;          // of constants in the pool, of the others in the frame
@@ -103,7 +111,8 @@ class Compiler {
   int32_t rest_mask_at_ = 0, infinity_at_ = 0, minus_infinity_at_ = 0, fixed_frame_ = 0,
           frame_ = kSlots;
   int bases_ = 0, registers_ = kRegisters, peak_ = 0;
-  int together_ = 1;  // vectors of a pass
+  int together_ = 1;  // vectors that are worked at in turns
+  bool lanes_in_registers_ = false;
 
   // Of the pass that is made.
   Assembler assembler_;
@@ -196,7 +205,7 @@ void Compiler::pin() {
     if (needed(int(i)) && fixed(int(i)))
       wanted.push_back({-(4 * loads_[i] + (first_use_[i + 1] - first_use_[i])), int(i)});
   std::sort(wanted.begin(), wanted.end());
-  int r = kRegisters;
+  int r = lanes_in_registers_ ? kRegisters - kLaneRegisters : kRegisters;
   for (const auto& [weight, i] : wanted)
     if (r > registers_) pinned_.push_back({i, --r});
 }
@@ -295,7 +304,10 @@ void Compiler::emit() {
   loads_.assign(nodes_.size(), 0);
   frame_ = fixed_frame_;
   enter();
-  if (together_ > 1) body(together_);
+  if (lanes_in_registers_)
+    body(kLaneRegisters);
+  else if (together_ > 1)
+    body(together_);
   const Assembler::Label loop = body(1);
   leave(loop);
 }
@@ -312,19 +324,34 @@ Assembler::Label Compiler::body(int copies) {
   a.sub(Gpr::rsi, copies * kVector);
   a.compare(Gpr::rax, Gpr::rsi);
   const Assembler::Label too_short = a.jump(Assembler::kGreater);
-  const Assembler::Label loop = a.here();
-  for (size_t i = 0; i < nodes_.size(); ++i) {
-    const Node& n = nodes_[i];
-    if (n.kind < Kind::kStore && (n.arity == 0 || !needed(int(i)) || fixed(int(i)))) continue;
-    for (copy_ = 0; copy_ < copies; ++copy_) {
-      locked_ = 0;
-      instruction(int(i), n);
-    }
-    copy_ = 0;
+  const bool lanes = lanes_in_registers_ && copies > 1;
+  Assembler::Label few_lanes = 0;
+  if (lanes) {
+    a.compare(Gpr::rdx, int32_t(kManyLanes));
+    few_lanes = a.jump(Assembler::kNotEqual);
+    move_lanes(op::kLoad);
   }
+  const Assembler::Label loop = a.here();
+  for (const Ahead& x : ahead_)
+    for (int line = 0; line < copies * kVector; line += 2 * kVector)
+      a.prefetch(at(base(uint32_t(x.stream)), Gpr::rax, x.bytes + line));
+  for (int first = 0; first < copies; first += together_)
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const Node& n = nodes_[i];
+      if (n.kind < Kind::kStore && (n.arity == 0 || !needed(int(i)) || fixed(int(i)))) continue;
+      for (copy_ = first; copy_ < std::min(copies, first + together_); ++copy_) {
+        locked_ = 0;
+        instruction(int(i), n);
+      }
+    }
+  copy_ = 0;
   a.add(Gpr::rax, copies * kVector);
   a.compare(Gpr::rax, Gpr::rsi);
   a.jump(Assembler::kLessEqual, loop);
+  if (lanes) {
+    move_lanes(op::kStore);
+    a.land(few_lanes);
+  }
   a.land(too_short);
   return loop;
 }
@@ -336,8 +363,8 @@ void Compiler::instruction(int i, const Node& n) {
     case Kind::kScalar:
       return;
     case Kind::kStore:
-      assembler_.move(op::kStore, in_register(n.arg[0]),
-                      at(base(n.bits), Gpr::rax, copy_ * kVector));
+      assembler_.move(streams_[n.bits] == Stream::kPast ? op::kStorePast : op::kStore,
+                      in_register(n.arg[0]), at(base(n.bits), Gpr::rax, copy_ * kVector));
       return done_with(n);
     case Kind::kSum:
     case Kind::kLargest:
@@ -478,6 +505,12 @@ void Compiler::multiply_add(int i, const Node& n, Opcode form231) {
   hold(r, i);
 }
 
+void Compiler::move_lanes(Opcode o) {
+  const auto lanes = std::find(streams_.begin(), streams_.end(), Stream::kLanes);
+  for (int k = 0; k < kLaneRegisters; ++k)
+    assembler_.move(o, kRegisters - kLaneRegisters + k,
+                    at(base(uint32_t(lanes - streams_.begin())), k * kVector));
+}
 void Compiler::fold(const Node& n) {
   const int v = in_register(n.arg[0]);
   const Place lanes = at(base(n.bits), Gpr::rcx);
@@ -486,12 +519,19 @@ void Compiler::fold(const Node& n) {
     lock(r);
     return r;
   };
+  if (lanes_in_registers_ && copies_ > 1) {
+    const bool sum = n.kind == Kind::kSum;
+    const int a = sum ? -1 : temporary(), b = sum ? -1 : temporary();
+    join(n.kind, kRegisters - kLaneRegisters + copy_, v, a, b);
+    return done_with(n);
+  }
   const int r = temporary();
   assembler_.address(Gpr::rcx, Gpr::rax, copy_ * kVector);
   if (n.kind == Kind::kSum) {
     assembler_.and_(Gpr::rcx, Gpr::rdx);
-    assembler_.vector(op::kAnd, r, v, at(Gpr::rsp, kMask));  // + 0 changes no lane: none is -0
-    assembler_.vector(op::kAdd, r, r, lanes);
+    // Beyond the rest's end 0 is added, which changes no lane: none is -0.
+    if (copies_ == 1) assembler_.vector(op::kAnd, r, v, at(Gpr::rsp, kMask));
+    assembler_.vector(op::kAdd, r, copies_ == 1 ? r : v, lanes);
   } else {
     assembler_.and_(Gpr::rcx, int32_t(kManyLanes));
     assembler_.move(op::kLoad, r, lanes);
@@ -613,7 +653,7 @@ void Compiler::write_rest() {
   a.load(Gpr::rsi, Gpr::rsp, kArguments);
   a.move(op::kLoad, 0, at(Gpr::rsp, kMask));
   for (size_t s = 0; s < streams_.size(); ++s) {
-    if (streams_[s] != Stream::kOutput) continue;
+    if (streams_[s] != Stream::kOutput && streams_[s] != Stream::kPast) continue;
     a.load(Gpr::rcx, Gpr::rsi, int32_t(8 * s));
     a.move(op::kLoad, 1, at(Gpr::rsp, stage_of_[s]));
     a.vector(op::kMaskedStore, 1, 0, at(Gpr::rcx, Gpr::rax));
@@ -643,8 +683,9 @@ void Compiler::join_lanes(size_t stream) {
 
 }  // namespace
 
-std::vector<uint8_t> compile(const Graph& graph, const std::vector<Stream>& streams) {
-  return Compiler(graph, streams).run();
+std::vector<uint8_t> compile(const Graph& graph, const std::vector<Stream>& streams,
+                             const std::vector<Ahead>& ahead) {
+  return Compiler(graph, streams, ahead).run();
 }
 
 }  // namespace flowbook::cpu::jit

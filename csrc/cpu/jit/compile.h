@@ -9,6 +9,7 @@ enum class Stream : uint8_t {
   kInput,   // n dense numbers
   kScalar,  // one number
   kOutput,  // n dense numbers; may be the memory of an input
+  kPast,    // an output that goes past the caches: 32-byte aligned, and a fence is to follow
   kLanes,   // out: 64 running numbers of a fold, 32-byte aligned, and the joined one behind them
 };
 inline constexpr int kMaxStreams = 9;  // other than scalars; scalars are not limited
@@ -19,7 +20,14 @@ inline constexpr int kMaxStreams = 9;  // other than scalars; scalars are not li
 using Loop32 = void (*)(void* const* streams, int64_t n, int64_t sum_lanes);
 inline constexpr int64_t kManyLanes = 224, kFewLanes = 32;
 
+// Memory that will be needed soon: as far behind the elements of the stream.
+struct Ahead {
+  int stream;
+  int32_t bytes;
+};
+
 // Machine code of a Loop32, position-independent. Needs AVX2 and FMA to run.
-std::vector<uint8_t> compile(const Graph& graph, const std::vector<Stream>& streams);
+std::vector<uint8_t> compile(const Graph& graph, const std::vector<Stream>& streams,
+                             const std::vector<Ahead>& ahead = {});
 
 }  // namespace flowbook::cpu::jit
