@@ -67,3 +67,19 @@ def test_numbers_beside_tensors(dtype: str, number: float) -> None:
             as_array = f(x.numpy())
         assert eager.numpy().dtype == as_array.dtype
         assert eager.numpy().tobytes() == as_array.tobytes()
+
+
+def test_python_ints_take_the_short_way() -> None:
+    @fb.graph
+    def scaled(x, count):
+        return x * count
+
+    x = fb.asarray(np.float32([1.0, 2.0]))
+    assert scaled(x, 3).numpy().tolist() == [3, 6]
+    assert scaled._fast is not None
+    assert scaled._fast(x, 5).numpy().tolist() == [5, 10]
+    assert scaled._fast(x, 2.5) is NotImplemented  # another dtype
+    assert scaled._fast(x, True) is NotImplemented
+    assert scaled._fast(x, 2**70) is NotImplemented
+    assert scaled(x, 4).dtype == fb.float32
+    assert (scaled(x, 2.5).numpy().tolist(), scaled.traces) == ([2.5, 5.0], 2)

@@ -30,6 +30,11 @@ bool matches(const CompiledCall& c, PyObject* const* args, size_t n, std::vector
       in.push_back(t);
     } else if (want.weak && PyFloat_CheckExact(args[i]) && want.dtype == DType::f64) {
       in.push_back(scalar(PyFloat_AS_DOUBLE(args[i]), DType::f64, true));
+    } else if (want.weak && PyLong_CheckExact(args[i]) && want.dtype == DType::i64) {
+      int overflow = 0;
+      const int64_t number = PyLong_AsLongLongAndOverflow(args[i], &overflow);
+      if (overflow) return false;
+      in.push_back(scalar(number, DType::i64, true));
     } else {
       return false;
     }

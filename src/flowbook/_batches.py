@@ -46,11 +46,18 @@ def epoch_of(batches: Any, epoch: int) -> Iterator[Any]:
     return batches.epoch(epoch) if isinstance(batches, Batches) else iter(batches)
 
 
+# Four walks over the batch are made for each step. What is asked first is what is common and quick:
+# whether something is a Mapping takes longer than a step of a small model's Python.
+_LEAVES = frozenset((fb.Tensor, np.ndarray))
+
+
 def tensors(batch: Any) -> Any:
+    if type(batch) in _LEAVES:
+        return cast_floating(batch)
+    if isinstance(batch, (tuple, list)):
+        return tuple([tensors(value) for value in batch])
     if isinstance(batch, Mapping):
         return {key: tensors(value) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return tuple(tensors(value) for value in batch)
     return cast_floating(batch)
 
 
@@ -73,24 +80,29 @@ def call_model(model: Any, inputs: Any) -> Any:
 def rows_of(batch: Any) -> int:
     """Number of examples of a batch: rows of its first array that has any."""
     for leaf in leaves_of(batch):
-        if len(leaf.shape):
-            return int(leaf.shape[0])
+        shape = leaf.shape
+        if shape:
+            return int(shape[0])
     return 1
 
 
 def leaves_of(tree: Any) -> list[Any]:
-    if isinstance(tree, Mapping):
-        return [leaf for value in tree.values() for leaf in leaves_of(value)]
+    if type(tree) in _LEAVES:
+        return [tree]
     if isinstance(tree, tuple):
         return [leaf for value in tree for leaf in leaves_of(value)]
+    if isinstance(tree, Mapping):
+        return [leaf for value in tree.values() for leaf in leaves_of(value)]
     return [tree]
 
 
 def structure_of(tree: Any) -> Any:
-    if isinstance(tree, Mapping):
-        return tuple((key, structure_of(value)) for key, value in tree.items())
+    if type(tree) in _LEAVES:
+        return None
     if isinstance(tree, tuple):
-        return tuple(structure_of(value) for value in tree)
+        return tuple([structure_of(value) for value in tree])
+    if isinstance(tree, Mapping):
+        return tuple([(key, structure_of(value)) for key, value in tree.items()])
     return None
 
 

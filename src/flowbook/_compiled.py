@@ -105,7 +105,7 @@ class GraphBlock:
         return self.graph(**feeds)
 
 
-_DIRECT = frozenset((_core.Tensor, float))
+_DIRECT = frozenset((_core.Tensor, int, float))
 _STATIC = (bool, str, bytes, type(None), enum.Enum, type)
 
 

@@ -56,6 +56,7 @@ def cast_floating(x: Any, dtype: Any = None) -> fb.Tensor:
     if not isinstance(x, (fb.Tensor, fb.Variable)):
         x = fb.asarray(x)
     dtype = dtype_policy() if dtype is None else dtype
-    if x.dtype == dtype or dtype_name(x.dtype) not in FLOATS:
+    name = x.dtype.name
+    if name == dtype or name not in FLOATS or x.dtype == dtype:
         return x
     return fb.astype(x, dtype)

@@ -11,6 +11,7 @@ import flowbook as fb
 
 from ._batches import call_model, leaves_of, parts_of, rebuild, rows_of, structure_of, tensors
 from ._state import dtype_name, named_variables, spec_text
+from ._switch import training_switch
 from .metrics import Mean, Metric
 from .nn import Module, training
 from .optim import Optimizer
@@ -109,8 +110,11 @@ class TrainingStep:
         self._compiled = Compiled(step, finite)
 
     def __call__(self, batch: Any, count: int) -> Any:
-        with training():
+        token = training_switch.set(True)
+        try:
             found = self._compiled(batch, count)
+        finally:
+            training_switch.reset(token)
         return found[0] if self._gradients else found
 
     def accept_all(self) -> None:

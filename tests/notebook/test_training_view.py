@@ -175,6 +175,25 @@ def test_at_most_ten_messages_a_second(page: FakePage) -> None:
     assert times[-1] - times[0] >= 11 * 0.1 * 0.9
 
 
+def test_a_view_does_not_wait_for_the_time_of_another(page: FakePage) -> None:
+    run, busy = start(page)
+    page.say(busy.id, kind="open")  # one message after the other, each waits for its time
+    quiet = TrainingView(run)
+    quiet.id = "quiet"
+    training.sender.attach(quiet, page)
+    waited = []
+    for number in range(5):
+        time.sleep(0.13)  # the quiet view may send again
+        begin = time.monotonic()
+        page.say("quiet", kind="control", id=number, action="rate", value=0.01)
+        page.wait(lambda m, number=number: m["kind"] == "ack" and m["id"] == number)
+        waited.append(time.monotonic() - begin)
+    run.stop()
+    run.wait(10)
+    assert min(waited) < 0.05
+    assert sorted(waited)[2] < 0.09  # most of them: the machine may be busy
+
+
 def test_numbers_that_are_not_finite_are_json(page: FakePage) -> None:
     x = np.ones((16, 1), np.float32)
     run, view = start(page, data=(x, x * np.nan), epochs=2, on_nan="ignore")

@@ -294,30 +294,36 @@ class Sender:
     def push(self, view: View) -> None:
         """Says that a view has something to send; from any thread."""
         with self._wake:
+            idle = not self._waiting
             self._waiting[view.id] = view
             if self._thread is None or not self._thread.is_alive():  # also after a fork
                 self._thread = threading.Thread(
                     target=self._work, name="flowbook views", daemon=True
                 )
                 self._thread.start()
-            self._wake.notify()
+            # While all wait for their time, only a view whose time has come wakes the thread.
+            if idle or time.monotonic() - self._sent.get(view.id, 0) >= PERIOD:
+                self._wake.notify()
 
     def _work(self) -> None:
         while True:
             with self._wake:
-                while not self._waiting:
-                    self._wake.wait()
-                now = time.monotonic()
-                due = [v for k, v in self._waiting.items() if now - self._sent.get(k, 0) >= PERIOD]
-                for view in due:
-                    del self._waiting[view.id]
-                    self._sent[view.id] = now
-                soonest = min((self._sent.get(k, 0) for k in self._waiting), default=now)
-            if not due:  # asleep, not waiting: each new wish would wake the thread in vain
-                time.sleep(min(PERIOD, max(0.001, soonest + PERIOD - now)))
+                while not (due := self._due()):
+                    soonest = min((self._sent.get(k, 0) for k in self._waiting), default=None)
+                    left = None if soonest is None else soonest + PERIOD - time.monotonic()
+                    self._wake.wait(left if left is None else max(0.001, left))
             for view in due:
                 with contextlib.suppress(Exception):  # a view that fails must not silence others
                     self._flush(view)
+
+    def _due(self) -> list[View]:
+        """Takes out the views that may send now."""
+        now = time.monotonic()
+        due = [v for k, v in self._waiting.items() if now - self._sent.get(k, 0) >= PERIOD]
+        for view in due:
+            del self._waiting[view.id]
+            self._sent[view.id] = now
+        return due
 
     def _flush(self, view: View) -> None:
         channel = getattr(view, "channel", None)
