@@ -142,4 +142,6 @@ def test_the_front_end_is_in_the_package() -> None:
     static = NATIVE.parent / "flowbook_ext" / "static"
     assert (static / "flowbook.js").stat().st_size > 10_000
     assert "Apache License 2.0" in (static / "flowbook.js.LICENSES.txt").read_text()
-    assert {path.name for path in static.iterdir()} == {"flowbook.js", "flowbook.js.LICENSES.txt"}
+    assert {path.name for path in static.iterdir()} == {
+        "flowbook.js", "flowbook.js.LICENSES.txt", "loader.js",
+    }  # fmt: skip

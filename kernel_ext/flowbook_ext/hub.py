@@ -1,10 +1,13 @@
 """The kernel's end of all live views: one widget model that is never displayed.
 
 A view in the page is static HTML whose root names the view (`flowbook-view flowbook-kind-graph
-flowbook-id-<id>`). The hub's model carries the front end (`static/flowbook.js`), which finds such
-roots, asks for their state and sends back what the user does. Everything travels as custom messages
+flowbook-id-<id>`). The front end (`static/flowbook.js`) finds such roots, asks for their state and
+sends back what the user does. Everything travels as custom messages
 
     {"protocol": 1, "view": <id>, "kind": <what>, ...}
+
+The model's own state is a loader that asks for the front end's code by `{"protocol": 1, "kind":
+"code"}`: notebooks that run without a page store that state, and it weighs next to nothing.
 
 never as synced traits: those wedge when a kernel handles a message beside a running cell. Kinds that
 one side doesn't know are ignored.
@@ -14,9 +17,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +32,8 @@ __all__ = ["PROTOCOL", "Hub", "hub", "shares_page"]
 
 PROTOCOL = 1
 BUNDLE = Path(__file__).parent / "static" / "flowbook.js"
+LOADER = BUNDLE.with_name("loader.js")
+_REST = 0.5  # seconds in which several requests for the code get one answer, which all pages hear
 
 Handler = Callable[[dict[str, Any], Sequence[Any]], None]
 """Gets the content of a message and its binary buffers.
@@ -47,6 +54,7 @@ class Hub:
         self.widget = widget
         self.errors: deque[tuple[str, str]] = deque(maxlen=20)
         self._handlers: dict[str, Handler] = {}
+        self._code_sent = -math.inf
         route_beside_cells(widget)
         widget.on_msg(self._receive)
 
@@ -81,6 +89,9 @@ class Hub:
     def _receive(self, _widget: Any, content: Any, buffers: Sequence[Any]) -> None:
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
             return
+        if content.get("kind") == "code":
+            self._send_code()
+            return
         view_id = content.get("view")
         handler = self._handlers.get(view_id) if isinstance(view_id, str) else None
         if handler is None:
@@ -92,6 +103,13 @@ class Hub:
             with contextlib.suppress(Exception):
                 text = f"{type(error).__name__}: {error}"
                 self.send(str(view_id), {"kind": "error", "text": text})
+
+    def _send_code(self) -> None:
+        now = time.monotonic()
+        if now - self._code_sent >= _REST:
+            self._code_sent = now
+            code = BUNDLE.read_text(encoding="utf-8")
+            self.widget.send({"protocol": PROTOCOL, "kind": "code", "text": code})
 
     def bundle(self) -> dict[str, Any]:
         """The MIME data that displays the widget itself, where outputs share no page."""
@@ -192,9 +210,9 @@ def _widget_class() -> Any:
         return None
 
     class FlowbookHub(anywidget.AnyWidget):  # type: ignore[misc]
-        """Carries the front end and the messages of all views."""
+        """Carries the messages of all views, and the loader of the front end."""
 
-        _esm = BUNDLE.read_text(encoding="utf-8")
+        _esm = LOADER.read_text(encoding="utf-8")
         _flowbook_view = traitlets.Unicode("").tag(sync=True)
         _flowbook_kind = traitlets.Unicode("").tag(sync=True)
 

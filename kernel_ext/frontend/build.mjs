@@ -1,5 +1,5 @@
 // Bundles src/index.ts into one ES module, $FLOWBOOK_STATIC/flowbook.js (default: dist/), with the
-// licence notices of the packages that ended up in it beside it.
+// licence notices of the packages that ended up in it beside it, and src/loader.ts into loader.js.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -56,8 +56,8 @@ const styles = {
 };
 
 const result = await build({
-  entryPoints: ["src/index.ts"],
-  outfile: join(out, "flowbook.js"),
+  entryPoints: { flowbook: "src/index.ts", loader: "src/loader.ts" },
+  outdir: out,
   bundle: true,
   minify: true,
   format: "esm",

@@ -23,6 +23,14 @@ HOSTILE_CELL = """\
 out = evil * 2"""
 
 
+def test_what_nbconvert_stores_is_small(stored: Path) -> None:
+    """Widgets' states are stored too: the hub's is a loader, without the front end."""
+    book = nbformat.read(stored, as_version=4)
+    assert stored.stat().st_size < 60_000
+    assert len(str(book.metadata.get("widgets", ""))) < 5_000
+    assert "flowbook-kind" not in str(book.metadata.get("widgets", ""))
+
+
 def check_picture_and_table(root: Any, texts: str) -> None:
     """The view's image is there and its table opens."""
     image = root.locator("img").first

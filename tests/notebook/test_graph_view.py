@@ -307,7 +307,7 @@ class Page:
             content = message["content"]
             if message["msg_type"] == "comm_open":
                 state = content["data"].get("state", {})
-                if "flowbook-view" in state.get("_esm", ""):
+                if "_flowbook_view" in state:
                     self.comm = content["comm_id"]
             elif message["msg_type"] == "comm_msg" and content["comm_id"] == self.comm:
                 if content["data"].get("method") == "custom":
@@ -339,6 +339,8 @@ def test_a_kernel_answers_the_page() -> None:
         assert set(page.outputs[-1]) == {"text/plain", "text/html"}
         found = re.search(r"flowbook-id-(\w+)", html)
         assert found is not None
+        page.send(kind="code")
+        assert "flowbook-view" in page.messages[-1][0]["text"]  # the front end
         page.send(view=found[1], kind="open")
         (content, buffers) = page.messages[-1]
         assert content["kind"] == "state"

@@ -121,7 +121,22 @@ def test_the_widget_has_a_text_form_without_an_address(widget: FakeWidget) -> No
     if kind is None:
         pytest.skip("the package was built without the front end")
     assert repr(kind()) == "<flowbook hub>"
-    assert "flowbook-view" in kind._esm
+
+
+def test_the_model_carries_a_loader_only(widget: FakeWidget, monkeypatch: Any) -> None:
+    kind = hub_module._widget_class()
+    if kind is None:
+        pytest.skip("the package was built without the front end")
+    assert len(kind._esm) < 2_000
+    clock = [0.0]
+    monkeypatch.setattr(hub_module.time, "monotonic", lambda: clock[0])
+    Hub(widget)
+    for at in (0.0, 0.1, 5.0):  # the second is a repetition
+        clock[0] = at
+        widget.callback(widget, {"protocol": PROTOCOL, "kind": "code"}, [])
+    assert [content["kind"] for content, _ in widget.sent] == ["code", "code"]
+    assert "flowbook-view" in widget.sent[0][0]["text"]
+    assert "view" not in widget.sent[0][0]
 
 
 def test_views_are_displayed_widgets_where_outputs_share_no_page(
