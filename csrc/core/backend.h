@@ -27,8 +27,9 @@ struct KernelArgs {
   const void* attrs;
   std::span<const Array> in;
   std::span<const Array> out;
-  void* workspace;               // as many bytes as the entry's `workspace` asked for
-  const void* packed = nullptr;  // of the entry's `packing`; null: the kernel packs
+  void* workspace;                     // as many bytes as the entry's `workspace` asked for
+  const void* packed = nullptr;        // of the entry's `packing`; null: the kernel packs
+  const Epilogue* epilogue = nullptr;  // what follows each block, where the entry has `blocks`
 };
 using Kernel = void (*)(const KernelArgs&);
 
@@ -36,6 +37,12 @@ using Kernel = void (*)(const KernelArgs&);
 struct Parts {
   int64_t count = 0;  // 0: not at all
   int64_t cost = 0;   // of all, in nanoseconds of one thread, about
+};
+
+// How a call's one result comes in blocks that an epilogue can follow: from shapes alone.
+struct Blocks {
+  int64_t count = 0;    // 0: it takes no epilogue
+  int64_t columns = 0;  // of a block, but for the last ones of a row
 };
 
 struct KernelEntry {
@@ -52,6 +59,8 @@ struct KernelEntry {
   // data pointers are not read by `parts`. Null: the kernel shares its work out itself.
   Parts (*parts)(const KernelArgs&) = nullptr;
   void (*part)(const KernelArgs&, int64_t i) = nullptr;
+  // How `run` and `part` call the epilogue of their arguments. Null: they don't.
+  Blocks (*blocks)(const KernelArgs&) = nullptr;
   // Another form of one input (packed weights) that can be kept as long as the input stays the
   // same. `bytes` may say 0: not worth it for these shapes.
   struct Packing {

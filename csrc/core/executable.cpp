@@ -143,27 +143,34 @@ std::unique_ptr<Executable::State> Executable::take_state() {
       const Place& p = places_[size_t(step.in[size_t(step.entry->packing.input)].value)];
       s->packed.push_back({i, p.kind == Place::kVariable ? int(p.at) : -1, 0, {}});
     }
+    const bool epilogue = step.product.value >= 0;
+    const size_t inputs = epilogue ? size_t(step.product.inputs) : step.op ? step.in.size() : 0;
     if (step.fused) {
-      a.fin.resize(step.in.size());
+      const size_t given = epilogue;  // the first one comes with each block
+      a.fin.resize(given + step.in.size() - inputs);
       a.fout.resize(step.out.size());
-      for (size_t k = 0; k < step.in.size(); ++k)
-        patch(a.fin[k], step.in[k].value, step.in[k].offset);
+      for (size_t k = inputs; k < step.in.size(); ++k)
+        patch(a.fin[given + k - inputs], step.in[k].value, step.in[k].offset);
       for (size_t k = 0; k < step.out.size(); ++k) patch(a.fout[k], step.out[k], 0);
-      continue;
     }
-    for (const Step::Operand& o : step.in)
+    if (!step.op) continue;
+    for (size_t k = 0; k < inputs; ++k) {
+      const Step::Operand& o = step.in[k];
       a.in.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
-    for (int32_t v : step.out) {
+    }
+    const auto results =
+        epilogue ? std::span(&step.out[size_t(step.product.target)], 1) : std::span(step.out);
+    const auto& values = lowered_.graph->values;
+    for (int32_t v : results) {
       const Place& p = places_[size_t(v)];
-      const Spec& spec = p.kind == Place::kFresh ? fresh_[size_t(p.at)]
-                         : lowered_.graph->values.size() > size_t(v)
-                             ? lowered_.graph->values[size_t(v)].spec
-                             : step.in[0].spec;
+      const Spec& spec = epilogue                    ? values[size_t(step.product.value)].spec
+                         : p.kind == Place::kFresh   ? fresh_[size_t(p.at)]
+                         : values.size() > size_t(v) ? values[size_t(v)].spec
+                                                     : step.in[0].spec;
       a.out.push_back({nullptr, &spec, nullptr});
     }
-    for (size_t k = 0; k < step.in.size(); ++k)
-      patch(a.in[k].data, step.in[k].value, step.in[k].offset);
-    for (size_t k = 0; k < step.out.size(); ++k) patch(a.out[k].data, step.out[k], 0);
+    for (size_t k = 0; k < inputs; ++k) patch(a.in[k].data, step.in[k].value, step.in[k].offset);
+    for (size_t k = 0; k < results.size(); ++k) patch(a.out[k].data, results[k], 0);
   }
   return s;
 }
@@ -190,15 +197,30 @@ void Executable::pack(State& s) const {
   }
 }
 
-void Executable::run_step(State& s, size_t i) const {
+// Calls a step's kernel, or a part of it, with the step's program as epilogue if it has one.
+template <class Call>
+void Executable::call_kernel(State& s, size_t i, Call&& call) const {
   const Step& step = steps_[i];
   State::Arguments& a = s.arguments[i];
-  if (step.fused) return step.fused->run(a.fin.data(), a.fout.data(), a.workspace);
+  const auto program = [&](int64_t row, int64_t row_end, int64_t col, int64_t col_end, void* block,
+                           int64_t stride) {
+    step.fused->run_block(a.fin.data(), a.fout.data(),
+                          {row, row_end - row, col, col_end - col, 0, block, stride});
+  };
+  const Epilogue epilogue = program;
   try {
-    step.entry->run({*step.op, step.attrs.get(), a.in, a.out, a.workspace, a.packed});
+    call({*step.op, step.attrs.get(), a.in, a.out, a.workspace, a.packed,
+          step.fused ? &epilogue : nullptr});
   } catch (Error& e) {
     rethrow(step, e);
   }
+}
+
+void Executable::run_step(State& s, size_t i) const {
+  const Step& step = steps_[i];
+  State::Arguments& a = s.arguments[i];
+  if (!step.op) return step.fused->run(a.fin.data(), a.fout.data(), a.workspace);
+  call_kernel(s, i, [&](const KernelArgs& args) { step.entry->run(args); });
 }
 
 void Executable::run_wave(State& s, const Wave& wave) const {
@@ -208,13 +230,7 @@ void Executable::run_wave(State& s, const Wave& wave) const {
   device(where).share(total, [&](int64_t part) {
     size_t i = size_t(wave.first);
     while (part >= steps_[i].parts.count) part -= steps_[i++].parts.count;
-    const Step& step = steps_[i];
-    State::Arguments& a = s.arguments[i];
-    try {
-      step.entry->part({*step.op, step.attrs.get(), a.in, a.out, a.workspace, a.packed}, part);
-    } catch (Error& e) {
-      rethrow(step, e);
-    }
+    call_kernel(s, i, [&](const KernelArgs& args) { steps_[i].entry->part(args, part); });
   });
 }
 
@@ -478,8 +494,12 @@ std::string Executable::text() const {
     while (wave < waves_.size() && size_t(waves_[wave].last) <= i) ++wave;
     const bool together = wave < waves_.size() && waves_[wave].last - waves_[wave].first > 1;
     if (together) s += size_t(waves_[wave].first) == i ? "together " : "     and ";
-    s += step.fused ? std::string("fused(") : cat(step.op->name, "(");
-    for (size_t k = 0; k < step.in.size(); ++k) s += cat(k ? ", " : "", place(step.in[k].value));
+    s += cat(step.op ? step.op->name : "fused", "(");
+    for (size_t k = 0; k < step.in.size(); ++k) {
+      const bool program = step.product.value >= 0 && int(k) == step.product.inputs;
+      s += cat(program ? ") then fused(" : k ? ", " : "", place(step.in[k].value));
+    }
+    if (step.product.value >= 0 && step.product.inputs == int(step.in.size())) s += ") then fused(";
     s += ") ->";
     for (int32_t v : step.out) s += cat(" ", place(v));
     s += '\n';

@@ -11,10 +11,11 @@
 namespace flowbook {
 
 struct CompileOptions {
-  bool optimize = true;  // fold, simplify, merge
-  bool fuse = true;      // elementwise groups
-  bool reuse = true;     // arena memory by liveness; off keeps every intermediate (inspection)
-  Resize resize = {};    // to see what another batch would need
+  bool optimize = true;   // fold, simplify, merge
+  bool fuse = true;       // groups of maps and reductions, shared jobs
+  bool epilogues = true;  // groups on the blocks of the product that they read
+  bool reuse = true;      // arena memory by liveness; off keeps every intermediate (inspection)
+  Resize resize = {};     // to see what another batch would need
 };
 
 // Is shown each value of the lowered graph as soon as the run has it; the memory is lent for the
@@ -32,9 +33,9 @@ struct RunOptions {
   const Admission* admit = nullptr;
 };
 
-// One kernel call, or one fused group.
+// One kernel call, one fused group, or both: a product with a program as its epilogue.
 struct Step {
-  const OpDef* op = nullptr;  // null: a fused group
+  const OpDef* op = nullptr;  // null: a fused group alone
   AttrBox attrs;
   const KernelEntry* entry = nullptr;
   std::unique_ptr<FusedKernel> fused;
@@ -48,6 +49,14 @@ struct Step {
   };
   std::vector<Operand> in;
   std::vector<int32_t> out;  // roots
+  // Of a product with an epilogue. The program's input 0 are the product's blocks. `in` holds the
+  // kernel's inputs, then the program's others; `out` the program's results, then the product
+  // itself if somebody else reads it.
+  struct Product {
+    int32_t value = -1;  // what the kernel computes; -1: there is no epilogue
+    int inputs = 0;      // of the kernel
+    int target = 0;      // the entry of `out` whose memory the kernel writes
+  } product;
   int64_t workspace = 0;     // bytes
   int64_t workspace_at = 0;  // where in the workspace: steps of one wave have room of their own
   Parts parts;               // what it can give to a job that it shares
@@ -110,6 +119,8 @@ class FB_API Executable : public std::enable_shared_from_this<Executable> {
   std::vector<Tensor> run_steps(std::span<const Tensor> feeds, const RunOptions& options);
   std::unique_ptr<State> take_state();
   void resolve(State& s) const;
+  template <class Call>
+  void call_kernel(State& s, size_t i, Call&& call) const;
   void run_step(State& s, size_t i) const;
   void pack(State& s) const;
   void run_wave(State& s, const Wave& wave) const;
@@ -169,7 +180,7 @@ class FB_API Program {
   struct Plan {
     std::vector<int32_t> feeds, fetches;
     std::vector<Spec> specs;
-    bool effects, optimize, fuse, reuse;
+    bool effects, optimize, fuse, epilogues, reuse;
     std::shared_ptr<Executable> executable;
   };
   std::shared_ptr<Graph> graph_;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/function_ref.h"
 #include "core/shape.h"
 
 namespace flowbook {
@@ -70,14 +71,25 @@ struct FusedBlock {
   int64_t stride = 0;
 };
 
+// Called on each block of a result, seen as [rows, its last axis], as soon as the block is final
+// and on the thread that made it. `block` points at the block's first element; its rows are
+// `stride` elements apart.
+using Epilogue = FunctionRef<void(int64_t row_begin, int64_t row_end, int64_t col_begin,
+                                  int64_t col_end, void* block, int64_t stride)>;
+
 class FB_API FusedKernel {
  public:
   virtual ~FusedKernel();
   // Bytes of scratch memory for run(), 64-byte aligned.
   virtual int64_t workspace() const { return 0; }
-  // Pointers in the order of the spec. If there is one output it may be the memory of a dense input
-  // with as many elements of the same size.
+  // Pointers in the order of the spec. Memory of an output may be that of an input if in_place()
+  // says so.
   virtual void run(void* const* in, void* const* out, void* workspace) const = 0;
+
+  // Whether output `output` may be written over input `input`, a dense array of as many elements of
+  // the same size, also by run_block(): nothing reads an element of the input after that of the
+  // output is there.
+  virtual bool in_place(int input, int output) const = 0;
 
   // Epilogues: whether the program may run block by block, in any order and on any thread. `whole`
   // says that every block spans all columns; a program that reduces rows needs that, one that

@@ -16,6 +16,12 @@ class ProgramBuilder {
 
   ProgramBuilder(int64_t rows, int64_t cols) { spec.rows = rows, spec.cols = cols; }
 
+  // Makes the blocks of a product the first input; they are no operand of the step.
+  void begin_with_product(int32_t value, DType dtype) {
+    spec.inputs.push_back({Level::kElement, Access::kDense, dtype, 1});
+    values_.push_back(value);
+  }
+
   // The register of an operand that runs along the numbers of `level` as `in` says; -1: it must be
   // copied out first.
   int input(const Step::Operand& o, int32_t value, FusedInput in, Level level) {
@@ -50,6 +56,20 @@ class ProgramBuilder {
 }  // namespace
 
 void Planner::make_group_step(Group& group) {
+  if (group.product >= 0) {
+    const size_t mark = e_.steps_.size();
+    Step product = kernel_step(group.product);
+    if (fuse_group(group, &product)) return;
+    e_.steps_.erase(e_.steps_.begin() + long(mark), e_.steps_.end());
+    make_step(group.product);
+  }
+  if (group.nodes.size() > 1 && fuse_group(group, nullptr)) return;
+  for (int32_t k : group.nodes) make_step(k);
+}
+
+// Makes the step that runs the group as one program, on the blocks of `product` if that is given;
+// false if the device cannot. It may then have made steps that copy operands.
+bool Planner::fuse_group(const Group& group, Step* product) {
   // Elements without rows: cut where a short operand repeats, so that it is read as a column or
   // row.
   bool reduces = group.cols != 0;
@@ -58,6 +78,11 @@ void Planner::make_group_step(Group& group) {
     reduces = reduces || row_reduction(g_, g_.nodes[size_t(k)], r);
   }
   int64_t cols = group.cols;
+  if (product) {
+    const Shape& shape = specs_[size_t(product->out[0])].shape;
+    cols = shape[shape.rank - 1].value();
+    reduces = true;  // how it is cut is decided
+  }
   if (!reduces)
     for (int32_t k : group.nodes)
       for (int32_t v : g_.nodes[size_t(k)].inputs) {
@@ -79,7 +104,12 @@ void Planner::make_group_step(Group& group) {
   const int64_t rows = group.n / cols;
 
   ProgramBuilder b(rows, cols);
-  std::unordered_map<int32_t, int> left;  // member -> reads not yet seen inside
+  std::unordered_map<int32_t, int> left;  // member, product -> reads not yet seen inside
+  if (product) {
+    const int32_t v = product->out[0];
+    left[v] = uses_[size_t(v)];
+    b.begin_with_product(v, specs_[size_t(v)].dtype);
+  }
   for (int32_t k : group.nodes)
     left[g_.nodes[size_t(k)].output] = uses_[size_t(g_.nodes[size_t(k)].output)];
   // Operands come first in the numbering, so they are found before the instructions are made.
@@ -97,7 +127,10 @@ void Planner::make_group_step(Group& group) {
       const int32_t v = n.inputs[i], root = e_.views_[size_t(v)].root;
       if (auto it = left.find(root); it != left.end()) {
         --it->second;
-        from[i].member = root;
+        if (product && root == product->out[0])
+          from[i].input = 0;
+        else
+          from[i].member = root;
         continue;
       }
       const Shape& shape =
@@ -149,12 +182,17 @@ void Planner::make_group_step(Group& group) {
   }
   b.step.nodes = group.nodes;
   b.step.fused = device(0).fuse(b.spec);
-  if (b.step.fused) {
+  if (!b.step.fused) return false;
+  if (product) {
+    const bool kept = left[product->out[0]] > 0;
+    if (!append(*product, std::move(b.step), kept)) return false;
+    product->parts.cost += group.n * int64_t(group.nodes.size()) / 4;
+    e_.steps_.push_back(std::move(*product));
+  } else {
     b.step.workspace = b.step.fused->workspace();
     e_.steps_.push_back(std::move(b.step));
-    return;
   }
-  for (int32_t k : group.nodes) make_step(k);
+  return true;
 }
 
 }  // namespace flowbook

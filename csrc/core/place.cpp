@@ -55,6 +55,18 @@ class Intervals {
   std::set<std::pair<int64_t, int64_t>> by_size_;  // size, offset
   int64_t end_ = 0;
 };
+
+// Whether output `o` may be written over input `i`, which has as many elements as wide.
+bool may_overwrite(const Step& step, int i, int o) {
+  if (!step.fused)
+    return step.entry->in_place &&
+           step.entry->in_place(step.attrs.get(), int(step.in.size()), o) == i;
+  if (step.product.value < 0) return step.fused->in_place(i, o);
+  // What the kernel reads is read until the last block, and its blocks are written before the
+  // program reads anything.
+  if (i < step.product.inputs || o == step.product.target) return false;
+  return step.fused->in_place(1 + i - step.product.inputs, o);
+}
 }  // namespace
 
 // Steps that write nothing but new values of variables, over the old ones, move to the end: after
@@ -224,12 +236,7 @@ void Planner::place_values() {
           int reads = 0;
           for (const Step::Operand& other : step.in) reads += other.value == x.value;
           if (reads != 1) continue;
-          const bool allowed = step.fused
-                                   ? step.out.size() == 1
-                                   : step.entry->in_place &&
-                                         step.entry->in_place(step.attrs.get(), int(step.in.size()),
-                                                              int(o)) == int(i);
-          if (!allowed) continue;
+          if (!may_overwrite(step, int(i), int(o))) continue;
           place.at = p.at;
           taken.push_back(x.value);
         }

@@ -19,17 +19,15 @@ void Planner::run() {
     assigned_.insert(a.variable.get());
   }
   group_nodes();
+  attach_products();
   for (size_t k = 0; k < g_.nodes.size(); ++k) {
     const Node& n = g_.nodes[k];
     if (!n.op || e_.views_[size_t(n.output)].root != n.output) continue;
     const int i = find_group(n.output);
-    if (i < 0) {
+    if (i >= 0) {
+      if (groups_[size_t(i)].place == int32_t(k)) make_group_step(groups_[size_t(i)]);
+    } else if (!attached_.count(int32_t(k))) {
       make_step(int32_t(k));
-    } else if (groups_[size_t(i)].place == int32_t(k)) {
-      if (groups_[size_t(i)].nodes.size() == 1)
-        make_step(int32_t(k));
-      else
-        make_group_step(groups_[size_t(i)]);
     }
   }
   order_commits();
@@ -104,7 +102,10 @@ int32_t Planner::materialize(const Step::Operand& from, const Spec& spec) {
   return v;
 }
 
-void Planner::make_step(int32_t node) {
+void Planner::make_step(int32_t node) { e_.steps_.push_back(kernel_step(node)); }
+
+// The call of one node's kernel; operands that it cannot read are copied by steps before it.
+Step Planner::kernel_step(int32_t node) {
   const Node& n = g_.nodes[size_t(node)];
   Step step;
   step.op = n.op;
@@ -129,7 +130,7 @@ void Planner::make_step(int32_t node) {
   }
   for (int o = 0; o < n.outputs; ++o) step.out.push_back(n.output + o);
   measure(step);
-  e_.steps_.push_back(std::move(step));
+  return step;
 }
 
 // What a step's kernel asks for, by its shapes.

@@ -16,6 +16,7 @@ struct Group {
   int32_t limit = INT32_MAX;  // it must run before this node, the first outsider to read a member
   int32_t merged = -1;        // joined this other group
   int operands = 0;
+  int32_t product = -1;  // the node whose blocks it runs on
 };
 // A node that reduces its operand, seen as [rows, cols].
 struct RowReduction {
@@ -46,13 +47,21 @@ class Planner {
   void join(int32_t k, int group, Level level);
   void close_readers(const Node& n, int except, int32_t at);
 
+  // -- products that groups run on (epilogue.cpp) --
+  void attach_products();
+  Blocks blocks_of(const Node& n) const;
+  bool follows(const Group& g, int32_t product) const;
+  bool append(Step& product, Step program, bool kept) const;
+
   // -- group steps (group_step.cpp) --
   void make_group_step(Group& group);
+  bool fuse_group(const Group& group, Step* product);
 
   // -- steps and views (plan.cpp) --
   void make_views();
   bool try_view(const Node& n);
   void make_step(int32_t node);
+  Step kernel_step(int32_t node);
   void measure(Step& step) const;
   bool keeps_its_value(const Step::Operand& o) const;
   Step::Operand operand(int32_t value) const;
@@ -76,6 +85,7 @@ class Planner {
   std::vector<int> uses_;    // by root: readers, also through views, fetches and assignments
   std::vector<Spec> specs_;  // by value, those of materialised copies included
   std::unordered_set<const Variable*> assigned_;
+  std::unordered_set<int32_t> attached_;  // products that run with a group
 };
 
 // Whether `n` is a sum or an extremum that programs compute, and of which form.

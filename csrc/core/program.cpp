@@ -35,7 +35,7 @@ Program::Found Program::plan(std::span<const int32_t> feeds, std::span<const Ten
     for (size_t i = 0; i < plans_.size(); ++i) {
       Plan& p = *plans_[i];
       if (p.effects != effects || p.optimize != options.optimize || p.fuse != options.fuse ||
-          p.reuse != options.reuse)
+          p.epilogues != options.epilogues || p.reuse != options.reuse)
         continue;
       if (!equal_list(p.feeds, feeds) || !equal_list(p.fetches, fetches)) continue;
       bool same = true;
@@ -54,7 +54,7 @@ Program::Found Program::plan(std::span<const int32_t> feeds, std::span<const Ten
   plan->fetches.assign(fetches.begin(), fetches.end());
   for (const Tensor& t : values) plan->specs.push_back(t.spec());
   plan->effects = effects, plan->optimize = options.optimize, plan->fuse = options.fuse,
-  plan->reuse = options.reuse;
+  plan->epilogues = options.epilogues, plan->reuse = options.reuse;
   plan->executable = Executable::compile(*graph_, feeds, plan->specs, fetches, effects, options);
   std::lock_guard lock(mutex_);
   plans_.insert(plans_.begin(), std::move(plan));

@@ -231,11 +231,11 @@ void run_provided(const Conv& v, const Provided& d, flowbook_conv_pass pass, con
             ? p.conv_forward(&s.conv, at(in, s.x, v.dtype), packed, at(out, s.y, v.dtype))
             : p.conv_backward_data(&s.conv, at(in, s.y, v.dtype), packed, at(out, s.x, v.dtype));
     if (status != FLOWBOOK_OK) provider_failed(p);
-    if (epilogue) {
-      const int64_t begin = s.y / v.at.o;
-      (*epilogue)(begin, begin + s.conv.n * s.conv.oh * s.conv.ow, 0, v.at.o, at(out, s.y, v.dtype),
-                  v.at.o);
-    }
+    if (!epilogue) return;
+    const int64_t cols = forward ? s.conv.o : s.conv.c, first = forward ? s.y : s.x;
+    const int64_t rows = s.conv.n * (forward ? s.conv.oh * s.conv.ow : s.conv.h * s.conv.w);
+    const int64_t begin = first / cols;
+    (*epilogue)(begin, begin + rows, 0, cols, at(out, first, v.dtype), cols);
   });
 }
 
@@ -315,7 +315,7 @@ void forward_unfolded(const Conv& v, void* y, const Epilogue* epilogue) {
 }
 
 template <class T>
-void input_gradient_unfolded(const Conv& v, T* dx) {
+void input_gradient_unfolded(const Conv& v, T* dx, const Epilogue* epilogue) {
   const ConvGeometry& g = v.at;
   const int64_t image = g.h * g.w * g.c, outputs = g.o / g.groups, k = depth(g),
                 per_image = positions(g);
@@ -332,6 +332,8 @@ void input_gradient_unfolded(const Conv& v, T* dx) {
         fold(g, rows, group, begin, end, dx);
       }
     }
+    const int64_t pixels = g.h * g.w;
+    if (epilogue) (*epilogue)(n* pixels, (n + 1) * pixels, 0, g.c, dx + n * image, g.c);
   });
 }
 
@@ -434,6 +436,20 @@ void conv_pack(const Conv& v, bool forward, void* packed) {
     pack_weights(v, d, pass_of(forward), static_cast<char*>(packed));
 }
 
+Blocks conv_blocks(const Conv& v, bool forward) {
+  const ConvGeometry& g = v.at;
+  const int64_t columns = forward ? g.o : g.c;
+  if (empty(g)) return {1, columns};
+  if (pointwise(g)) {
+    const GemmGrid grid =
+        gemm_grid(forward ? pointwise_forward(v, nullptr) : pointwise_input_gradient(v, nullptr));
+    return {grid.blocks(), grid.col_step};
+  }
+  if (const Provided d = provided(v, pass_of(forward)); d.provider)
+    return {d.slices.count(), columns};
+  return {forward ? ceil_div(g.n * positions(g), block_of(g, v.dtype)) : g.n, columns};
+}
+
 int64_t conv_workspace(const Conv& v) {
   if (empty(v.at)) return 0;
   return pointwise(v.at) ? gemm_workspace(pointwise_forward(v, nullptr)) : 0;
@@ -453,19 +469,22 @@ int64_t conv_input_gradient_workspace(const Conv& v) {
   if (empty(v.at)) return 0;
   return pointwise(v.at) ? gemm_workspace(pointwise_input_gradient(v, nullptr)) : 0;
 }
-void conv_input_gradient(const Conv& v, void* dx, void* workspace) {
+void conv_input_gradient(const Conv& v, void* dx, void* workspace, const Epilogue* epilogue) {
   const ConvGeometry& g = v.at;
-  if (g.n * g.h * g.w * g.c == 0) return;
+  const int64_t pixels = g.n * g.h * g.w;
+  if (pixels * g.c == 0) return;
   if (empty(g)) {
-    std::memset(dx, 0, size_t(g.n * g.h * g.w * g.c * size_of(v.dtype)));
+    std::memset(dx, 0, size_t(pixels * g.c * size_of(v.dtype)));
+    if (epilogue) (*epilogue)(0, pixels, 0, g.c, dx, g.c);
   } else if (pointwise(g)) {
-    gemm(pointwise_input_gradient(v, dx), workspace);
+    const Gemm product = pointwise_input_gradient(v, dx);
+    epilogue ? gemm_with_epilogue(product, *epilogue, workspace) : gemm(product, workspace);
   } else if (const Provided d = provided(v, FLOWBOOK_CONV_BACKWARD_DATA); d.provider) {
-    run_provided(v, d, FLOWBOOK_CONV_BACKWARD_DATA, v.y, dx, nullptr);
+    run_provided(v, d, FLOWBOOK_CONV_BACKWARD_DATA, v.y, dx, epilogue);
   } else if (v.dtype == DType::f32) {
-    input_gradient_unfolded(v, static_cast<float*>(dx));
+    input_gradient_unfolded(v, static_cast<float*>(dx), epilogue);
   } else {
-    input_gradient_unfolded(v, static_cast<double*>(dx));
+    input_gradient_unfolded(v, static_cast<double*>(dx), epilogue);
   }
 }
 
@@ -530,10 +549,10 @@ KernelEntry& add(Backend& cpu, const char* name) {
   const Kernel run = [](const KernelArgs& args) {
     Conv v = conv_of<Op, kOut>(args.attrs, args.in);
     v.packed = args.packed;
-    if constexpr (kOut == 2)
-      kRun(v, args.out[0].data, args.workspace, nullptr);
-    else
+    if constexpr (kOut == 1)
       kRun(v, args.out[0].data, args.workspace);
+    else
+      kRun(v, args.out[0].data, args.workspace, args.epilogue);
   };
   KernelEntry& entry = cpu.kernel(name, run, DTypeSet(set_of(DType::f32) | set_of(DType::f64)));
   entry.workspace = [](const OpDef&, const void* attrs, std::span<const Array> in) {
@@ -541,6 +560,9 @@ KernelEntry& add(Backend& cpu, const char* name) {
   };
   if constexpr (kOut != 1) {
     constexpr bool kForward = kOut == 2;
+    entry.blocks = [](const KernelArgs& args) {
+      return conv_blocks(conv_of<Op, kOut>(args.attrs, args.in), kForward);
+    };
     entry.packing.input = 1;
     entry.packing.bytes = [](const KernelArgs& args) {
       return conv_packed_bytes(conv_of<Op, kOut>(args.attrs, args.in), kForward);

@@ -19,12 +19,17 @@ struct Conv {
 int64_t conv_packed_bytes(const Conv& conv, bool forward);
 void conv_pack(const Conv& conv, bool forward, void* packed);
 
+// How many finished blocks the forward pass or the image's gradient shows to an epilogue.
+Blocks conv_blocks(const Conv& conv, bool forward);
+
 int64_t conv_workspace(const Conv& conv);
 // `epilogue` sees finished rows of y, [n * rows * cols, outputs]; always all columns.
 void conv_forward(const Conv& conv, void* y, void* workspace, const Epilogue* epilogue = nullptr);
 
 int64_t conv_input_gradient_workspace(const Conv& conv);
-void conv_input_gradient(const Conv& conv, void* dx, void* workspace);
+// `epilogue` sees finished rows of dx, [n * h * w, c]; always all columns.
+void conv_input_gradient(const Conv& conv, void* dx, void* workspace,
+                         const Epilogue* epilogue = nullptr);
 
 int64_t conv_weights_gradient_workspace(const Conv& conv);
 void conv_weights_gradient(const Conv& conv, void* dweights, void* workspace);

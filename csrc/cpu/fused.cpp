@@ -367,6 +367,32 @@ void FusedCpu::assign_homes(const FusedSpec& spec) {
   static_cast<void>(spec);
 }
 
+bool FusedCpu::in_place(int input, int output) const {
+  if (outputs_.size() == 1) return true;
+  const int written = outputs_[size_t(output)];
+  const Register &x = registers_[size_t(input)], &y = registers_[size_t(written)];
+  if (x.level != Level::kElement || x.access != Access::kDense || y.level != Level::kElement)
+    return false;
+  bool there = false;
+  for (const Phase& phase : phases_) {
+    for (const Instruction& t : phase.elements) {
+      if (there && std::find(t.src, t.src + t.arity, input) != t.src + t.arity) return false;
+      there = there || t.dst == written;
+    }
+    for (const Segment& s : phase.segments) {  // may read it where the instructions do not
+      int read = -1, stored = INT32_MAX;
+      for (size_t i = 0; i < s.operands.size(); ++i) {
+        const auto [kind, id] = s.operands[i];
+        if (kind == jit::Stream::kInput && id == input) read = s.last[i];
+        if ((kind == jit::Stream::kOutput || kind == jit::Stream::kPast) && id == written)
+          stored = s.last[i];
+      }
+      if (read > stored) return false;
+    }
+  }
+  return true;
+}
+
 std::string FusedCpu::text() const {
   std::string s;
   auto line = [&](const Instruction& t, const char* indent) {

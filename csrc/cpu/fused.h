@@ -23,6 +23,7 @@ class FusedCpu : public FusedKernel {
 
   int64_t workspace() const override { return workspace_; }
   void run(void* const* in, void* const* out, void* workspace) const override;
+  bool in_place(int input, int output) const override;
   bool blockwise(bool whole) const override;
   void run_block(void* const* in, void* const* out, const FusedBlock& block) const override;
   std::string text() const override;
@@ -84,6 +85,7 @@ class FusedCpu : public FusedKernel {
     };
     size_t first = 0, end = 0;
     std::vector<Operand> operands;
+    std::vector<int> last;  // by operand: the node of the loop that reads or stores it last
     bool sums = false;
     bool past = false;  // writes past the caches
     int64_t at = 0;     // bytes into the pages

@@ -189,6 +189,14 @@ void FusedCpu::compile() {
         Segment s;
         jit::Graph graph;
         if (!make_segment(p, first, end, s, graph)) continue;
+        s.last.assign(s.operands.size(), -1);
+        for (size_t i = 0; i < graph.nodes().size(); ++i) {
+          const jit::Node& n = graph.nodes()[i];
+          if (n.kind >= jit::Kind::kStore) s.last[n.bits] = int(i);
+          for (int k = 0; k < n.arity; ++k)
+            if (const jit::Node& x = graph.nodes()[size_t(n.arg[k])]; x.kind == jit::Kind::kInput)
+              s.last[x.bits] = int(i);
+        }
         std::vector<jit::Stream> streams;
         for (const Segment::Operand& o : s.operands) streams.push_back(o.kind);
         s.at = int64_t(code.size());

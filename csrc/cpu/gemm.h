@@ -2,7 +2,7 @@
 // which runs a fused program on each block while it is hot. A product is cut into blocks by its
 // sizes alone; a caller may run them itself, so that independent products share one parallel job.
 #pragma once
-#include "core/dtype.h"
+#include "core/fused.h"
 #include "cpu/pool.h"
 
 namespace flowbook::cpu {
@@ -23,10 +23,6 @@ struct Gemm {
   int64_t ldc;
   bool accumulate = false;  // add to what c holds
 };
-
-// Called on each block as soon as it is final: `block` points at c[row_begin, col_begin].
-using Epilogue = FunctionRef<void(int64_t row_begin, int64_t row_end, int64_t col_begin,
-                                  int64_t col_end, void* block, int64_t ld)>;
 
 // How a product is cut: `rows` x `cols` blocks of `row_step` x `col_step` (less at the edges).
 // Where k_parts > 1 there is one block, and it may be cut along k too, by a caller that brings the

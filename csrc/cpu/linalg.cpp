@@ -132,8 +132,20 @@ Cut cut(const Problem& p, void* out) {
   return c;
 }
 
+// A block of product `n` of the stack, and what follows on it: the stack is seen as rows of one
+// matrix.
+void run_block(const Problem& p, const Gemm& g, const GemmGrid& grid, int64_t block, int64_t n,
+               const Epilogue* epilogue) {
+  if (!epilogue) return gemm_block(g, grid, block);
+  const int64_t above = n * p.m;
+  gemm_block(g, grid, block,
+             [&](int64_t row, int64_t row_end, int64_t col, int64_t col_end, void* at, int64_t ld) {
+               (*epilogue)(above + row, above + row_end, col, col_end, at, ld);
+             });
+}
+
 // Runs part i.
-void run_part(const Problem& p, const Cut& c, int64_t i) {
+void run_part(const Problem& p, const Cut& c, int64_t i, const Epilogue* epilogue) {
   const int64_t bytes = size_of(p.dtype), size = p.m * p.n * bytes;
   const auto nth = [&](int64_t i) {
     Gemm g = c.whole;
@@ -145,9 +157,12 @@ void run_part(const Problem& p, const Cut& c, int64_t i) {
     return g;
   };
   const int64_t blocks = c.grid.blocks();
-  if (blocks > 1) return gemm_block(nth(i / blocks), c.grid, i % blocks);
+  if (blocks > 1) {
+    const int64_t n = i / blocks;
+    return run_block(p, nth(n), c.grid, i % blocks, n, epilogue);
+  }
   const int64_t end = std::min(p.batch, (i + 1) * c.group);
-  for (int64_t n = i * c.group; n < end; ++n) gemm_block(nth(n), c.grid, 0);
+  for (int64_t n = i * c.group; n < end; ++n) run_block(p, nth(n), c.grid, 0, n, epilogue);
 }
 
 // The operands as they can be multiplied: those that lie unevenly as dense copies in the workspace,
@@ -177,9 +192,12 @@ void matmul(const KernelArgs& args) {
   char* work = static_cast<char*>(args.workspace);
   const Problem p = prepare(args, work);
   if (empty(p)) return;
-  if (p.batch == 1) return gemm(item(p, args.out[0].data), work);
+  if (p.batch == 1) {
+    const Gemm g = item(p, args.out[0].data);
+    return args.epilogue ? gemm_with_epilogue(g, *args.epilogue, work) : gemm(g, work);
+  }
   const Cut c = cut(p, args.out[0].data);
-  parallel_for(c.parts, [&](int64_t i) { run_part(p, c, i); });
+  parallel_for(c.parts, [&](int64_t i) { run_part(p, c, i, args.epilogue); });
 }
 
 // Nanoseconds that a multiplication takes on one thread, about: 250 GFLOP/s.
@@ -199,7 +217,16 @@ Parts parts(const KernelArgs& args) {
 void part(const KernelArgs& args, int64_t i) {
   Problem p = describe(args.in[0], args.in[1]);
   fold_batch(p);
-  run_part(p, cut(p, args.out[0].data), i);
+  run_part(p, cut(p, args.out[0].data), i, args.epilogue);
+}
+
+Blocks blocks(const KernelArgs& args) {
+  Problem p = describe(args.in[0], args.in[1]);
+  fold_batch(p);
+  if (empty(p) || args.in[1].spec->shape.rank < 2) return {};  // the last axis is not its columns
+  if (const Copies c = copies(p); c.x || c.y) return {};       // which may be cut in another way
+  const Cut c = cut(p, nullptr);
+  return {c.grid.k_parts > 1 ? 1 : c.parts, c.grid.col_step};
 }
 
 }  // namespace
@@ -210,6 +237,7 @@ void register_linalg(Backend& cpu) {
   entry.workspace = workspace;
   entry.parts = parts;
   entry.part = part;
+  entry.blocks = blocks;
 }
 
 }  // namespace flowbook::cpu

@@ -239,8 +239,8 @@ void bind_program(py::module_& m) {
           "plan",
           [](Program& p, const std::vector<int64_t>& feeds, py::handle values,
              const std::vector<int64_t>& fetches, bool effects, bool optimize, bool fuse,
-             bool reuse) {
-            CompileOptions options{optimize, fuse, reuse};
+             bool epilogues, bool reuse) {
+            CompileOptions options{optimize, fuse, epilogues, reuse};
             Recorder outside(
                 nullptr);  // planning replays ops; none of that belongs to what records here
             Program::Found found = p.plan(ids(feeds, *p.graph()), fed(values),
@@ -249,7 +249,8 @@ void bind_program(py::module_& m) {
             return py::make_tuple(found.executable, found.why);
           },
           py::arg("feeds"), py::arg("values"), py::arg("fetches"), py::arg("effects") = true,
-          py::arg("optimize") = true, py::arg("fuse") = true, py::arg("reuse") = true,
+          py::arg("optimize") = true, py::arg("fuse") = true, py::arg("epilogues") = true,
+          py::arg("reuse") = true,
           "(executable, why): the plan for these feeds and fetches; `why` is empty if it was there "
           "already.");
 }

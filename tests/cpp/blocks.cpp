@@ -92,6 +92,31 @@ void check(int64_t rows, int64_t cols, bool reduces) {
   if (reduces)
     expect(std::memcmp(sums.data(), part_sums.data(), sums.size() * sizeof(float)) == 0,
            "blocks give the row values of the whole", rows, cols);
+
+  // The product may lie where the result will be.
+  expect(kernel->in_place(product, 0), "the result may be written over the product", rows, cols);
+  if (reduces) expect(!kernel->in_place(product, 1), "row values are no place for it", rows, cols);
+  parts = p;
+  for (int64_t i = 0; i < rows; i += height)
+    for (int64_t j = 0; j < cols; j += width)
+      kernel->run_block(in, into,
+                        {i, std::min(height, rows - i), j, std::min(width, cols - j), product,
+                         &parts[size_t(i * cols + j)], cols});
+  expect(std::memcmp(whole.data(), parts.data(), whole.size() * sizeof(float)) == 0,
+         "so do blocks that are written over", rows, cols);
+}
+
+// An output that is there before the product is read again has no place in its memory.
+void check_order() {
+  Builder b;
+  b.spec.rows = 8, b.spec.cols = 300;
+  const int product = b.input(Level::kElement);
+  const int first = b.map("abs", Level::kElement, product);
+  const int second = b.map("multiply", Level::kElement, first, product);
+  b.spec.outputs = {first, second};
+  const auto kernel = device(0).fuse(b.spec);
+  expect(!kernel->in_place(product, 0), "an early result is not written over the product", 8, 300);
+  expect(kernel->in_place(product, 1), "the last one may be", 8, 300);
 }
 
 }  // namespace
@@ -104,6 +129,7 @@ int main() {
       check(rows, cols, false), check(rows, cols, true);
   // Results that are written past the caches; memory of a vector is not aligned as they want it.
   check(2049, 2048, false), check(2049, 2048, true);
+  check_order();
   if (!failures) std::printf("blocks: all passed\n");
   return failures != 0;
 }
