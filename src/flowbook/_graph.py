@@ -90,11 +90,10 @@ _MOST_CALLS = 16  # as many as a program keeps plans
 class _Call(NamedTuple):
     """The short way for calls that feed tensors of given specs under given names."""
 
-    run: Any  # takes the captures, then the feeds; NotImplemented for other specs
+    run: Any  # feeds -> results, by name; NotImplemented for other specs, or if the graph grew
     executable: Any
     captured: tuple[Any, ...]
     names: list[str]
-    nodes: int  # of the graph when this was found out
 
 
 class Graph:
@@ -224,10 +223,10 @@ class Graph:
             The values by name; `g["h"]` and `fb.Session().run` fetch inner ones.
         """
         call = self._calls.get(tuple(feeds))
-        if call is not None and call.nodes == self._core.node_count():
+        if call is not None:
             start = time.perf_counter()
             try:
-                values = call.run(*call.captured, *feeds.values())
+                values = call.run(feeds)
             except OutOfMemoryError as error:
                 fed = {self._find(k, feed=True): v for k, v in feeds.items()}
                 inputs = [*call.captured, *feeds.values()]
@@ -236,7 +235,7 @@ class Graph:
                 ) from None
             if values is not NotImplemented:
                 self.stats["run_ms"] = (time.perf_counter() - start) * 1e3
-                return Results(zip(call.names, values, strict=True))
+                return Results(values)
         names = self._terminal()
         fed = {self._find(k, feed=True): v for k, v in feeds.items()}
         fetches = [self._named[n] for n in names]
@@ -246,12 +245,10 @@ class Graph:
             feeds
         ):  # each name its own input: the next such call goes straight there
             captured = tuple(inputs[: len(inputs) - len(fed)])
-            run = _core.compiled_call(executable, inputs, False)
+            run = _core.named_call(executable, inputs, tuple(feeds), tuple(names), self._core).fed
             while len(self._calls) >= _MOST_CALLS:
                 self._calls.pop(next(iter(self._calls)))
-            self._calls[tuple(feeds)] = _Call(
-                run, executable, captured, names, self._core.node_count()
-            )
+            self._calls[tuple(feeds)] = _Call(run, executable, captured, names)
         return Results(zip(names, values, strict=True))
 
     def run_cell(self, inspect: bool = False) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Results(Mapping[str, Any]):
     __slots__ = ("_values",)
 
     def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-        object.__setattr__(self, "_values", dict(values))
+        _set_values(self, dict(values))
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -111,3 +111,6 @@ class Results(Mapping[str, Any]):
     def __repr__(self) -> str:
         lines = [f"  {name}: {value!r}".replace("\n", "\n    ") for name, value in self.items()]
         return "Results(\n" + "\n".join(lines) + "\n)" if lines else "Results()"
+
+
+_set_values = Results._values.__set__  # type: ignore[attr-defined]  # past __setattr__
