@@ -14,8 +14,18 @@ from test_row_programs import layer, numbers, planned
 import flowbook as fb
 from flowbook import _core
 
+
+def possible() -> bool:
+    """Whether compiled loops can run, also where they are off unless asked for."""
+    before = _core.jit_mode()
+    _core.set_jit_mode("on")
+    answer = _core.jit_mode() == "on"
+    _core.set_jit_mode(before)
+    return bool(answer)
+
+
 pytestmark = pytest.mark.skipif(
-    _core.jit_mode() == "off", reason="needs x86-64 Linux with AVX2 and executable memory"
+    not possible(), reason="needs x86-64 Linux with AVX2 and executable memory"
 )
 
 rng = np.random.default_rng(0)
@@ -290,7 +300,8 @@ sys.stdout.write(_core.jit_mode() + " " + y.tobytes().hex())
 def run(before="", after="", **environment):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(before=before, after=after)],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "FLOWBOOK_JIT": "1", **environment},
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     mode, _, numbers = done.stdout.partition(" ")
