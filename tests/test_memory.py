@@ -294,3 +294,18 @@ def test_the_course_marks_the_peak_and_the_limit() -> None:
     assert 'class="m"' in svg
     assert "3 s ago" in svg
     assert _memory_view.course({"history": []}) == ""
+
+
+def test_a_live_view_gets_data_instead_of_the_picture() -> None:
+    shot = {
+        "device": "cpu", "live": 5, "peak": 9, "reserved": 5, "limit": None, "by_kind": {}, "rows": [],
+        "history": [(0.00049, 1, 1), (1.0, 9, 9)],
+        "cells": [{"exec": 2, "cell": None, "source": "x", "change": 8, "peak": 8, "at": (0.25, 1.0)}],
+    }  # fmt: skip
+    assert "<img" in _memory_view.html(shot)
+    assert "<img" not in _memory_view.html(shot, live=True)
+    assert _memory_view.live_course(shot) == {
+        "history": [[0.0, 1, 1], [1.0, 9, 9]],
+        "cells": [{"exec": 2, "at": [0.25, 1.0]}],
+        "limit": None,
+    }

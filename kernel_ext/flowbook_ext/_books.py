@@ -26,7 +26,7 @@ class Books:
         _core.begin_memory_window()
         self._open = {
             "exec": execution, "cell": cell_id, "source": first[:80],
-            "before": fb.memory.stats().live,
+            "before": fb.memory.stats().live, "began": _now(),
         }  # fmt: skip
 
     def end(self) -> None:
@@ -37,5 +37,11 @@ class Books:
             live = fb.memory.stats().live
             entry["change"] = live - entry["before"]
             entry["peak"] = max(0, _core.memory_window_peak() - entry["before"])
+            entry["at"] = entry.pop("began"), _now()
             self.entries.append(entry)
         _core.set_current_cell(0)
+
+
+def _now() -> float:
+    """The present moment on the clock of `fb.memory.history()`."""
+    return fb.memory.history()[-1][0]

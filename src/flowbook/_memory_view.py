@@ -25,6 +25,8 @@ COLOURS = {
     "cache": "#a9b3c1",
 }
 _WORDS = {"optimizer": "optimizer state"}
+# The live view's own colour, or the page's: red on dark pages has to be lighter.
+_ALERT = "var(--bad,var(--jp-error-color1,#d02a2a))"
 _ROWS = 40
 _CELLS = 12
 
@@ -175,13 +177,14 @@ def course(snapshot: Snapshot, width: int = 620, height: int = 90) -> str:
     )
 
 
-def html(snapshot: Snapshot, view_id: str = "", *, root: bool = True) -> str:
+def html(snapshot: Snapshot, view_id: str = "", *, live: bool = False) -> str:
     """Shows a snapshot as HTML that a saved notebook keeps.
 
     Args:
         snapshot: What `fb.memory.take_snapshot` collected.
         view_id: Id of the live view, if there is one.
-        root: With the element that live views look for; without it for use inside of one.
+        live: For use inside a live view: without the element that such views look for, and without
+            the course, which they draw themselves from `live_course`.
     """
     kinds = {k: v for k, v in snapshot["by_kind"].items() if v > 0}
     kinds["cache"] = max(0, snapshot["reserved"] - snapshot["live"])
@@ -208,16 +211,30 @@ def html(snapshot: Snapshot, view_id: str = "", *, root: bool = True) -> str:
         else ""
     )
     kind = "flowbook-view flowbook-kind-memory" + (f" flowbook-id-{view_id}" if view_id else "")
-    names = f' class="{kind}"' if root else ""
+    names = "" if live else f' class="{kind}"'
+    picture = "" if live else _course_image(snapshot)
     return (
         f'<div{names} style="max-width:900px">'
         f"<div><b>{escape(str(snapshot['device']))}</b> {escape(_headline(snapshot))}</div>"
         '<div style="display:flex;height:14px;border-radius:7px;overflow:hidden;margin:8px 0 6px;'
         f'background:rgba(128,128,128,.15)">{bar}</div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:4px 16px;font-size:12px">{legend}</div>'
-        f"{_course_image(snapshot)}{_variables(snapshot)}{_gone(snapshot)}{_cell_table(snapshot)}"
+        f"{picture}{_variables(snapshot)}{_gone(snapshot)}{_cell_table(snapshot)}"
         f"{hint}</div>"
     )
+
+
+def live_course(snapshot: Snapshot) -> dict[str, Any]:
+    """What the live view draws: the history, the limit, and when which cell ran."""
+    return {
+        "history": [[round(t, 3), live, peak] for t, live, peak in snapshot.get("history", ())],
+        "cells": [
+            {"exec": cell["exec"], "at": [round(t, 3) for t in cell["at"]]}
+            for cell in snapshot.get("cells", ())
+            if cell.get("at")
+        ],
+        "limit": snapshot.get("limit"),
+    }
 
 
 def _course_image(snapshot: Snapshot) -> str:
@@ -292,7 +309,7 @@ def _row(row: Mapping[str, Any], largest: int) -> str:
     names = f"<code>{escape(shorten(first, 60))}</code>"
     if row.get("holders"):
         words = escape(", ".join(row["holders"][:4]))
-        names += f'<div style="color:#d02a2a;text-align:left">held by {words}</div>'
+        names += f'<div style="color:{_ALERT};text-align:left">held by {words}</div>'
     elif others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         words = escape(shorten(", ".join(others[:3]), 80) + more)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from . import contrast
 from .cells import NET, SETUP
 
 HOLD = """\
@@ -107,6 +108,44 @@ def test_memory_keeps_up_while_a_cell_runs(memory: Any) -> None:
 
     memory.until(moved, 4, f"the figures move, from {head}")
     wait(20)
+
+
+def test_memory_chart_grows_with_what_other_cells_allocate(memory: Any, shot: Any) -> None:
+    view = tables(memory, 3, "memory")
+    slider = view.get_by_role("slider")
+    drawn = view.locator(".fb-course .fb-live")
+    before, path = size(live_now(slider)), drawn.get_attribute("d")
+    grow = "import time\ntime.sleep(0.3)\nmore = fb.asarray(np.ones((4000, 1000), np.float32))"
+    memory.run(memory.add(grow))
+    memory.until(lambda: size(live_now(slider)) - before >= 15.9e6, what="the chart grows")
+    assert drawn.get_attribute("d") != path
+    memory.run(memory.add("time.sleep(0.3)\ndel more"))
+    memory.until(lambda: size(live_now(slider)) - before < 1e6, what="and shrinks")
+    box = slider.locator("svg").bounding_box()
+    memory.page.mouse.move(box["x"] + 5, box["y"] + 50)
+    assert "live" in view.locator(".fb-moment").inner_text()
+    first = slider.get_attribute("aria-valuetext")
+    slider.press("End")
+    assert slider.get_attribute("aria-valuetext") != first
+    shot(view, "memory-chart")
+
+
+def live_now(slider: Any) -> str:
+    """The live bytes that the chart tells of the moment chosen, at first the last one."""
+    return re.search(r": (.*?) live", slider.get_attribute("aria-valuetext"))[1]
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+@pytest.mark.parametrize("more", [False, True], ids=["", "high"])
+def test_memory_contrast(memory: Any, shot: Any, theme: str, more: bool) -> None:
+    memory.page.emulate_media(contrast="more" if more else "no-preference")
+    memory.theme(theme)
+    view = tables(memory, 3, "memory")
+    view.locator("summary", has_text="by cell").click()
+    assert view.locator(".fb-course text").count() >= 3
+    memory.page.wait_for_timeout(300)
+    shot(view, f"memory-{theme.split()[1].lower()}{'-high' if more else ''}")
+    contrast.check(view, 7 if more else 4.5)
 
 
 def test_a_profile_sorts_and_stretches(open_book: Any, shot: Any) -> None:

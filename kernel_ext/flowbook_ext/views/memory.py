@@ -3,7 +3,7 @@
 Between cells it gets whole snapshots; while a cell runs, a thread looks at the counters four times a
 second and sends what has changed. Names are looked up on the main thread only, when a cell has ended.
 
-To the page goes `state {html}`, again whenever something has changed; from it come `open` and
+To the page goes `state {html, course}`, again whenever something has changed; from it come `open` and
 `free {what}`, which is done when no cell runs.
 """
 
@@ -59,7 +59,10 @@ class LiveMemory:
 
     def state(self) -> dict[str, Any]:
         """What `open` is answered with."""
-        return {"html": _memory_view.html(self.snapshot, root=False)}
+        return {
+            "html": _memory_view.html(self.snapshot, live=True),
+            "course": _memory_view.live_course(self.snapshot),
+        }
 
     def listen(self, content: Any) -> None:
         """Takes a request of the page; it is done on the main thread when no cell runs."""

@@ -95,6 +95,24 @@ test("pictures become part of the page", () => {
   expect(shadow.querySelector("svg title")!.textContent).toBe("µ");
 });
 
+test("the memory's course is drawn, and the profile has none", () => {
+  const course = {
+    history: [
+      [0, 1, 1],
+      [1, 5, 9],
+    ],
+    cells: [],
+    limit: null,
+  };
+  const { view, shadow } = open("memory");
+  view.receive({ kind: "state", html: HTML, course }, []);
+  expect(shadow.querySelector(".fb-course text")!.textContent).toBe("peak 9 B");
+  expect(shadow.querySelector<HTMLElement>(".fb-course")!.hidden).toBe(false);
+  const profile = open("profile");
+  profile.view.receive({ kind: "state", html: HTML }, []);
+  expect(profile.shadow.querySelector<HTMLElement>(".fb-course")!.hidden).toBe(true);
+});
+
 test("other messages are ignored", () => {
   const { view, shadow } = open("memory");
   view.receive({ kind: "samples" }, []);

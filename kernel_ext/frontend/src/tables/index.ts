@@ -1,24 +1,27 @@
 // Profiles and memory: views that the kernel writes as HTML, the same that a saved notebook keeps
 // (every word in it is escaped there). Here its tables sort and filter, pictures can be stretched,
 // and what the notebook itself holds is freed by a click. State is {html}; it may come again at any
-// time, and sorting and filter stay.
+// time, and sorting and filter stay. The memory's also carries {course}, which is drawn here.
 //
 // In the open shadow root of `.flowbook-live > .fb-tables-host`: input .fb-filter, buttons .fb-wider and
-// .fb-narrower (profile), .fb-free[data-what] (memory), .fb-body with the tables.
+// .fb-narrower (profile), .fb-free[data-what] and .fb-course (memory), .fb-body with the tables.
 
 import { type Channel, type Message, registerView, type View } from "../channel.js";
 import { h } from "../dom.js";
 import { followTheme, THEME_CSS } from "../theme.js";
+import { COURSE_CSS, CourseChart } from "./chart.js";
 
 const UNITS: Record<string, number> = { kB: 1e3, MB: 1e6, GB: 1e9, ms: 1e3, s: 1e6 };
 const SVG = "data:image/svg+xml;base64,";
-const CSS = `${THEME_CSS}
+const CSS = `${THEME_CSS}${COURSE_CSS}
 .fb-tools { display: flex; flex-wrap: wrap; gap: 6px; margin-bottom: 6px; }
 .fb-tools > *, th button { font: 12px var(--sans); color: var(--ink); }
 .fb-tools > * { background: var(--card); border: 1px solid var(--rim); border-radius: 4px; padding: 1px 8px; min-width: 0; }
 th button { all: unset; cursor: pointer; font-weight: 600; }
 :focus-visible { outline: 2px solid var(--focus); }
 tbody tr:hover { background: var(--hover); }
+:host([data-contrast="more"]) tbody tr:hover { background: none; outline: 1px solid var(--rim); }
+a { color: var(--accent); }
 `;
 
 /** What a cell sorts by: "1.05 MB" and "±3 µs" as numbers, other words as text. */
@@ -52,6 +55,7 @@ class TablesView implements View {
     oninput: () => this.#arrange(),
   });
   readonly #buttons: HTMLButtonElement[] = [];
+  readonly #chart = new CourseChart();
   readonly #ends: (() => void)[];
   /** By number of the table: column and direction. */
   readonly #order = new Map<number, [number, boolean]>();
@@ -70,13 +74,15 @@ class TablesView implements View {
       button("fb-wider", "wider", () => this.#stretch(2));
       button("fb-narrower", "narrower", () => this.#stretch(0.5));
     }
-    const host = h("div", { class: "fb-tables-host" });
+    // Keys typed here are not the notebook's shortcuts.
+    const host = h("div", { class: "fb-tables-host", "data-lm-suppress-shortcuts": "true" });
     root.append(host);
     host
       .attachShadow({ mode: "open" })
       .append(
         h("style", {}, CSS),
         h("div", { class: "fb-tools" }, this.#filter, ...this.#buttons),
+        this.#chart.element,
         this.#body,
       );
     const live = (now: boolean): void => {
@@ -88,6 +94,7 @@ class TablesView implements View {
   receive(message: Message): void {
     if (message.kind !== "state" || typeof message.html !== "string") return;
     const open = this.#details().map((element) => element.open);
+    this.#chart.show(message.course);
     this.#body.innerHTML = message.html;
     this.#details().forEach((element, i) => {
       element.open = open[i] ?? element.open;
