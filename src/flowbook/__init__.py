@@ -55,7 +55,8 @@ from ._gradients import (
     value_and_grad,
     vjp,
 )
-from ._graph import Graph, Node
+from ._graph import Graph
+from ._node import Node
 from ._session import Session
 from ._info import array_namespace_info as __array_namespace_info__
 from .errors import (
@@ -80,51 +81,55 @@ from .errors import (
 
 # The ops of the registry come first; functions that give them other defaults take their place.
 globals().update(_public.top_level())
-from ._functions import (
-    allclose,
+from ._creation import (
     arange,
     asarray,
-    astype,
-    atleast_1d,
-    broadcast_arrays,
-    broadcast_shapes,
-    clip,
-    concat,
-    count_nonzero,
-    cumulative_sum,
-    diff,
     e,
     empty,
     empty_like,
     eye,
-    flatten,
     from_dlpack,
     full,
     full_like,
     inf,
-    isclose,
     linspace,
     meshgrid,
-    moveaxis,
     nan,
     newaxis,
-    nonzero,
     ones,
     ones_like,
-    outer,
     pi,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from ._functions import (
+    allclose,
+    clip,
+    count_nonzero,
+    cumulative_sum,
+    diff,
+    isclose,
+    nonzero,
+    outer,
+    take,
+    tensordot,
+)
+from ._shapes import (
+    astype,
+    atleast_1d,
+    broadcast_arrays,
+    broadcast_shapes,
+    concat,
+    flatten,
+    moveaxis,
     reshape,
     roll,
     split,
     swapaxes,
-    take,
-    tensor,
-    tensordot,
     tile,
     transpose,
     unstack,
-    zeros,
-    zeros_like,
 )
 
 ops = _core.ops

@@ -7,7 +7,8 @@ from typing import Any
 
 from . import _core
 from ._compiled import GraphBlock
-from ._graph import Graph, Node
+from ._graph import Graph
+from ._node import Node
 from ._tree import flatten
 from .errors import FeedError, GraphError
 
