@@ -44,7 +44,8 @@ def optimised_record(executable: Any, recorded: Nodes) -> dict[str, Any]:
     dropped = np.setdiff1d(np.arange(len(recorded)), origin)
     made = ~recorded.where("kind", *_SOURCES)
     steps, runs = len(start) - 1, int(np.count_nonzero(step != ABSENT))
-    summary = f"{np.count_nonzero(made):,} ops run as {steps:,} steps"
+    ops = int(np.count_nonzero(made))
+    summary = f"{ops:,} op{'s' * (ops != 1)} run as {steps:,} step{'s' * (steps != 1)}"
     if groups:
         fused = sum(len(g["nodes"]) for g in groups)
         summary += f": {fused:,} of {runs:,} fused into {len(groups):,}"
