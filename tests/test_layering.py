@@ -145,3 +145,56 @@ def test_sources_name_no_private_paths() -> None:
         text = path.read_text(encoding="utf-8")
         assert "/home/" not in text, name(path)
         assert str(ROOT) not in text, name(path)
+
+
+def modules(folder: str, package: str) -> dict[str, Path]:
+    """The modules of a package by their dotted names."""
+    found = {}
+    for path in python_files(folder):
+        parts = path.relative_to(ROOT / folder).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return {name: path for name, path in found.items() if name.split(".")[0] == package}
+
+
+def imported_modules(name: str, path: Path, known: dict[str, Path]) -> set[str]:
+    """Which known modules one imports, at whatever moment; imports for annotations don't count.
+
+    The package itself is not among them: it offers the names of all its modules.
+    """
+    package = name.split(".")[0]
+    found: set[str] = set()
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        pending.extend(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Import):
+            wanted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+            above = parts[: len(parts) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            wanted = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for word in wanted:
+            while word and word not in known:
+                word = word.rpartition(".")[0]
+            found.add(word)
+    return found - {"", name, package}
+
+
+@pytest.mark.parametrize(
+    ("folder", "package"), [("src", "flowbook"), ("kernel_ext", "flowbook_ext")]
+)
+def test_no_module_imports_itself_in_a_circle(folder: str, package: str) -> None:
+    known = modules(folder, package)
+    assert len(known) > 20
+    left = {name: imported_modules(name, path, known) for name, path in known.items()}
+    assert sum(map(len, left.values())) > 50
+    while free := [name for name, needs in left.items() if not needs & left.keys()]:
+        for name in free:
+            del left[name]
+    circles = {name: sorted(needs & left.keys()) for name, needs in left.items()}
+    assert not circles, f"these modules import each other: {circles}"

@@ -8,28 +8,27 @@ Everything that is registered here is taken back by `%unload_ext flowbook`.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 __all__ = ["load_ipython_extension", "unload_ipython_extension"]
-
-_static: dict[str, Any] = {}  # the library's own renderers, while live ones stand in their place
 
 
 def load_ipython_extension(shell: Any) -> None:
     """Registers magics, completion and cell tracking in an IPython shell."""
     from flowbook import Graph, _display, _runlog
 
-    from . import _cells, _completion
+    from . import _cells, _completion, _failures, _tracebacks
     from .magics import MAGICS
     from .views import RENDERERS, training
     from .views.graph import GraphView
 
     # `net.view.selection`: the library knows nothing of views, so the property comes and goes with them.
     Graph.view = property(GraphView, doc="The graph's drawing: its selection, and files of it.")
-    _cells.attach(shell)
+    _cells.attach(shell, functools.partial(_failures.explain, shell))
+    _tracebacks.show_users_frames(shell)
     for kind, renderer in RENDERERS.items():
-        if kind not in _static:
-            _static[kind] = _display.register(kind, renderer)
+        _display.register(kind, renderer)
     for magics in MAGICS:
         shell.register_magics(magics(shell))
     _completion.attach(shell, MAGICS)
@@ -41,14 +40,13 @@ def unload_ipython_extension(shell: Any) -> None:
     """Takes back what `load_ipython_extension` registered."""
     from flowbook import Graph, _display, _runlog
 
-    from . import _cells, _completion, hub
+    from . import _cells, _completion, _tracebacks, hub
     from .magics import MAGICS
-    from .views import memory, training
+    from .views import RENDERERS, memory, training
 
     memory.close()
-    for kind, renderer in _static.items():
-        _display.unregister(kind, renderer)
-    _static.clear()
+    for kind in RENDERERS:
+        _display.unregister(kind)
     if hasattr(Graph, "view"):
         del Graph.view
     hub.close()
@@ -60,3 +58,4 @@ def unload_ipython_extension(shell: Any) -> None:
             for name in names:
                 shell.magics_manager.magics[kind].pop(name, None)
     _cells.detach(shell)
+    _tracebacks.show_all_frames()

@@ -1,4 +1,4 @@
-"""The text of a cell and its place: file name, lines, names; and tracebacks that point into it.
+"""The text of a cell and its place: file name and lines; and who follows the cells of a shell.
 
 A cell magic gets its body without the lines above it and outside the file that IPython compiled for
 the cell. Here the body is compiled under that file's name with its true line numbers, so that
@@ -8,18 +8,15 @@ tracebacks, `inspect.getsource` and the debugger see the cell as the user wrote 
 from __future__ import annotations
 
 import ast
-import contextlib
 import linecache
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType
 from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-import flowbook
 from flowbook import _core, _holders, _inspection
 
 from . import _books, _notebook
@@ -34,8 +31,9 @@ class _Tracker:
     Listens to `*_run_cell` only: `*_execute` also fires for messages of widgets, on other threads.
     """
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, explain: Callable[[BaseException], None]) -> None:
         self.books = _books.Books()
+        self.explain = explain
         self.after: list[Callable[[int], None]] = []  # called with n of In [n] when a cell has run
         self.shell = shell
         self.raw = ""
@@ -65,43 +63,13 @@ class _Tracker:
     def post_run_cell(self, result: Any) -> None:
         self.books.end()
         error = getattr(result, "error_in_exec", None)
-        if isinstance(error, flowbook.FlowbookError):
-            _draw_failure(error)
-        if isinstance(error, flowbook.OutOfMemoryError):
-            _explain_memory(self.shell)
+        if error is not None:
+            self.explain(error)
         for callback in list(self.after):
             callback(execution_count(self.shell))
 
     def roots(self) -> tuple[_notebook.Roots, _notebook.Roots]:
         return _notebook.roots(self.shell)
-
-
-def _draw_failure(error: BaseException) -> None:
-    """The part of a graph that was recorded before an error, where the error brings it along."""
-    from IPython.display import display
-
-    from .magics.graph import error_view
-
-    record = getattr(error, "record", None)
-    if record is None:
-        return
-    try:
-        display(error_view(record(), error))
-    except Exception as failed:  # an explanation must not hide the error that it explains
-        print(f"(the graph so far cannot be shown: {type(failed).__name__}: {failed})")
-
-
-def _explain_memory(shell: Any) -> None:
-    """After an OutOfMemoryError: who holds the memory, once the failed frames let go of theirs."""
-    from IPython.display import display
-
-    from .magics.memory import MemoryView, take
-
-    try:
-        _notebook.free_tracebacks(shell)
-        display(MemoryView(take(shell)))
-    except Exception as error:  # an explanation must not hide the error that it explains
-        print(f"%memory could not look: {error}")
 
 
 def sources() -> Mapping[str, tuple[str, int]]:
@@ -142,10 +110,15 @@ def execution_count(shell: Any) -> int:
     return max(0, shell.displayhook.prompt_count)
 
 
-def attach(shell: Any) -> None:
-    """Starts following the shell's cells."""
+def attach(shell: Any, explain: Callable[[BaseException], None]) -> None:
+    """Starts following the shell's cells.
+
+    Args:
+        shell: The IPython shell.
+        explain: Called with the error of a cell that failed.
+    """
     detach(shell)
-    tracker = _Tracker(shell)
+    tracker = _Tracker(shell, explain)
     shell.events.register("pre_run_cell", tracker.pre_run_cell)
     shell.events.register("post_run_cell", tracker.post_run_cell)
     # The front: IPython's own transformer for cell magics looks at the first line only.
@@ -153,7 +126,6 @@ def attach(shell: Any) -> None:
     setattr(shell, _HOOK, tracker)
     _holders.roots_of_notebook = tracker.roots
     _inspection.cell_number = lambda name: tracker.counts.get(name, 0)
-    show_users_frames(shell)
 
 
 def detach(shell: Any) -> None:
@@ -168,7 +140,6 @@ def detach(shell: Any) -> None:
     _core.set_current_cell(0)
     _holders.roots_of_notebook = None
     _inspection.cell_number = None
-    show_all_frames()
     delattr(shell, _HOOK)
 
 
@@ -244,197 +215,3 @@ def _cell_filename(shell: Any) -> str | None:
             return frame.f_code.co_filename
         frame = frame.f_back
     return None
-
-
-# ---- names -------------------------------------------------------------------------------------
-
-
-def dotted(node: ast.AST) -> str | None:
-    """`model.layers[0].w` for an expression made of names, attributes and constant subscripts."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        inner = dotted(node.value)
-        return f"{inner}.{node.attr}" if inner else None
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-        inner = dotted(node.value)
-        return f"{inner}[{node.slice.value!r}]" if inner else None
-    return None
-
-
-def lookup(path: ast.AST, scopes: list[Mapping[str, Any]]) -> Any:
-    """The object that a dotted expression names, without calling anything of the user's.
-
-    Raises:
-        LookupError: If there is no such object, or finding it would run code.
-    """
-    if isinstance(path, ast.Name):
-        for scope in scopes:
-            if path.id in scope:
-                return scope[path.id]
-        raise LookupError(path.id)
-    if isinstance(path, ast.Attribute):
-        owner = lookup(path.value, scopes)
-        attributes = getattr(owner, "__dict__", {})
-        if path.attr in attributes:
-            return attributes[path.attr]
-        if isinstance(getattr(type(owner), path.attr, None), property):
-            raise LookupError(path.attr)
-        try:
-            return getattr(owner, path.attr)
-        except Exception as error:
-            raise LookupError(path.attr) from error
-    if isinstance(path, ast.Subscript) and isinstance(path.slice, ast.Constant):
-        owner = lookup(path.value, scopes)
-        if type(owner) in (list, tuple, dict):
-            try:
-                return owner[path.slice.value]
-            except (IndexError, KeyError, TypeError) as error:
-                raise LookupError from error
-    raise LookupError
-
-
-def names_read(tree: ast.AST, scopes: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Every named object that a piece of code reads: path as written -> object."""
-    found: dict[str, Any] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and isinstance(
-            node.ctx, ast.Load
-        ):
-            path = dotted(node)
-            if path is None or path in found:
-                continue
-            try:
-                found[path] = lookup(node, scopes)
-            except LookupError:
-                continue
-    return found
-
-
-def names_stored(tree: ast.Module) -> list[str]:
-    """Names in the order in which the cell's top level last stores them."""
-    order: dict[str, None] = {}
-    for statement in tree.body:
-        for node in _top_level(statement):
-            names: list[str] = []
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                names = [node.id]
-            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                names = [node.name]
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):
-                names = [(a.asname or a.name).partition(".")[0] for a in node.names]
-            for name in names:
-                order.pop(name, None)
-                order[name] = None
-    return list(order)
-
-
-def _top_level(node: ast.AST) -> Iterator[ast.AST]:
-    """Walks a statement without entering functions, classes and comprehensions."""
-    yield node
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _top_level(child)
-
-
-# ---- tracebacks ----------------------------------------------------------------------------------
-
-_OWN = (str(Path(flowbook.__file__).parent), str(Path(__file__).parent))
-
-
-def trim(trace: TracebackType | None) -> TracebackType | None:
-    """The frames of the user's code; what lies above, between and below them in here is left out."""
-    kept: list[TracebackType] = []
-    while trace is not None:
-        kept.append(trace)
-        trace = trace.tb_next
-    users = [entry for entry in kept if not _own(entry)]
-    result: TracebackType | None = None
-    for entry in reversed(users or kept[-1:]):
-        result = TracebackType(result, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
-    return result
-
-
-def _own(trace: TracebackType) -> bool:
-    return trace.tb_frame.f_code.co_filename.startswith(_OWN)
-
-
-def point_into_cell(shell: Any, error: BaseException) -> None:
-    """Makes IPython show an error with the user's frames only."""
-    trace = trim(error.__traceback__)
-    if isinstance(error, flowbook.FlowbookError):
-        error.__suppress_context__ = True  # what the library caught inside is no news to the user
-
-    def render() -> list[str]:
-        shown: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, trace)
-        return shown
-
-    try:
-        error._render_traceback_ = render  # type: ignore[attr-defined]
-    except AttributeError:  # an exception with slots keeps its ordinary traceback
-        pass
-
-
-def show_users_frames(shell: Any) -> None:
-    """From now on the library's errors show the frames of the user's code only.
-
-    `%xmode Verbose` shows all; an InternalError always does, since it is a bug of the library.
-    """
-
-    def render(self: BaseException) -> list[str]:
-        tb = shell.InteractiveTB
-        full = tb.mode == "Verbose" or isinstance(self, flowbook.InternalError)
-        trace = self.__traceback__ if full else trim(self.__traceback__)
-        quiet = self.__suppress_context__
-        if not full and isinstance(self.__cause__, flowbook.FlowbookError):
-            self.__suppress_context__, cause, self.__cause__ = True, self.__cause__, None
-        else:
-            cause = self.__cause__
-        try:
-            shown: list[str] = tb.structured_traceback(type(self), self, trace)
-            return shown
-        finally:
-            self.__cause__ = cause
-            self.__suppress_context__ = quiet
-
-    flowbook.FlowbookError._render_traceback_ = render
-
-
-def show_all_frames() -> None:
-    """Takes back `show_users_frames`."""
-    if "_render_traceback_" in vars(flowbook.FlowbookError):
-        del flowbook.FlowbookError._render_traceback_
-
-
-def raise_at(cell: Cell, line: int, error: BaseException) -> None:
-    """Gives an error of the native run a traceback that ends at a line of the cell."""
-    if line < cell.first_line:
-        return
-    code = compile("\n" * (line - 1) + "raise error", cell.filename, "exec")
-    error.__traceback__ = None
-    with contextlib.suppress(type(error)):
-        exec(code, {"error": error})
-
-
-def place(cell: Cell, error: BaseException) -> tuple[int, FrameType | None]:
-    """The cell's line at which an error happened, innermost first, and its frame; 0 if none."""
-    line, frame = 0, None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == cell.filename:
-            if trace.tb_lineno >= cell.first_line:
-                line, frame = trace.tb_lineno, trace.tb_frame
-        trace = trace.tb_next
-    return line, frame
-
-
-def syntax_error(shell: Any, cell: Cell, error: SyntaxError) -> Exception:
-    """An exception that shows a syntax error as IPython does, but as a failure of the cell."""
-
-    def render(self: Exception) -> list[str]:
-        shown: list[str] = shell.SyntaxTB.structured_traceback(type(error), error, [])
-        return shown
-
-    kind = type("SyntaxError", (Exception,), {"_render_traceback_": render})
-    return kind(str(error))  # type: ignore[no-any-return]

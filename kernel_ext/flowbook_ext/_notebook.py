@@ -11,7 +11,7 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any
 
-from flowbook._errors import local_names
+from flowbook._frames import local_names
 
 Roots = list[tuple[str, Any]]
 

@@ -15,15 +15,14 @@ from typing import Any
 import flowbook as fb
 from flowbook import _drawing, _record_notes
 
-from . import _cells
+from . import _cells, _names
+from .views import graph as views
 
 _PLAIN = (int, float, complex, str, bool, type(None))
 
 
 def _tell_view(graph: Any) -> None:
     """Marks the live drawings of a graph, or takes the mark back."""
-    from .views import graph as views
-
     view = views._views.get(_drawing.view_id(graph._compact_record()))
     if view is not None:
         view.mark_stale(_record_notes.stale_words(graph.stale) if graph.stale else "")
@@ -66,7 +65,7 @@ def watch(shell: Any, graph: Any, reads: dict[str, Any]) -> None:
 
 def _holds(shell: Any, expression: ast.AST, same: Callable[[Any], bool]) -> bool:
     try:
-        return same(_cells.lookup(expression, [shell.user_ns]))
+        return same(_names.lookup(expression, [shell.user_ns]))
     except LookupError:
         return False
 

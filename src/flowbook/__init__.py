@@ -151,7 +151,7 @@ _LAZY: dict[str, str] = {
     "Run": "._run:Run",
     "Inspection": "._inspection:Inspection",
     "Profile": "._profile:Profile",
-    "profile": "._profile:profile",
+    "profile": "._profiling:profile",
     "History": "._history:History",
     "save": "._io:save",
     "load": "._io:load",
@@ -164,7 +164,8 @@ if TYPE_CHECKING:
     from ._history import History
     from ._inspection import Inspection
     from ._io import load, load_metadata, save
-    from ._profile import Profile, profile
+    from ._profile import Profile
+    from ._profiling import profile
     from ._run import Run
 
 __all__ = sorted(

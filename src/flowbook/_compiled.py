@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._creation import asarray
 from ._graph import Graph
 from ._switch import training_switch
-from ._trace import Trace, symbol_in, symbolic_spec
+from ._symbols import symbol_in, symbolic_spec
+from ._trace import Trace
 from ._tree import LEAF, Results, flatten
 from .errors import ArgumentError, FlowbookError, GraphError, OutOfMemoryError
 
@@ -419,13 +421,9 @@ def _input_of(leaf: Any) -> Any:
     if isinstance(leaf, (_core.Variable, *_STATIC)):
         return None
     if isinstance(leaf, (int, float, np.ndarray, np.generic)):
-        import flowbook
-
-        return flowbook.asarray(leaf) if not isinstance(leaf, (int, float)) else _weak(leaf)
+        return asarray(leaf) if not isinstance(leaf, (int, float)) else _weak(leaf)
     if hasattr(leaf, "__dlpack__") or hasattr(leaf, "__array_interface__"):
-        import flowbook
-
-        return flowbook.asarray(leaf)
+        return asarray(leaf)
     return None
 
 

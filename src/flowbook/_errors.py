@@ -6,17 +6,15 @@ the text that the native core gave.
 
 from __future__ import annotations
 
-import inspect
-import linecache
-import os
 import re
-import sys
 import weakref
 from collections.abc import Mapping, Sequence
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, NamedTuple
 
 from . import _core
+from ._frames import local_names, source_line, user_frame
+from ._memory_needs import add_holders
 from .errors import (  # noqa: F401
     ArgumentError,
     AxisError,
@@ -35,31 +33,6 @@ from .errors import (  # noqa: F401
     OutOfMemoryError,
     ShapeError,
 )
-
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-
-
-def user_frame() -> FrameType | None:
-    """The innermost frame outside the library."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return frame
-
-
-def local_names(frame: FrameType) -> dict[str, Any]:
-    """A copy of a frame's local names.
-
-    Before Python 3.13 a function's `f_locals` is a copy that the frame keeps: it would hold on to
-    what the function deletes later, so it is emptied.
-    """
-    names = frame.f_locals
-    if not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
-        return dict(names)
-    copy = dict(names)
-    if type(names) is dict:
-        names.clear()
-    return copy
 
 
 def _names_in(frame: FrameType) -> dict[int, str]:
@@ -183,18 +156,6 @@ def _label(inputs: list[str], i: int, count: int) -> str:
     return inputs[i] if i < len(inputs) else ""
 
 
-def source_line(frame: FrameType | None) -> tuple[str, int, str]:
-    """File, line number and stripped text of the line a frame is at."""
-    if frame is None:
-        return "", 0, ""
-    code: CodeType = frame.f_code
-    return (
-        code.co_filename,
-        frame.f_lineno,
-        linecache.getline(code.co_filename, frame.f_lineno).strip(),
-    )
-
-
 def no_value(x: Any, what: str, instead: str) -> Exception:
     """The GraphError for a symbol used where a value is needed, with the line and the way out.
 
@@ -217,11 +178,5 @@ def no_value(x: Any, what: str, instead: str) -> Exception:
     return error
 
 
-def _with_holders(text: str) -> str:
-    from ._memory_needs import add_holders
-
-    return add_holders(text)
-
-
 _core.set_error_hook(explain)
-_core.set_memory_hook(_with_holders)
+_core.set_memory_hook(add_holders)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from . import _core
+from ._creation import asarray
 from ._tree import flatten, leaves_of, transform
 from .errors import ArgumentError, GradientError, ShapeError
 
@@ -148,9 +149,7 @@ def _read(x: Any) -> Any:
 def _tensor(x: Any) -> Any:
     if isinstance(x, _core.Tensor):
         return x
-    import flowbook
-
-    return flowbook.asarray(x)
+    return asarray(x)
 
 
 def stop_gradient(x: Any) -> Any:

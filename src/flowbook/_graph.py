@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _core
+from ._cell import CellInfo
+from ._creation import asarray
 from ._node import Node
 from ._record import plain, record_of
-from ._trace import CellInfo, symbol_in
+from ._symbols import symbol_in
 from ._tree import Results, Tree, flatten
 from .errors import (
     ArgumentError,
@@ -24,6 +25,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from ._graph_record import GraphRecord
     from ._inspection import Inspection
     from ._profile import Profile
 
@@ -70,8 +72,7 @@ class Graph:
         self._outputs = dict(outputs)
         self._calls: dict[tuple[str, ...], _Call] = {}  # by the names that a call feeds
         self._executable: Any = None  # of the first whole run: what the drawings show
-        self._recorded: tuple[int, dict[str, Any]] | None = None
-        self._derivation: tuple[tuple[Any, Any], dict[str, Any]] | None = None
+        self._made_record: GraphRecord | None = None
         self._profile: Profile | None = None
         self._inspection: Inspection | None = None
         self.previous: dict[str, Any] | None = None  # record of the same cell's graph before
@@ -244,12 +245,10 @@ class Graph:
         fuse: bool = True,
     ) -> tuple[Any, list[Any]]:
         """The plan, and what it is run with: the captures that are not fed, then the feeds."""
-        import flowbook
-
         fed: dict[int, Any] = {v: t for v, t in self._examples.items() if v not in feeds}
         for v, value in feeds.items():
             fed[v] = self._checked_feed(
-                v, flowbook.asarray(value) if not isinstance(value, _core.Tensor) else value
+                v, asarray(value) if not isinstance(value, _core.Tensor) else value
             )
         ids, values = list(fed), list(fed.values())
         try:
@@ -267,8 +266,7 @@ class Graph:
                     f"{error}. Trace it with symbolic sizes (--shapes, fb.graph(shapes=...)) or run "
                     "the cell again with the new input."
                 )
-                text = str(error)
-                vars(told)["record"] = lambda: self._record_of_failure(text)  # for the notebook
+                self._attach_record(told, str(error))
                 raise told from error
             raise
         if why:
@@ -297,8 +295,7 @@ class Graph:
         except OutOfMemoryError as error:
             raise self._explained(error, values, feeds, fetches, effects) from None
         except FlowbookError as error:
-            text = str(error)
-            vars(error)["record"] = lambda: self._record_of_failure(text)  # for the notebook
+            self._attach_record(error, str(error))
             raise
         self.stats["run_ms"] = (time.perf_counter() - start) * 1e3
         return out
@@ -329,19 +326,13 @@ class Graph:
         """
         self._plan(list(self._named.values()), {})
 
-    def _record_of_failure(self, text: str) -> dict[str, Any]:
-        """The record with the node marked at which planning or running has failed."""
-        record = plain(record_of(self._core, self.name, list(self._named.items())))
-        ran = re.search(r"\(node (\d+) of the graph\)", text)
-        line = re.search(r"\bline (\d+)\)", text)
-        op = text.partition(":")[0]
-        for node in record["nodes"]:
-            if ran:
-                node["failed"] = node["id"] == int(ran[1])
-            elif node["op"] == op and (line is None or node["line"] == int(line[1])):
-                node["failed"] = True
-                break
-        return record
+    def _attach_record(self, error: FlowbookError, text: str) -> None:
+        """Lets the notebook draw where an error happened that `text` tells of."""
+        from . import _failed_record
+
+        vars(error)["record"] = lambda: _failed_record.of_run(
+            self._core, self.name, list(self._named.items()), text
+        )
 
     def _checked_feed(self, v: int, value: Any) -> Any:
         want = self._core.value(v)
@@ -476,49 +467,21 @@ class Graph:
 
     def _compact_record(self) -> dict[str, Any]:
         """The record with its nodes as columns: what is drawn."""
-        recorded = self._recorded_alone()
-        nodes = recorded["nodes"]
-        record = {**recorded, "stats": {**self.stats, "nodes": len(nodes)}}
-        if self._profile is not None:
-            nodes = nodes.with_fields(self._profile.node_times())
-        if self._inspection is not None:
-            nodes = nodes.with_fields(self._inspection.node_fields())
-        record["nodes"] = nodes
-        record.update(self._derived(recorded))
-        if self._inspection is not None and self._inspection.nonfinite is not None:
-            record["nonfinite"] = self._inspection.nonfinite
-        if self.stale:
-            from ._record_notes import stale_words
-
-            record["stale"] = stale_words(self.stale)
-        return record
+        return self._record().whole(
+            self.name, stats=self.stats, executable=self._executable, previous=self.previous,
+            profile=self._profile, inspection=self._inspection, stale=self.stale,
+        )  # fmt: skip
 
     def _recorded_alone(self) -> dict[str, Any]:
-        """What the recorded nodes alone tell; made again when there are more of them."""
-        count = self._core.node_count()
-        if self._recorded is None or self._recorded[0] != count:
-            named = list(self._named.items())
-            self._recorded = (count, record_of(self._core, self.name, named))
-            self._derivation = None
-        return self._recorded[1]
+        """What the recorded nodes alone tell."""
+        return self._record().recorded(self.name)
 
-    def _derived(self, recorded: dict[str, Any]) -> dict[str, Any]:
-        """What follows from the plan and from the version before; kept while they are the same."""
-        sources = (self._executable, self.previous)
-        if self._derivation is None or any(
-            a is not b for a, b in zip(self._derivation[0], sources, strict=True)
-        ):
-            found: dict[str, Any] = {}
-            if self._executable is not None:
-                from ._optimised import optimised_record
+    def _record(self) -> GraphRecord:
+        if self._made_record is None:
+            from ._graph_record import GraphRecord
 
-                found["optimised"] = optimised_record(self._executable, recorded["nodes"])
-            if self.previous is not None:
-                from ._diff import difference
-
-                found["diff"] = difference(self.previous, recorded)
-            self._derivation = (sources, found)
-        return self._derivation[1]
+            self._made_record = GraphRecord(self._core, self._named)
+        return self._made_record
 
     def draw(self, path: str | os.PathLike[str]) -> None:
         """Writes the drawing to a file that needs nothing else.
@@ -559,4 +522,10 @@ class Graph:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from . import _display
 
-        return _display.mimebundle("graph", self)
+        return _display.mimebundle("graph", self, _static)
+
+
+def _static(graph: Graph) -> dict[str, str]:
+    from . import _drawing
+
+    return _drawing.mimebundle(graph._compact_record())

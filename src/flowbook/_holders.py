@@ -14,6 +14,7 @@ from types import FrameType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from . import _core
+from ._frames import local_names, user_frame
 from ._tree import Results
 
 Roots = list[tuple[str, Any]]
@@ -144,8 +145,6 @@ def held(roots: Roots, hidden: Roots = (), device: int = 0) -> list[Held]:  # ty
 
 def roots_of_caller(frame: FrameType | None) -> Roots:
     """Names of the frames of a running program, the innermost first; each name once."""
-    from ._errors import local_names
-
     roots: dict[str, Any] = {}
     while frame is not None:
         for name, value in local_names(frame).items():
@@ -163,8 +162,6 @@ def current_roots() -> tuple[Roots, Roots]:
     """The roots to look from now: the notebook's, else those of the running frames."""
     if roots_of_notebook is not None:
         return roots_of_notebook()
-    from ._errors import user_frame
-
     return roots_of_caller(user_frame() or sys._getframe(1)), []
 
 

@@ -512,7 +512,9 @@ class Run:
         return text + (f", {type(self.error).__name__}: {self.error}" if self.error else "")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return _display.mimebundle("run", self)
+        from . import _run_view
+
+        return _display.mimebundle("run", self, _run_view.mimebundle)
 
 
 def one_line(obj: Any) -> str:

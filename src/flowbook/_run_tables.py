@@ -112,7 +112,7 @@ class Comparison:
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return _display.mimebundle("runs", self)
+        return _display.mimebundle("runs", self, mimebundle)
 
     def _table(self) -> str:
         """What the runs were, side by side."""

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from . import _core
-from ._tree import flatten, leaves_of
-from .errors import ArgumentError, FlowbookError, GraphError, ShapeError
+from ._cell import CellInfo
+from ._creation import asarray
+from ._graph import Graph
+from ._symbols import symbol_in, symbolic_spec
+from ._tree import leaves_of
+from .errors import ArgumentError
 
 _LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
-
-
-@dataclass(frozen=True)
-class CellInfo:
-    """The notebook cell that is being traced.
-
-    Attributes:
-        cell_id: The front end's id of the cell, for links to it.
-        execution_count: The n of In [n].
-        filename: File name under which the cell's code is compiled.
-        first_line: Line of the file at which the cell's text begins.
-    """
-
-    cell_id: str
-    execution_count: int
-    filename: str
-    first_line: int = 1
 
 
 class Trace:
@@ -122,7 +107,9 @@ class Trace:
                 if v is not None and not self.graph.value_name(v):
                     self.graph.set_name(v, name if len(leaves) == 1 else f"{name}[{i}]")
 
-    def finish(self, outputs: Mapping[str, Any], namespace: Mapping[str, Any] | None = None) -> Any:
+    def finish(
+        self, outputs: Mapping[str, Any], namespace: Mapping[str, Any] | None = None
+    ) -> Graph:
         """The finished graph.
 
         Args:
@@ -130,8 +117,6 @@ class Trace:
                 tuples and dicts, other objects are bound as they are.
             namespace: Names of the tensors that the code used, for its inputs.
         """
-        from ._graph import Graph
-
         self.name_captures(namespace or {})
         self.name_symbols(outputs)
         graph = Graph(self.graph, dict(outputs), examples=self.examples, cell=self.cell)
@@ -146,99 +131,25 @@ class Trace:
 
     def partial_record(
         self, failed: BaseException, namespace: Mapping[str, Any] | None = None
-    ) -> Any:
+    ) -> dict[str, Any]:
         """The record of what was traced before `failed` was raised, with the failing op as a node.
 
         Args:
             failed: The error.
             namespace: Names of the tensors and symbols that the code knew, for the nodes.
         """
-        from ._errors import take_failure
-        from ._record import plain, record_of
+        from . import _failed_record
 
-        self.name_captures(namespace or {})
-        self.name_symbols(namespace or {})
-        record = plain(record_of(self.graph, self.name))
-        nodes = record["nodes"]
-        failure = take_failure(self.graph)
-        ran = node_of_error(failed)
-        if ran is not None and ran < len(nodes):  # recorded well, failed when it ran
-            nodes[ran]["failed"] = True
-            return record
-        graph, value = getattr(failed, "value", (None, -1))
-        if graph is not None and graph() is self.graph:  # a symbol was used as if it had a value
-            nodes[self.graph.value(value)["node"]]["failed"] = True
-            return record
-        op, colon, _ = str(failed).partition(":")  # messages begin with the op's name
-        if isinstance(failed, FlowbookError) and colon and op.isidentifier():
-            own = {"line": _error_line(failed, self.cell), "scope": self.graph.scope}
-            if failure is not None and failure.op == op:
-                inputs = self._inputs_of_failure(failure, nodes)
-            else:
-                inputs = _failed_inputs(self.graph, failed, namespace or {})
-            nodes.append(self._pseudo(nodes, op, "op", inputs=inputs, failed=True, **own))
-        return record
-
-    def _inputs_of_failure(self, failure: Any, nodes: list[dict[str, Any]]) -> list[int]:
-        """Nodes of what a refused op was given; what the graph had not met yet is added."""
-        inputs = []
-        added: dict[tuple[str, str], int] = {}
-        for given in failure.inputs:
-            if given.value >= 0:
-                inputs.append(self.graph.value(given.value)["node"])
-                continue
-            key = (given.name, given.spec)
-            if key not in added:
-                kind = "variable" if given.variable else "capture"
-                node = self._pseudo(nodes, kind, kind, name=given.name or None, spec=given.spec)
-                nodes.append(node)
-                added[key] = node["id"]
-            inputs.append(added[key])
-        return inputs
-
-    def _pseudo(
-        self, nodes: list[dict[str, Any]], op: str, kind: str, **more: Any
-    ) -> dict[str, Any]:
-        """A node that was not recorded, for the drawing only; its number is negative."""
-        spec = more.get("spec", "")
-        return {
-            "id": -1 - len(nodes), "op": op, "family": "", "attrs": {}, "name": None, "inputs": [],
-            "spec": spec, "shape": [], "dtype": spec.partition("[")[0], "bytes": 0, "kind": kind,
-            "scope": "", "cell": self.cell.cell_id if self.cell else None,
-            "exec": self.cell.execution_count if self.cell else None, "line": None,
-            "time_us": None, "failed": False, "forward_of": None, **more,
-        }  # fmt: skip
-
-
-def symbol_in(graph: Any, value: Any) -> int | None:
-    """The value of `graph` that a symbol stands for; None if it is no symbol of this graph."""
-    if isinstance(value, _core.Tensor) and _core.graph_of(value) is graph:
-        v: int = _core.symbol_id(value)
-        return v
-    return None
-
-
-def symbolic_spec(name: str, tensor: Any, dims: str | Iterable[Any]) -> str:
-    """`"f32[batch, 784]"` from a tensor and `"batch 784"`; known sizes must agree."""
-    parts = dims.replace(",", " ").split() if isinstance(dims, str) else [str(d) for d in dims]
-    shape = tuple(tensor.shape)
-    if len(parts) != len(shape):
-        raise ShapeError(
-            f"shapes: {name} has {len(shape)} axes, {shape}, but `{' '.join(parts)}` names "
-            f"{len(parts)}. Name one size per axis."
-        )
-    for part, size in zip(parts, shape, strict=True):
-        if part.isdigit() and int(part) != size:
-            raise ShapeError(f"shapes: {name} has shape {shape}, which is not `{' '.join(parts)}`.")
-    return f"{_core.describe(tensor).partition('[')[0]}[{', '.join(parts)}]"
+        known = namespace or {}
+        self.name_captures(known)
+        self.name_symbols(known)
+        return _failed_record.of_recording(self.graph, self.name, self.cell, failed, known)
 
 
 def _as_tensor(value: Any) -> Any:
     if isinstance(value, _core.Tensor):
         return value
-    import flowbook
-
-    return flowbook.asarray(value)
+    return asarray(value)
 
 
 def _named_tensors(namespace: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
@@ -266,39 +177,3 @@ def _named_variables(namespace: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
         if isinstance(value, Stateful) and not name.startswith("_"):
             for path, variable in named_variables(value).items():
                 yield f"{name}.{path}", variable
-
-
-def node_of_error(error: BaseException) -> int | None:
-    """The node at which a run failed; None where recording failed."""
-    found = re.search(r"\(node (\d+) of the graph\)", str(error))
-    return int(found[1]) if found and isinstance(error, FlowbookError) else None
-
-
-def _error_line(error: BaseException, cell: CellInfo | None) -> int | None:
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if cell and trace.tb_frame.f_code.co_filename == cell.filename:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
-
-
-def _failed_inputs(graph: Any, error: BaseException, namespace: Mapping[str, Any]) -> list[int]:
-    """Nodes of the variables that the error's message names, as in `h is f32[2, 4]`."""
-    nodes = []
-    for name in dict.fromkeys(re.findall(r"([\w.\[\]']+) is \w+\[", str(error))):
-        value = namespace.get(name)
-        if isinstance(value, (_core.Tensor, _core.Variable)):
-            v = graph.find(value)
-            if v >= 0:
-                nodes.append(graph.value(v)["node"])
-    return nodes
-
-
-def check_escaped(values: Any, what: str) -> None:
-    """GraphError if a structure holds a symbol, which has no value outside its graph."""
-    leaves: list[Any] = []
-    flatten(values, leaves)
-    for leaf in leaves:
-        if isinstance(leaf, _core.Tensor) and _core.graph_of(leaf) is not None:
-            raise GraphError(f"{what}: {_core.describe(leaf)} is symbolic; it has no value here.")

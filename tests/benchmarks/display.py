@@ -102,7 +102,7 @@ def convolutions(blocks: int) -> fb.Graph:
 
 def shown(graph: fb.Graph) -> None:
     """Displays it as nobody has seen it before."""
-    graph._recorded = graph._derivation = None
+    graph._made_record = None
     GraphView(graph)._repr_mimebundle_()
 
 

@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("flowbook._core")
 pytest.importorskip("IPython")
-from flowbook_ext import _cells
+from flowbook_ext import _cells, _names, _tracebacks
 
 
 def read(code: str, **names: Any) -> dict[str, Any]:
-    return _cells.names_read(ast.parse(code), [names])
+    return _names.names_read(ast.parse(code), [names])
 
 
 def test_names_attributes_and_items_are_found() -> None:
@@ -54,7 +54,7 @@ def test_stored_names_in_order_of_their_last_store() -> None:
         "def f():\n    inner = 1\nclass K: pass\nimport os.path as p, sys\nwith x as h: pass\n"
         "if (n := 3): pass\n"
     )
-    assert _cells.names_stored(tree) == [
+    assert _names.names_stored(tree) == [
         "b", "c", "d", "a", "i", "e", "f", "K", "p", "sys", "h", "n",
     ]  # fmt: skip
 
@@ -87,6 +87,6 @@ def test_tracebacks_lose_the_frames_of_the_library() -> None:
     except ValueError as error:
         own = error.__traceback__
         assert own is not None
-        trace = _cells.trim(own.tb_next)
+        trace = _tracebacks.trim(own.tb_next)
     assert trace is not None
     assert [trace.tb_frame.f_code.co_filename, trace.tb_next] == ["cell", None]

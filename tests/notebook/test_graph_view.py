@@ -363,11 +363,11 @@ def test_the_extension_shows_live_graphs_and_takes_that_back() -> None:
     from flowbook import _display
 
     shell = get_ipython()
-    static = _display._renderers["graph"]
+    assert "graph" not in _display._live
     shell.run_line_magic("load_ext", "flowbook")
     try:
-        assert _display._renderers["graph"] is graph_module.show
+        assert _display._live["graph"] is graph_module.show
     finally:
         shell.run_line_magic("unload_ext", "flowbook")
-    assert _display._renderers["graph"] is static
+    assert not _display._live
     assert "flowbook_ext" in sys.modules

@@ -17,24 +17,13 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 import flowbook as fb
-from flowbook import _display, _drawing
+from flowbook import _drawing
+from flowbook._cell import CellInfo
+from flowbook._trace import Trace
 
-from .. import _cells, _stale
+from .. import _cells, _failures, _names, _stale, _tracebacks
 from ..views.graph import GraphView
 from ._arguments import parse
-
-
-class _View:
-    """A graph record on its way to the page."""
-
-    def __init__(self, bundle: dict[str, str]) -> None:
-        self.bundle = bundle
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return self.bundle
-
-    def __repr__(self) -> str:
-        return self.bundle["text/plain"]
 
 
 @magics_class
@@ -88,7 +77,7 @@ class GraphMagics(Magics):  # type: ignore[misc]
         try:
             code = place.compile(self.shell)
         except SyntaxError as error:
-            raise _cells.syntax_error(self.shell, place, error) from None
+            raise _tracebacks.syntax_error(self.shell, place, error) from None
         return _Execution(self, place, code, options, shapes).run()
 
     @staticmethod
@@ -109,7 +98,7 @@ class GraphMagics(Magics):  # type: ignore[misc]
         graph = self.shell.user_ns.get(name)
         if not isinstance(graph, fb.Graph):
             raise UsageError(f"There is no graph {name!r}. `%%graph {name}` makes one.")
-        display(_View(_display.mimebundle("graph", graph)))
+        display(graph)
 
 
 def _shapes(words: list[str] | None) -> dict[str, str] | None:
@@ -155,8 +144,6 @@ class _Execution:
         self.before = dict(self.names)
 
     def run(self) -> Any:
-        from flowbook._trace import CellInfo, Trace
-
         cell = self.cell
         info = CellInfo(cell.cell_id or "", cell.execution_count, cell.filename, cell.first_line)
         trace = Trace(
@@ -212,7 +199,7 @@ class _Execution:
     def _read(self) -> dict[str, Any]:
         """The objects that the cell reads, by the expression that names them."""
         assert self.cell.tree is not None
-        return _cells.names_read(self.cell.tree, [self.before])
+        return _names.names_read(self.cell.tree, [self.before])
 
     def _assigned(self) -> dict[str, Any]:
         """What the cell bound: new names and names that now mean another object."""
@@ -226,7 +213,7 @@ class _Execution:
         if last is not None and not any(last is value for value in changed.values()):
             changed["_"] = last
         assert self.cell.tree is not None
-        ordered = [n for n in _cells.names_stored(self.cell.tree) if n in changed]
+        ordered = [n for n in _names.names_stored(self.cell.tree) if n in changed]
         return {n: changed[n] for n in [*ordered, *(n for n in changed if n not in ordered)]}
 
     def _restore(self) -> None:
@@ -248,7 +235,7 @@ class _Execution:
         if name:
             self.names[name] = graph
         if not self.options.no_view:
-            display(_View(_display.mimebundle("graph", graph)))
+            display(graph)
             if not hasattr(self.shell, "kernel"):  # a terminal shows text only
                 print(_drawing.status_line(graph._compact_record()))
         return last
@@ -264,7 +251,7 @@ class _Execution:
         return last
 
     def _failed(self, trace: Any, error: BaseException) -> None:
-        line, frame = _cells.place(self.cell, error)
+        line, frame = _tracebacks.place(self.cell, error)
         names: list[tuple[str, str]] = []
         known: dict[str, Any] = {}
         try:
@@ -279,7 +266,7 @@ class _Execution:
             except Exception as failed:  # an explanation must not hide what it explains
                 print(f"(the graph so far cannot be shown: {type(failed).__name__}: {failed})")
         self.before = {}  # the traceback keeps this frame
-        _cells.point_into_cell(self.shell, error)
+        _tracebacks.point_into_cell(self.shell, error)
 
     def _explain(
         self,
@@ -294,7 +281,7 @@ class _Execution:
         if not line:  # the run failed, not the recording: the node knows its line
             line = next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
             names = _tensors_on_line(self.cell, line, None, known)
-            _cells.raise_at(self.cell, line, error)
+            _tracebacks.raise_at(self.cell, line, error)
         if isinstance(error, fb.FlowbookError):
             error.record = None  # it is shown here
         if not self.options.no_view:
@@ -305,24 +292,9 @@ class _Execution:
     ) -> None:
         if not any(n.get("kind") in ("op", "gradient", "optimizer") for n in record["nodes"]):
             return  # nothing but inputs: the traceback says it all
-        record["error"] = {
-            "type": type(error).__name__,
-            "message": str(error).partition("\n")[0],
-            "line": line,
-            "source": self.cell.source(line),
-            "names": names,
-        }
-        display(_View(GraphView(record)._repr_mimebundle_()))
-
-
-def error_view(record: dict[str, Any], error: BaseException) -> _View:
-    """The drawing of a partial graph below an error that happened outside of a `%%graph` cell."""
-    line = next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
-    record["error"] = {
-        "type": type(error).__name__, "message": str(error).partition("\n")[0], "line": line,
-        "source": "", "names": [],
-    }  # fmt: skip
-    return _View(GraphView(record)._repr_mimebundle_())
+        source = self.cell.source(line)
+        record["error"] = _failures.told(error, line, source, names)
+        display(GraphView(record))
 
 
 def _holds_symbol(value: Any) -> bool:
@@ -350,7 +322,7 @@ def _tensors_on_line(
     if statement is None or (frame is None and known is None):
         return []
     scopes = [frame.f_locals, frame.f_globals] if frame is not None else [known or {}]
-    found = _cells.names_read(statement, scopes)
+    found = _names.names_read(statement, scopes)
     out = []
     for path, value in found.items():
         if isinstance(value, (fb.Tensor, fb.Variable)) or _is_array(value):

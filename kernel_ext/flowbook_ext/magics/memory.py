@@ -14,7 +14,8 @@ from flowbook import _holders
 from flowbook._memory_view import MemoryView
 from flowbook._words import human_bytes
 
-from .. import _cells, _notebook
+from .. import _notebook
+from ..views.memory import live, take
 from ._arguments import parse
 
 ACTIONS = ("show", "diff", "free", "live", "limit", "reset")
@@ -73,8 +74,6 @@ class MemoryMagics(Magics):  # type: ignore[misc]
         snapshot = take(self.shell, device, before)
         self.last[device] = snapshot
         if options.action == "live":
-            from ..views.memory import live
-
             return live(self.shell, snapshot)
         return MemoryView(snapshot)
 
@@ -139,14 +138,6 @@ class MemoryMagics(Magics):  # type: ignore[misc]
                     print(
                         f"{name}: its memory is still held by {', '.join(rows[key]['names'][:4])}"
                     )
-
-
-def take(shell: Any, device: str = "cpu", before: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A snapshot with the names of the notebook and the books of its cells."""
-    books = _cells.books_of(shell)
-    return fb.memory.take_snapshot(
-        device, cells=list(books.entries) if books is not None else (), before=before
-    )
 
 
 def _buffer(value: Any) -> Any:

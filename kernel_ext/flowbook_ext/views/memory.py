@@ -26,6 +26,14 @@ PERIOD = 0.25  # seconds between two looks at the counters
 _STATIC = 64  # points of the course that the saved notebook keeps
 
 
+def take(shell: Any, device: str = "cpu", before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A snapshot with the names of the notebook and the books of its cells."""
+    books = _cells.books_of(shell)
+    return fb.memory.take_snapshot(
+        device, cells=list(books.entries) if books is not None else (), before=before
+    )
+
+
 class LiveMemory:
     """A memory view that keeps up with the kernel.
 
@@ -80,8 +88,6 @@ class LiveMemory:
 
     def refresh(self) -> None:
         """Takes a new snapshot and sends it. On the main thread."""
-        from ..magics.memory import take
-
         self.snapshot = take(self.shell, self.snapshot["device"])
         self._send()
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from flowbook import _display, _run, _run_tables, _run_view
+from flowbook import _run, _run_tables, _run_view
 from flowbook._course import Points, buckets
 from flowbook.errors import FlowbookError
 
@@ -362,7 +362,7 @@ def _connect(view: View) -> None:
         display(own.widget)
 
 
-def _bundle_of_run(run: Any) -> dict[str, str]:
+def show(run: Any) -> dict[str, str]:
     """How a run shows when a cell evaluates it: live, if its page allows that."""
     if run.name not in sender.views and getattr(_shell(), "kernel", None) is not None:
         view = View(run.name, [run]) if run.done else TrainingView(run)
@@ -372,7 +372,7 @@ def _bundle_of_run(run: Any) -> dict[str, str]:
     return _run_view.mimebundle(run)
 
 
-def _bundle_of_runs(comparison: Any) -> dict[str, str]:
+def show_logged(comparison: Any) -> dict[str, str]:
     """How logged runs show, laid over each other."""
     if getattr(_shell(), "kernel", None) is not None:
         _connect(View(comparison.view_id, comparison.runs))
@@ -385,23 +385,15 @@ def _shell() -> Any:
     return IPython.get_ipython()
 
 
-_before: dict[str, Any] = {}
-
-
 def attach() -> None:
     """Lets runs show live from now on."""
-    if not _before:
-        _before["run"] = _display.register("run", _bundle_of_run)
-        _before["runs"] = _display.register("runs", _bundle_of_runs)
+    if view_of_new_run not in _run.views:
         _run.views.append(view_of_new_run)
         _out_of_turn.attach()
 
 
 def detach() -> None:
     """Ends that; views in the page keep what they show."""
-    for kind, before in _before.items():
-        _display.unregister(kind, before)
-    if _before:
+    if view_of_new_run in _run.views:
         _run.views.remove(view_of_new_run)
-    _before.clear()
     _out_of_turn.detach()

@@ -1,0 +1,65 @@
+"""What is shown below a failed cell: the graph up to the failing node, and who holds the memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.display import display
+
+import flowbook as fb
+from flowbook._memory_view import MemoryView
+
+from . import _notebook
+from .views.graph import GraphView
+from .views.memory import take
+
+
+def explain(shell: Any, error: BaseException) -> None:
+    """Shows what there is to say of an error that ended a cell."""
+    if isinstance(error, fb.FlowbookError):
+        _draw(error)
+    if isinstance(error, fb.OutOfMemoryError):
+        _tell_memory(shell)
+
+
+def _draw(error: fb.FlowbookError) -> None:
+    """The part of a graph that was recorded before an error, where the error brings it along."""
+    record = getattr(error, "record", None)
+    if record is None:
+        return
+    try:
+        display(GraphView(_told(record(), error)))
+    except Exception as failed:  # an explanation must not hide the error that it explains
+        print(f"(the graph so far cannot be shown: {type(failed).__name__}: {failed})")
+
+
+def _told(record: dict[str, Any], error: BaseException) -> dict[str, Any]:
+    """The record of a partial graph with the error that ended it."""
+    line = next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
+    return {**record, "error": told(error, line)}
+
+
+def told(
+    error: BaseException, line: int, source: str = "", names: list[tuple[str, str]] | None = None
+) -> dict[str, Any]:
+    """An error as the drawing of a graph tells it.
+
+    Args:
+        error: The error.
+        line: Line of the cell or file.
+        source: Its text.
+        names: Variables on the line, with their specs.
+    """
+    return {
+        "type": type(error).__name__, "message": str(error).partition("\n")[0], "line": line,
+        "source": source, "names": names or [],
+    }  # fmt: skip
+
+
+def _tell_memory(shell: Any) -> None:
+    """After an OutOfMemoryError: who holds the memory, once the failed frames let go of theirs."""
+    try:
+        _notebook.free_tracebacks(shell)
+        display(MemoryView(take(shell)))
+    except Exception as error:  # an explanation must not hide the error that it explains
+        print(f"%memory could not look: {error}")

@@ -1,0 +1,134 @@
+"""Records of graphs that failed while they were recorded or when they ran: the failing node is marked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from . import _core
+from ._cell import CellInfo
+from ._errors import Failure, take_failure
+from ._record import plain, record_of
+from .errors import FlowbookError
+
+
+def of_run(graph: Any, name: str, outputs: list[tuple[str, int]], text: str) -> dict[str, Any]:
+    """The record of a whole graph, with the node marked at which planning or running has failed.
+
+    Args:
+        graph: The native graph.
+        name: Its name.
+        outputs: Named results, as (name, value number).
+        text: The error's message.
+    """
+    record = plain(record_of(graph, name, outputs))
+    ran = re.search(r"\(node (\d+) of the graph\)", text)
+    line = re.search(r"\bline (\d+)\)", text)
+    op = text.partition(":")[0]
+    for node in record["nodes"]:
+        if ran:
+            node["failed"] = node["id"] == int(ran[1])
+        elif node["op"] == op and (line is None or node["line"] == int(line[1])):
+            node["failed"] = True
+            break
+    return record
+
+
+def of_recording(
+    graph: Any,
+    name: str,
+    cell: CellInfo | None,
+    failed: BaseException,
+    namespace: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The record of what was traced before `failed` was raised, with the failing op as a node.
+
+    Args:
+        graph: The native graph.
+        name: Its name.
+        cell: The notebook cell that was traced.
+        failed: The error.
+        namespace: Names of the tensors and symbols that the code knew.
+    """
+    record = plain(record_of(graph, name))
+    nodes = record["nodes"]
+    failure = take_failure(graph)
+    ran = _node_of_error(failed)
+    if ran is not None and ran < len(nodes):  # recorded well, failed when it ran
+        nodes[ran]["failed"] = True
+        return record
+    owner, value = getattr(failed, "value", (None, -1))
+    if owner is not None and owner() is graph:  # a symbol was used as if it had a value
+        nodes[graph.value(value)["node"]]["failed"] = True
+        return record
+    op, colon, _ = str(failed).partition(":")  # messages begin with the op's name
+    if isinstance(failed, FlowbookError) and colon and op.isidentifier():
+        if failure is not None and failure.op == op:
+            inputs = _inputs_of_failure(graph, cell, failure, nodes)
+        else:
+            inputs = _named_inputs(graph, failed, namespace)
+        own = {"line": _error_line(failed, cell), "scope": graph.scope}
+        nodes.append(_pseudo(cell, nodes, op, "op", inputs=inputs, failed=True, **own))
+    return record
+
+
+def _inputs_of_failure(
+    graph: Any, cell: CellInfo | None, failure: Failure, nodes: list[dict[str, Any]]
+) -> list[int]:
+    """Nodes of what a refused op was given; what the graph had not met yet is added."""
+    inputs = []
+    added: dict[tuple[str, str], int] = {}
+    for given in failure.inputs:
+        if given.value >= 0:
+            inputs.append(graph.value(given.value)["node"])
+            continue
+        key = (given.name, given.spec)
+        if key not in added:
+            kind = "variable" if given.variable else "capture"
+            node = _pseudo(cell, nodes, kind, kind, name=given.name or None, spec=given.spec)
+            nodes.append(node)
+            added[key] = node["id"]
+        inputs.append(added[key])
+    return inputs
+
+
+def _pseudo(
+    cell: CellInfo | None, nodes: list[dict[str, Any]], op: str, kind: str, **more: Any
+) -> dict[str, Any]:
+    """A node that was not recorded, for the drawing only; its number is negative."""
+    spec = more.get("spec", "")
+    return {
+        "id": -1 - len(nodes), "op": op, "family": "", "attrs": {}, "name": None, "inputs": [],
+        "spec": spec, "shape": [], "dtype": spec.partition("[")[0], "bytes": 0, "kind": kind,
+        "scope": "", "cell": cell.cell_id if cell else None,
+        "exec": cell.execution_count if cell else None, "line": None,
+        "time_us": None, "failed": False, "forward_of": None, **more,
+    }  # fmt: skip
+
+
+def _node_of_error(error: BaseException) -> int | None:
+    """The node at which a run failed; None where recording failed."""
+    found = re.search(r"\(node (\d+) of the graph\)", str(error))
+    return int(found[1]) if found and isinstance(error, FlowbookError) else None
+
+
+def _error_line(error: BaseException, cell: CellInfo | None) -> int | None:
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if cell and trace.tb_frame.f_code.co_filename == cell.filename:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _named_inputs(graph: Any, error: BaseException, namespace: Mapping[str, Any]) -> list[int]:
+    """Nodes of the variables that the error's message names, as in `h is f32[2, 4]`."""
+    nodes = []
+    for name in dict.fromkeys(re.findall(r"([\w.\[\]']+) is \w+\[", str(error))):
+        value = namespace.get(name)
+        if isinstance(value, (_core.Tensor, _core.Variable)):
+            v = graph.find(value)
+            if v >= 0:
+                nodes.append(graph.value(v)["node"])
+    return nodes
