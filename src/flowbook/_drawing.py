@@ -1,369 +1,27 @@
-"""Draws the record of a graph as static SVG, HTML and text.
+"""Shows the record of a graph as HTML with a picture, and as text, for notebooks and for files.
 
-All three stand alone: no script, no network, no kernel. The HTML shows the SVG as an image, because
-that is what an untrusted or exported notebook keeps, with a table behind it for screen readers and
-for copying. Every word from the record is escaped. The picture carries its own light and dark
-colours.
+All stands alone: no script, no network, no kernel. The HTML shows the SVG as an image, because that is
+what an untrusted or exported notebook keeps, with a table behind it for screen readers and for
+copying. Every word from the record is escaped.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 
 from flowbook import _record_notes
+from flowbook._boxes import Record
+from flowbook._graph_svg import svg
+from flowbook._graph_words import ROWS, describe, label_of, text, time_of
 from flowbook._nodes import Nodes
 from flowbook._record import compact
-from flowbook._scene import SOURCES, Box, Line, Record, Scene, build, constant_value
+from flowbook._scene import build
 from flowbook._tensor_view import histogram_image
-from flowbook._words import human_bytes, human_time, image, shorten, text_width
-
-_SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
-_MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
-
-# look: (light colour, dark colour)
-COLOURS = {
-    "linalg": ("#4f5bd5", "#8b94f5"),
-    "elementwise": ("#0e8a7d", "#3fc7b8"),
-    "reduce": ("#96620f", "#e3b25c"),
-    "nn": ("#9440c9", "#c58af0"),
-    "shape": ("#64748b", "#94a3b8"),
-    "random": ("#c2377e", "#f081b8"),
-    "optim": ("#2f855a", "#68c48f"),
-    "input": ("#2b6cb0", "#74b3ee"),
-    "capture": ("#2b6cb0", "#74b3ee"),
-    "variable": ("#a35a13", "#eaa562"),
-    "constant": ("#64748b", "#94a3b8"),
-}
-_CLASS = {look: f"c{i}" for i, look in enumerate(COLOURS)}
-_LEGEND = {
-    "input": "input", "capture": "input", "variable": "variable", "linalg": "matrix product",
-    "elementwise": "elementwise", "reduce": "reduction", "nn": "network", "shape": "shape",
-    "random": "random", "optim": "optimizer",
-}  # fmt: skip
-
-
-def _style(looks: Iterable[str]) -> str:
-    """The style sheet inside the SVG; only the colours that the picture uses."""
-    looks = [look for look in COLOURS if look in set(looks)]
-    light = "".join(f".{_CLASS[k]}{{--c:{COLOURS[k][0]}}}" for k in looks)
-    dark = "".join(f".{_CLASS[k]}{{--c:{COLOURS[k][1]}}}" for k in looks)
-    return (
-        ":root{--bg:#fff;--card:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#687385;--line:#9aa6b6;--frame:#6b7a9010;"
-        "--bad:#d02a2a;--badbg:#fdecec;--grad:#d2477b}"
-        f"{light}"
-        "@media(prefers-color-scheme:dark){:root{--bg:#14171c;--card:#1d2229;--rim:#3a424e;--ink:#e8ecf2;"
-        "--soft:#98a3b3;--line:#6c7888;--frame:#8fa0b80f;--bad:#ff6b6b;--badbg:#3a1b1e;--grad:#f27aa5}"
-        f"{dark}}}"
-        f"text{{font:10.5px {_SANS};fill:var(--soft)}}"
-        ".t{font-size:12.5px;font-weight:600;fill:var(--ink)}"
-        f".m{{font-family:{_MONO}}}"
-        f".g{{font:11px {_MONO};fill:var(--c)}}"
-        ".h{font-size:15px;font-weight:650;fill:var(--ink)}"
-        ".s{font-size:11.5px}"
-        ".k{fill:var(--card);stroke:var(--rim)}"
-        ".f{fill:var(--frame);stroke:var(--rim);stroke-dasharray:none}"
-        ".i{fill:var(--c);fill-opacity:.11;stroke:var(--c);stroke-opacity:.55}"
-        ".a{fill:var(--c)}"
-        ".o{fill:var(--card);stroke:var(--c);stroke-width:1.6}"
-        ".l{fill:none;stroke:var(--line);stroke-width:1.3}"
-        ".d{fill:none;stroke:var(--grad);stroke-width:1.2;stroke-dasharray:3 2.5}"
-        ".v{fill:var(--grad);fill-opacity:.12;stroke:var(--grad);stroke-opacity:.6}"
-        ".w{fill:var(--grad);font-size:10px;font-weight:600}"
-        ".x{fill:var(--badbg);stroke:var(--bad);stroke-width:2}"
-        ".y{fill:var(--bad)}"
-        ".n{fill:var(--ink);fill-opacity:.08}"
-        ".u{font-weight:600;paint-order:stroke;stroke:var(--bg);stroke-width:3px;stroke-linejoin:round}"
-        ".p{font-size:10px}.j{stroke:var(--rim);stroke-width:1}"
-        "@media(prefers-contrast:more){:root{--soft:var(--ink);--rim:var(--ink);--line:var(--ink)}}"
-    )
-
-
-def _n(value: float) -> str:
-    """A coordinate with at most one decimal."""
-    text = f"{value:.1f}"
-    return text[:-2] if text.endswith(".0") else text
-
-
-def _path(line: Line, right: bool) -> str:
-    """A smooth curve through the points, leaving and arriving along the picture's direction."""
-    (x, y), *rest = line.points
-    out = [f"M{_n(x)} {_n(y)}"]
-    for a, b in rest:
-        if (abs(a - x) < 0.6 and not right) or (abs(b - y) < 0.6 and right):
-            out.append(f"L{_n(a)} {_n(b)}")
-        elif right:
-            middle = (x + a) / 2
-            out.append(f"C{_n(middle)} {_n(y)} {_n(middle)} {_n(b)} {_n(a)} {_n(b)}")
-        else:
-            middle = (y + b) / 2
-            out.append(f"C{_n(x)} {_n(middle)} {_n(a)} {_n(middle)} {_n(a)} {_n(b)}")
-        x, y = a, b
-    return "".join(out)
-
-
-def _text(x: float, y: float, words: str, cls: str = "", anchor: str = "") -> str:
-    attributes = f' class="{cls}"' if cls else ""
-    attributes += f' text-anchor="{anchor}"' if anchor else ""
-    return f'<text x="{_n(x)}" y="{_n(y)}"{attributes}>{escape(words)}</text>'
-
-
-def _rect(x: float, y: float, w: float, h: float, r: float, cls: str) -> str:
-    place = f'x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}"'
-    return f'<rect {place} rx="{_n(r)}" class="{cls}"/>'
-
-
-def _marker(name: str, colour: str) -> str:
-    """The head of an arrow."""
-    return (
-        f'<marker id="{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" '
-        f'markerHeight="6.5" orient="auto"><path d="M0 .8 7.4 4 0 7.2z" '
-        f'style="fill:var(--{colour})"/></marker>'
-    )
-
-
-def _badge(right_edge: float, y: float, words: str) -> str:
-    """A small label whose right end is given, such as "×12"."""
-    width = text_width(words, 10.5, bold=True) + 12
-    box = _rect(right_edge - width, y, width, 16, 8, "n")
-    return box + _text(right_edge - width / 2, y + 11.8, words, "b", "middle")
-
-
-def _box(box: Box, scene: Scene) -> str:
-    x, y, w, h = box.x, box.y, box.width, box.height
-    parts: list[str] = []
-    if box.kind == "frame":
-        parts.append(_rect(x, y, w, h, 10, "f"))
-    elif box.kind == "scope":
-        look = "x" if box.failed else "k"
-        parts.append(_rect(x + 4, y + 4, w, h, 7, "k"))
-        parts.append(_rect(x, y, w, h, 7, look))
-        parts.append(_text(x + 14, y + 19, box.title, "t"))
-        parts.append(_text(x + 14, y + 34, box.sub))
-        if box.repeat > 1:
-            parts.append(_badge(x + w - 8, y + 7, f"×{box.repeat}"))
-    elif box.look == "constant":
-        parts.append(_rect(x, y, w, h, h / 2, "i"))
-        parts.append(_text(x + w / 2, y + h / 2 + 3.8, box.title, "m", "middle"))
-    elif box.look in SOURCES:
-        parts.append(_rect(x, y, w, h, h / 2, "x" if box.failed else "i"))
-        parts.append(_text(x + w / 2, y + (17 if box.sub else 24), box.title, "t", "middle"))
-        parts.append(_text(x + w / 2, y + 31, box.sub, "m", "middle"))
-    else:
-        parts.append(_rect(x, y, w, h, 7, "x" if box.failed else "o" if box.output else "k"))
-        bar = "y" if box.failed else "a"
-        parts.append(f'<path d="M{_n(x + 5.5)} {_n(y + 8)}v{_n(h - 16)}" class="r {bar}"/>')
-        parts.append(_text(x + 14, y + 17, box.title, "t"))
-        if box.tag:
-            parts.append(_text(x + w - 11, y + 17, box.tag, "g", "end"))
-        parts.append(_text(x + 14, y + 31, box.sub or ("failed" if box.failed else ""), "m"))
-        if box.rows:
-            parts.append(f'<path d="M{_n(x + 14)} {_n(y + 38)}h{_n(w - 25)}" class="j"/>')
-        for k, (name, spec) in enumerate(box.rows):
-            parts.append(_text(x + 14, y + 51 + 13 * k, name, "p"))
-            parts.append(_text(x + w - 11, y + 51 + 13 * k, spec, "p m", "end"))
-        if box.heat is not None and box.heat >= 0.02:
-            width = max(2.0, (w - 14) * box.heat)
-            parts.append(_rect(x + 7, y + h - 4.5, width, 2.5, 1.2, "a"))
-    if box.failed and box.kind != "frame":
-        parts.append(f'<circle cx="{_n(x + w)}" cy="{_n(y)}" r="8" class="y"/>')
-        parts.append(_text(x + w, y + 4, "!", "e", "middle"))
-    if box.gradients:
-        mark_w, mark_h, gap = scene.mark
-        if scene.direction == "right":
-            gx, gy = x + w / 2 - mark_w / 2, y + h + gap
-        else:
-            gx, gy = x + w + gap, y + h / 2 - mark_h / 2
-        parts.append(_rect(gx, gy, mark_w, mark_h, mark_h / 2, "v"))
-        parts.append(
-            _text(gx + mark_w / 2, gy + mark_h / 2 + 3.6, f"∂ {box.gradients}", "w", "middle")
-        )
-    tip = f"<title>{escape(box.detail)}</title>" if box.detail and box.kind == "node" else ""
-    cls = _CLASS.get(box.look, "")
-    return f"<g{f' class={chr(34)}{cls}{chr(34)}' if cls else ''}>{tip}{''.join(parts)}</g>"
-
-
-def _frame_title(box: Box) -> str:
-    """The head of a frame, drawn over the lines that cross its border."""
-    words = _text(box.x + 12, box.y + 18, box.title, "s u")
-    return words + (
-        _badge(box.x + box.width - 8, box.y + 6, f"×{box.repeat}") if box.repeat > 1 else ""
-    )
-
-
-def _stubs(scene: Scene) -> list[str]:
-    """Long lines as labelled ends: where the value goes, and where it comes from."""
-    out = []
-    goes: dict[int, list[int]] = {}
-    comes: dict[int, list[int]] = {}
-    for line in scene.lines:
-        if line.kind == "stub":
-            goes.setdefault(line.source, []).append(line.target)
-            comes.setdefault(line.target, []).append(line.source)
-
-    def name(i: int) -> str:
-        box = scene.boxes[i]
-        return shorten(box.tag or box.title, 12)
-
-    right = scene.direction == "right"
-    for i, targets in goes.items():
-        box = scene.boxes[i]
-        words = "→ " + (name(targets[0]) if len(targets) == 1 else f"{len(targets)} uses")
-        x, y = (
-            (box.x + box.width, box.y + box.height - 4)
-            if right
-            else (box.x + box.width - 6, box.y + box.height)
-        )
-        out.append(f'<path d="M{_n(x)} {_n(y)}{"h8" if right else "v8"}" class="l"/>')
-        out.append(_text(x + 10 if right else x + 2, y + 4 if right else y + 16, words, "q"))
-    for i, sources in comes.items():
-        box = scene.boxes[i]
-        words = name(sources[0]) if len(sources) == 1 else f"{len(sources)} inputs"
-        if right:
-            out.append(
-                f'<path d="M{_n(box.x + 14)} {_n(box.y - 9)}v7" class="l" marker-end="url(#p)"/>'
-            )
-            out.append(_text(box.x + 18, box.y - 5, words, "q"))
-        else:
-            out.append(
-                f'<path d="M{_n(box.x + 8)} {_n(box.y - 9)}v7" class="l" marker-end="url(#p)"/>'
-            )
-            out.append(_text(box.x + 4, box.y - 4, words, "q", "end"))
-    return out
-
-
-def svg(record: Record, scene: Scene | None = None, **options: Any) -> str:
-    """Draws a graph record as a self-contained SVG document.
-
-    Args:
-        record: The graph, as `Graph.record()` describes it.
-        scene: Its arrangement, if it was made already.
-        **options: Passed on to `flowbook._scene.build`.
-    """
-    record = compact(record)
-    scene = scene or build(record, **options)
-    right = scene.direction == "right"
-    title, stats = str(record.get("name") or "graph"), _status(record)
-    pad, head = 18.0, 50.0 if stats else 38.0
-    looks = list(
-        dict.fromkeys(b.look for b in scene.boxes if b.kind == "node" and b.look in COLOURS)
-    )
-    legend = list(dict.fromkeys(_LEGEND[k] for k in looks if k in _LEGEND))
-    foot = 26.0 if len(legend) > 1 else 4.0
-    folded = any(b.gradients for b in scene.boxes)
-    keys = [(word, next(k for k in looks if _LEGEND.get(k) == word)) for word in legend]
-    key_width = sum(text_width(w, 10.5) + 30 for w, _ in keys) + (80 if folded else 0)
-    width = max(
-        scene.width,
-        text_width(title, 15, bold=True),
-        text_width(stats, 11.5),
-        min(key_width, 460.0),
-    )
-    width += 2 * pad
-    left = (width - scene.width) / 2 if scene.width < width - 2 * pad else pad
-    key_rows, row_width = [[]], 0.0  # type: list[list[tuple[str, str]]], float
-    for word, look in [*keys, *([("gradient", "")] if folded else [])]:
-        need = text_width(word, 10.5) + 30
-        if row_width + need > width - 2 * pad and key_rows[-1]:
-            key_rows.append([])
-            row_width = 0.0
-        key_rows[-1].append((word, look))
-        row_width += need
-    height = head + scene.height + foot + 16 * len(key_rows)
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width)}" height="{_n(height)}" '
-        f'viewBox="0 0 {_n(width)} {_n(height)}" role="img" '
-        f'aria-label="{escape(describe(record))}">',
-        f"<style>{_style(looks)}.r{{fill:none;stroke:var(--c);stroke-width:3;stroke-linecap:round}}"
-        ".y.r{stroke:var(--bad)}.q{font-size:9.5px}.b{font-weight:600;fill:var(--ink)}"
-        ".e{fill:#fff;font-weight:700;font-size:11px}</style>",
-        f"<defs>{_marker('p', 'line')}{_marker('z', 'grad')}</defs>",
-        f'<rect x=".5" y=".5" width="{_n(width - 1)}" height="{_n(height - 1)}" rx="10" '
-        'style="fill:var(--bg);stroke:var(--rim)"/>',
-        _text(pad, 25, title, "h"),
-    ]
-    if stats:
-        out.append(_text(pad, 42, stats, "s"))
-    out.append(f'<g transform="translate({_n(left)} {_n(head + 8)})">')
-    out += [_box(b, scene) for b in scene.boxes if b.kind == "frame"]
-    for line in scene.lines:
-        if line.kind == "line":
-            tip = ' marker-end="url(#p)"' if line.arrow else ""
-            out.append(f'<path d="{_path(line, right)}" class="l"{tip}/>')
-    out += [_frame_title(b) for b in scene.boxes if b.kind == "frame"]
-    out += [_box(b, scene) for b in scene.boxes if b.kind != "frame"]
-    for line in scene.lines:
-        if line.kind == "gradient":
-            out.append(f'<path d="{_path(line, right)}" class="d" marker-end="url(#z)"/>')
-    out += _stubs(scene)
-    out.append("</g>")
-    y = head + scene.height + 28
-    for row in key_rows if len(legend) > 1 or folded else []:
-        x = pad
-        for word, look in row:
-            cls = f' class="{_CLASS[look]}"' if look else ""
-            chip = _rect(x, y - 8, 14, 8, 4, "i" if look in SOURCES else "a" if look else "v")
-            out.append(f"<g{cls}>{chip}{_text(x + 20, y, word)}</g>")
-            x += text_width(word, 10.5) + 34
-        y += 16
-    out.append("</svg>")
-    return "".join(out)
-
-
-def _status(record: Record) -> str:
-    """One line of figures: nodes, memory, times, and why it was compiled again."""
-    stats: Mapping[str, Any] = record.get("stats") or {}
-    parts = []
-    count = len(record["nodes"])
-    parts.append(f"{count:,} node{'s' if count != 1 else ''}")
-    if stats.get("planned_peak_bytes") is not None:
-        parts.append(f"peak {human_bytes(stats['planned_peak_bytes'])}")
-    for key in ("trace", "compile", "run"):
-        value = stats.get(f"{key}_ms")
-        if value is not None:
-            parts.append(f"{key} {human_time(value * 1000)}")
-    if stats.get("recompiled"):
-        parts.append(f"recompiled: {stats['recompiled']}")
-    return " · ".join(parts)
-
-
-status_line = _status
-
-
-def describe(record: Record) -> str:
-    """The picture in words, for screen readers."""
-    nodes = Nodes.of(record["nodes"])
-    sources = np.flatnonzero(nodes.where("kind", *SOURCES - {"constant"}))
-    named = [
-        f"{n['name'] or n['op']} {n['spec'] or ''}".strip() for n in nodes.rows(sources[:_SOME])
-    ]
-    outputs = record.get("outputs", ())
-    made = [
-        f"{o['name']} {(nodes.find(o['node']) or {}).get('spec') or ''}".strip()
-        for o in outputs[:_SOME]
-    ]
-    text = f"Graph {record.get('name') or ''}".strip() + f": {len(nodes)} nodes."
-    if named:
-        text += f" Reads {_some(named, len(sources))}."
-    if made:
-        text += f" Makes {_some(made, len(outputs))}."
-    failed = np.flatnonzero(nodes.columns["failed"])
-    if len(failed):
-        text += f" Failed at {nodes.word('op', failed[0])}."
-    return text
-
-
-_SOME = 8
-
-
-def _some(words: Sequence[str], count: int | None = None) -> str:
-    """The first few words, and how many more of `count` there are."""
-    more = (len(words) if count is None else count) - _SOME
-    return ", ".join(words[:_SOME]) + (f" and {more} more" if more > 0 else "")
+from flowbook._words import human_bytes, image, shorten
 
 
 def view_id(record: Record) -> str:
@@ -379,7 +37,6 @@ def view_id(record: Record) -> str:
 _SHOWN = (
     "id", "op", "name", "start", "inputs", "spec", "kind", "scope", "line", "failed", "forward_of",
 )  # fmt: skip
-_ROWS = 60
 
 
 def _table(record: Record) -> str:
@@ -390,35 +47,21 @@ def _table(record: Record) -> str:
     columns = ["", "op", "name", "inputs", "spec", "memory", "line"]
     columns += (["time"] if timed else []) + (["values"] if seen else [])
     rows = []
-    for node in nodes[:_ROWS]:
-        inputs = ", ".join(_label(nodes, j) for j in node["inputs"])
+    for node in nodes[:ROWS]:
+        inputs = ", ".join(label_of(nodes, j) for j in node["inputs"])
         cells = [
             f"%{node['id']}" if node["id"] >= 0 else "", node["op"], node.get("name") or "",
             shorten(inputs, 40), shorten(node.get("spec") or "", 80),
             "" if node.get("bytes") is None else human_bytes(node["bytes"]), node.get("line") or "",
         ]  # fmt: skip
         if timed:
-            cells.append(_time(node))
+            cells.append(time_of(node))
         shown = "".join(f"<td>{escape(str(c))}</td>" for c in cells)
         rows.append(f"<tr>{shown}{_values(node) if seen else ''}</tr>")
     head = "".join(f'<th style="text-align:left">{c}</th>' for c in columns)
-    more = f"<p>and {len(nodes) - _ROWS:,} more</p>" if len(nodes) > _ROWS else ""
+    more = f"<p>and {len(nodes) - ROWS:,} more</p>" if len(nodes) > ROWS else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<table style="font-size:12px">{body}</table>{more}'
-
-
-def _label(nodes: Nodes, id: int) -> str:
-    """A node's name, else its number."""
-    position = nodes.position(id)
-    return (nodes.word("name", position) if position >= 0 else None) or f"%{id}"
-
-
-def _time(node: Record) -> str:
-    """A node's time; that of a fused step belongs to all of its nodes together."""
-    if not node.get("time_us"):
-        return ""
-    shared = node.get("fused_with")
-    return human_time(node["time_us"]) + (f" with {shared} more" if shared else "")
 
 
 def _values(node: Record) -> str:
@@ -481,51 +124,6 @@ def _error(record: Record) -> str:
         out.append(f'<table style="font-size:12px;margin:4px 0"><tbody>{rows}</tbody></table>')
     out.append("</div>")
     return "".join(out)
-
-
-def text(record: Record) -> str:
-    """Lists a graph record as lines of text; the same graph always gives the same text.
-
-    Args:
-        record: The graph, as `Graph.record()` describes it.
-    """
-    nodes = Nodes.of(record["nodes"])
-    outputs = [o["name"] for o in record.get("outputs", ())]
-    name = record.get("name") or "graph"
-    out = [f"{name}: {len(nodes)} nodes" + (f" -> {_some(outputs)}" if outputs else "")]
-
-    def label(i: int) -> str:
-        return "?" if i < 0 and nodes.find(i) is None else _label(nodes, i)
-
-    shown = nodes[:] if len(nodes) <= _ROWS else [*nodes[: _ROWS - 10], None, *nodes[-10:]]
-    for node in shown:
-        if node is None:
-            out.append(f"  ... {len(nodes) - _ROWS:,} more ...")
-            continue
-        spec = shorten(node.get("spec") or "?", 80)
-        if node.get("kind") in SOURCES:
-            what = constant_value(node) or node["kind"]
-            words = f"  {node.get('name') or '%' + str(node['id'])}: {spec} ({what})"
-        else:
-            given = _some([label(j) for j in node["inputs"]])
-            words = f"  {label(node['id'])} = {node['op']}({given}) : {spec}"
-        if node.get("failed"):
-            words += "   <-- failed here"
-        elif node.get("alarm"):
-            words += f"   <-- first {node['alarm']}"
-        elif node.get("line") and node.get("kind") not in SOURCES:
-            words += f"   # line {node['line']}"
-        out.append(words)
-    for change in record.get("assignments", ()):
-        out.append(f"  {change['variable']} <- {label(change['node'])}")
-    out += _record_notes.text_lines(record)
-    error = record.get("error")
-    if error:
-        out.append(f"  {error['type']}: {error['message']}")
-        if error.get("source"):
-            out.append(f"  line {error['line']}: {error['source']}")
-        out += [f"    {n}: {s}" for n, s in error.get("names", ())]
-    return "\n".join(out)
 
 
 def mimebundle(record: Record, **options: Any) -> dict[str, str]:

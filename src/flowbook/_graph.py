@@ -500,10 +500,10 @@ class Graph:
             ...     g.output(y=y)
             >>> g.draw(os.path.join(tempfile.mkdtemp(), "double.svg"))
         """
-        from . import _drawing
+        from . import _drawing, _graph_svg, _graph_words
 
         forms: dict[str, Callable[[dict[str, Any]], str]] = {
-            ".svg": _drawing.svg, ".html": _drawing.page, ".txt": _drawing.text,
+            ".svg": _graph_svg.svg, ".html": _drawing.page, ".txt": _graph_words.text,
             ".json": lambda record: json.dumps(plain(record)),
         }  # fmt: skip
         ending = os.path.splitext(os.fspath(path))[1].lower()

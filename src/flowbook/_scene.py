@@ -1,62 +1,36 @@
 """Turns the record of a graph into a picture's parts: labelled boxes and lines with coordinates.
 
-The geometry (folding, layers, lines) is made in the native core; here are the words on the boxes,
-their sizes, the grouping of graphs that have no scopes, and the choice between left-to-right and
-downwards. What comes out is plain data (`Scene`), which `_drawing` turns into SVG and the front end
-into a live view. No notebook package is imported.
+The geometry (folding, layers, lines) is made in the native core, `_boxes` has the words on the boxes
+and their sizes, `_scopes` the grouping of graphs that have no scopes. Here are the folding of
+parameters into their readers and the choice between left-to-right and downwards. What comes out is
+plain data (`Scene`), which `_graph_svg` draws. No notebook package is imported.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from flowbook._nodes import ABSENT, Array, Nodes
-from flowbook._words import human_bytes, human_count, human_time, shorten, text_width
+from flowbook import _core
+from flowbook._boxes import ROWS, SOURCES, Box, Record, face_of, row_of, scope_face
+from flowbook._nodes import Array, Nodes
+from flowbook._scopes import (
+    Scopes,
+    drop_thin,
+    group_crowds,
+    own_scopes,
+    scope_title,
+    scope_totals,
+)
+from flowbook._words import shorten
 
-Record = Mapping[str, Any]
-"""What a view is drawn from; `Graph.record()` makes it."""
-
-_CROWD = 30  # more loose nodes than this in one scope are searched for repetition
-_LIMIT = 48  # more entries than this in one scope are grouped by line
 _TALL, _FEW = 1800.0, 28  # a picture taller than this is drawn again with fewer boxes
 _PAGE = 1080.0  # width of a notebook's output area in pixels
-_ROWS = 4  # parameters and numbers written on a box
 _MARK = (34.0, 18.0, 5.0)  # width, height and gap of a gradient's mark
-
-SOURCES = frozenset({"input", "capture", "variable", "constant"})
-
-
-@dataclass
-class Box:
-    """A visible rectangle: a node, a closed scope or the frame of an open one."""
-
-    kind: str  # node | scope | frame
-    ref: int  # id of the node, or index of the scope in Scene.scopes
-    frame: int  # index of the frame around it, or -1
-    x: float
-    y: float
-    width: float
-    height: float
-    title: str
-    sub: str = ""
-    tag: str = ""  # the notebook variable it is bound to
-    look: str = "elementwise"  # colour: a family of ops or a kind of source
-    repeat: int = 1
-    nodes: int = 1
-    gradients: int = 0
-    output: bool = False
-    failed: bool = False
-    heat: float | None = None  # share of the slowest node's time
-    detail: str = ""  # for the tooltip
-    rows: list[tuple[str, str]] = field(
-        default_factory=list
-    )  # parameters written on the box: name, spec
 
 
 @dataclass
@@ -83,54 +57,6 @@ class Scene:
     scopes: list[str]  # path of every scope, for expanding and collapsing
     box_of_node: list[int]  # by position in the record
     mark: tuple[float, float, float]  # width, height and gap of a gradient's mark
-
-
-@dataclass
-class _Scopes:
-    """The scope tree as the arrays that the layout wants."""
-
-    path: list[str] = field(default_factory=list)
-    parent: list[int] = field(default_factory=list)
-    index: dict[str, int] = field(default_factory=dict)
-
-    def add(self, path: str, parent: int) -> int:
-        found = self.index.get(path)
-        if found is None:
-            found = self.index[path] = len(self.path)
-            self.path.append(path)
-            self.parent.append(parent)
-        return found
-
-    def add_path(self, path: str) -> int:
-        found = self.index.get(path)
-        if found is not None:
-            return found
-        head, _, _ = path.rpartition("/")
-        return self.add(path, self.add_path(head) if head else -1)
-
-
-def family(node: Record) -> str:
-    """The family that decides a node's colour."""
-    kind = node.get("kind", "op")
-    if kind in SOURCES:
-        return str(kind)
-    if kind == "optimizer":
-        return "optim"
-    named = str(node.get("family") or "elementwise")
-    return {"index": "shape", "create": "shape"}.get(named, named)
-
-
-def node_title(node: Record) -> str:
-    """The first word on a node's box: a source's name, an op's op."""
-    if node.get("kind") in SOURCES:
-        return str(node.get("name") or constant_value(node) or node["op"])
-    return str(node["op"])
-
-
-def constant_value(node: Record) -> str:
-    """The number of a constant, as it is written on boxes."""
-    value = (node.get("attrs") or {}).get("value")
-    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _beside(nodes: Nodes) -> list[int]:
@@ -189,110 +115,9 @@ def _absorbed(nodes: Nodes) -> Array:
     return np.where(sole, user, np.where(spare, first, -1))
 
 
-def _own_scopes(nodes: Nodes, scopes: _Scopes) -> list[int]:
-    """The scope of each node, -1 for those outside all; adds them in the nodes' order."""
-    codes, first, own = np.unique(nodes.columns["scope"], return_index=True, return_inverse=True)
-    number = np.full(len(codes), -1)
-    for k in np.argsort(first).tolist():
-        path = nodes.words[codes[k]] if codes[k] >= 0 else ""
-        if path:
-            number[k] = scopes.add_path(path)
-    found: list[int] = number[own].tolist()
-    return found
-
-
-def _period(signature: np.ndarray) -> tuple[int, int, int] | None:
-    """Finds the longest stretch that repeats at least three times: (start, period, times)."""
-    best: tuple[int, int, int] | None = None
-    for period in range(1, min(65, len(signature) // 3 + 1)):
-        same = signature[period:] == signature[:-period]
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8)))
-        for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            times = int(stop - start) // period + 1
-            if (
-                times >= 3
-                and period > 1
-                and (best is None or times * period > 1.2 * best[1] * best[2])
-            ):
-                best = (int(start), period, times)
-    return best
-
-
-def _group_crowds(
-    nodes: Nodes, scope: list[int], scopes: _Scopes, loose: list[bool], sig: list[int]
-) -> None:
-    """Groups the nodes of crowded scopes: repetitions first, then lines, then runs of nodes."""
-    own_nodes: list[list[int]] = [[] for _ in range(len(scopes.path) + 1)]
-    children = [0] * (len(scopes.path) + 1)
-    ids: list[int] = nodes.columns["id"].tolist()
-    line_of: list[int] = nodes.columns["line"].tolist()
-    for i, s in enumerate(scope):
-        if loose[i]:
-            own_nodes[s + 1].append(i)
-    for s in scopes.parent:
-        children[s + 1] += 1
-    for parent in range(-1, len(scopes.path)):
-        prefix = scopes.path[parent] + "/" if parent >= 0 else ""
-        members, others = own_nodes[parent + 1], children[parent + 1]
-        if len(members) > _CROWD:
-            found = _period(np.asarray([sig[i] for i in members]))
-            if found:
-                start, period, times = found
-                for k in range(times):
-                    own = scopes.add(f"{prefix}block[{k}]", parent)
-                    for i in members[start + k * period : start + (k + 1) * period]:
-                        scope[i] = own
-                members = members[:start] + members[start + period * times :]
-                others += 1
-        if not members or len(members) + others <= _LIMIT:
-            continue
-        lines: dict[int, list[int]] = {}
-        for i in members:
-            lines.setdefault(line_of[i], []).append(i)
-        groups = [
-            (f"line {line}", part)
-            for line, part in lines.items()
-            if line != ABSENT and len(part) > 1
-        ]
-        single = len(members) - sum(len(part) for _, part in groups)
-        if len(groups) + single + others > _LIMIT or len(groups) < 2:
-            size = -(-len(members) // (_LIMIT // 2))
-            parts = [members[i : i + size] for i in range(0, len(members), size)]
-            groups = [(f"nodes {ids[p[0]]}-{ids[p[-1]]}", p) for p in parts]
-        for label, part in groups:
-            own = scopes.add(prefix + label, parent)
-            for i in part:
-                scope[i] = own
-
-
-def _drop_thin(scope: list[int], scopes: _Scopes, loose: list[bool]) -> tuple[list[int], _Scopes]:
-    """Removes scopes that hold one thing only: a frame around a single box says nothing."""
-    count = [0] * len(scopes.path)
-    for i, s in enumerate(scope):
-        if s >= 0 and loose[i]:
-            count[s] += 1
-    for parent in scopes.parent:
-        if parent >= 0:
-            count[parent] += 1
-    kept = _Scopes()
-    new: list[int] = []
-    for s, path in enumerate(scopes.path):
-        parent = new[scopes.parent[s]] if scopes.parent[s] >= 0 else -1
-        new.append(kept.add(path, parent) if count[s] > 1 else parent)
-    return [new[s] if s >= 0 else -1 for s in scope], kept
-
-
-def _scope_title(path: str, parent: str, repeat: int) -> str:
-    title = path[len(parent) + 1 :] if parent and path.startswith(parent + "/") else path
-    if repeat > 1:
-        title = re.sub(r"\[(\d+)\]$", lambda m: f"[{m[1]}…{int(m[1]) + repeat - 1}]", title)
-    return title
-
-
 def build(
     record: Record,
     *,
-    layout: Callable[..., Mapping[str, Any]] | None = None,
     expanded: Mapping[str, bool] | None = None,
     direction: str = "auto",
     max_boxes: int = 60,
@@ -303,18 +128,12 @@ def build(
 
     Args:
         record: The graph, as `Graph.record()` describes it.
-        layout: The geometry function, for tests; by default the native one.
         expanded: Scope path to `True` (open) or `False` (closed), where the reader decided.
         direction: `right`, `down` or `auto` (what fits a notebook page).
         max_boxes: How many boxes the picture may have before the reader opens more.
         fold_gradients: Draw gradient nodes as a mark beside their forward node.
         fold_repeats: Draw runs of equal scopes once, as "xN".
     """
-    if layout is None:
-        from flowbook import _core
-
-        layout = _core.layout
-    assert layout is not None
     every = Nodes.of(record["nodes"])
     home = _absorbed(every)
     kept = np.flatnonzero(home < 0)
@@ -325,11 +144,11 @@ def build(
     beside = _beside(nodes) if fold_gradients else [-1] * len(nodes)
     loose = [b < 0 for b in beside]
 
-    scopes = _Scopes()
-    scope = _own_scopes(nodes, scopes)
+    scopes = Scopes()
+    scope = own_scopes(nodes, scopes)
     sig = _alike(nodes)
-    _group_crowds(nodes, scope, scopes, loose, sig)
-    scope, scopes = _drop_thin(scope, scopes, loose)
+    group_crowds(nodes, scope, scopes, loose, sig)
+    scope, scopes = drop_thin(scope, scopes, loose)
 
     outputs = {o["node"] for o in record.get("outputs", ())}
     writes: dict[int, list[str]] = {}
@@ -352,10 +171,10 @@ def build(
             gradients = int(np.count_nonzero(gradient[read[read >= 0]]))
             described = {**node, "writes": writes.get(ids[i], ()), "gradients": gradients}
             extras = held.get(position, [])
-            rows = [_row(extra) for extra in every.rows(extras[:_ROWS])]
-            faces[i] = _face(described, ids[i] in outputs, slowest, rows, len(extras))
+            rows = [row_of(extra) for extra in every.rows(extras[:ROWS])]
+            faces[i] = face_of(described, ids[i] in outputs, slowest, rows, len(extras))
 
-    totals = _scope_totals(every, place, nodes, scope, scopes, loose)
+    totals = scope_totals(every, place, nodes, scope, scopes, loose)
     states = [
         -1 if expanded is None or p not in expanded else int(expanded[p]) for p in scopes.path
     ]
@@ -374,8 +193,7 @@ def build(
         return out
 
     def geometry(right: bool, boxes: int) -> Mapping[str, Any]:
-        assert layout is not None
-        return layout(
+        raw: Mapping[str, Any] = _core.layout(
             *sizes(len(nodes), faces, right), scope, beside, sig, *ends,
             scopes.parent, states, *sizes(len(scopes.path), scope_faces, right),
             max_boxes=boxes, fold_repeats=fold_repeats,
@@ -383,6 +201,7 @@ def build(
             mark=(_MARK[1], _MARK[0], _MARK[2]) if right else _MARK,
             frame=(16, 16, 30, 14) if right else (30, 14, 16, 16),
         )  # fmt: skip
+        return raw
 
     def arrange(right: bool, boxes: int) -> Scene:
         raw = geometry(right, boxes)
@@ -391,7 +210,7 @@ def build(
         look(unseen)
         scopes_unseen = [i for kind, i in seen if kind > 0 and i not in scope_faces]
         for i in scopes_unseen:
-            scope_faces[i] = _scope_face(i, scopes, totals)
+            scope_faces[i] = scope_face(i, scopes, totals)
         if unseen or scopes_unseen:  # which boxes are seen does not depend on their sizes
             raw = geometry(right, boxes)
         return _scene(raw, right, ids, place, faces, scope_faces, scopes)
@@ -410,133 +229,6 @@ def build(
     return chosen(max_boxes)
 
 
-def _row(extra: Record) -> tuple[str, str]:
-    """What is written on a box for a parameter (name and spec) or a number."""
-    if extra["kind"] == "constant":
-        return shorten(constant_value(extra), 14), ""
-    return shorten(_leaf(extra), 14), shorten(str(extra.get("spec") or ""), 22)
-
-
-def _face(
-    node: Record, output: bool, slowest: float, rows: list[tuple[str, str]], count: int
-) -> Box:
-    """A node's box with its words and size; its place comes later.
-
-    `rows` are the first of the `count` parameters and numbers that are written on it.
-    """
-    look = family(node)
-    source = look in SOURCES
-    title = shorten(node_title(node), 26)
-    sub = "" if look == "optim" else shorten(str(node.get("spec") or ""), 28)
-    tag = "" if source else shorten(str(node.get("name") or ""), 18)
-    if written := node.get("writes"):
-        tag = "→ " + (shorten(written[0], 16) if len(written) == 1 else f"{len(written)} variables")
-    time = node.get("time_us")
-    wide = text_width(title, 12.5, bold=True)
-    if tag:
-        wide += 14 + text_width(tag, 11, mono=True)
-    if look == "constant":
-        width, height = max(26.0, text_width(title, 11) + 18), 24.0
-    else:
-        width = max(wide, text_width(sub, 10.5, mono=True)) + (30 if source else 26)
-        height = 40.0
-    if node.get("kind") == "optimizer":
-        rows = [("state", f"{count} variables")] if rows else []
-        if node.get("gradients"):
-            rows.append(("gradients", str(node["gradients"])))
-    elif count > _ROWS:
-        rows = [*rows[: _ROWS - 1], (f"and {count - _ROWS + 1} more", "")]
-    if rows:
-        height += 6 + 13 * len(rows)
-        width = max(
-            width, 40 + max(text_width(a, 10) + text_width(b, 10, mono=True) for a, b in rows)
-        )
-    detail = [
-        f"{node.get('name') or ''} = {node['op']}" if node.get("name") else node["op"],
-        shorten(str(node.get("spec") or ""), 80),  # an optimizer has hundreds of outputs
-    ]
-    if node.get("bytes"):
-        detail.append(human_bytes(node["bytes"]))
-    if time:
-        shared = node.get("fused_with")
-        detail.append(human_time(time) + (f" with {shared} fused" if shared else ""))
-    if node.get("alarm"):
-        detail.append(f"first {node['alarm']}")
-    if node.get("line"):
-        detail.append(f"line {node['line']}")
-    return Box(
-        kind="node", ref=0, frame=-1, x=0, y=0,
-        width=round(max(width, 48.0 if look != "constant" else 26.0)), height=height,
-        title=title, sub="" if look == "constant" else sub, tag=tag, look=look, output=output,
-        failed=bool(node.get("failed") or node.get("alarm")),
-        heat=(time / slowest) if time and slowest else None,
-        detail=" · ".join(d for d in detail if d), rows=rows,
-    )  # fmt: skip
-
-
-def _leaf(node: Record) -> str:
-    """The last part of a parameter's path: `weight` of `model.layers[0].weight`."""
-    return str(node.get("name") or node["op"]).rpartition(".")[2]
-
-
-@dataclass
-class _Totals:
-    """What closed scopes say of their inside, by scope."""
-
-    nodes: list[int]
-    params: list[int]
-    failed: list[bool]
-
-
-def _scope_totals(
-    every: Nodes,
-    place: Array,
-    nodes: Nodes,
-    scope: list[int],
-    scopes: _Scopes,
-    loose: list[bool],
-) -> _Totals:
-    """Counts nodes and parameters below every scope."""
-    size = len(scopes.path)
-    total = _Totals([0] * size, [0] * size, [False] * size)
-    for s, counts in zip(scope, loose, strict=True):
-        if s >= 0:
-            total.nodes[s] += counts
-    scope_of = np.append(np.array(scope, np.int32), np.int32(-1))[place]
-    for i in np.flatnonzero(every.where("kind", "variable") & (scope_of >= 0)).tolist():
-        total.params[scope_of[i]] += _elements(every.shape(i))
-    alarmed = [i for i, fields in nodes.more.items() if fields.get("alarm")]
-    for i in [*np.flatnonzero(nodes.columns["failed"]).tolist(), *alarmed]:
-        if scope[i] >= 0:
-            total.failed[scope[i]] = True
-    for s in reversed(range(size)):  # children come after their parents
-        outer = scopes.parent[s]
-        if outer >= 0:
-            total.nodes[outer] += total.nodes[s]
-            total.params[outer] += total.params[s]
-            total.failed[outer] |= total.failed[s]
-    return total
-
-
-def _elements(shape: Sequence[Any]) -> int:
-    """Number of elements, 0 where a size is open."""
-    return math.prod(shape) if all(isinstance(size, int) for size in shape) else 0
-
-
-def _scope_face(s: int, scopes: _Scopes, total: _Totals) -> Box:
-    """The box of a closed scope: name, number of nodes and of parameters."""
-    outer = scopes.path[scopes.parent[s]] if scopes.parent[s] >= 0 else ""
-    title = shorten(_scope_title(scopes.path[s], outer, 1), 26)
-    sub = f"{total.nodes[s]:,} nodes"
-    if total.params[s]:
-        sub += f" · {human_count(total.params[s])} params"
-    width = max(text_width(title, 12.5, bold=True) + 50, text_width(sub, 10.5)) + 30
-    return Box(
-        kind="scope", ref=s, frame=-1, x=0, y=0, width=round(max(width, 110.0)), height=44.0,
-        title=title, sub=sub, look="scope", failed=total.failed[s],
-    )  # fmt: skip
-
-
 def _scene(
     raw: Mapping[str, Any],
     right: bool,
@@ -544,7 +236,7 @@ def _scene(
     place: Array,
     faces: Mapping[int, Box],
     scope_faces: Mapping[int, Box],
-    scopes: _Scopes,
+    scopes: Scopes,
 ) -> Scene:
     """Joins geometry and faces; what runs to the right is a mirrored picture that runs down."""
     boxes: list[Box] = []
@@ -563,7 +255,7 @@ def _scene(
         if kind > 0:
             parent = scopes.parent[ref]
             box.title = shorten(
-                _scope_title(scopes.path[ref], scopes.path[parent] if parent >= 0 else "", repeat),
+                scope_title(scopes.path[ref], scopes.path[parent] if parent >= 0 else "", repeat),
                 40,
             )
         boxes.append(box)

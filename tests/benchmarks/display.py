@@ -19,7 +19,7 @@ import numpy as np
 from view_cost import Page
 
 import flowbook as fb
-from flowbook import _drawing, _scene
+from flowbook import _drawing, _graph_svg, _graph_words, _scene
 from flowbook._diff import difference
 from flowbook._optimised import optimised_record
 from flowbook._record import record_of
@@ -118,15 +118,15 @@ def stages(graph: fb.Graph) -> dict[str, Callable[[], object]]:
     record = graph._compact_record()
     nodes = record["nodes"]
     scene = _scene.build(record)
-    picture = _drawing.svg(record, scene)
+    picture = _graph_svg.svg(record, scene)
     return {
         "columns": lambda: record_of(graph._core, graph.name, list(graph._named.items())),
         "optimised": lambda: optimised_record(graph._executable, nodes),
         "scene": lambda: _scene.build(record),
-        "svg": lambda: _drawing.svg(record, scene),
+        "svg": lambda: _graph_svg.svg(record, scene),
         "image": lambda: image(picture),
         "html": lambda: _drawing.html(record),
-        "text": lambda: _drawing.text(record),
+        "text": lambda: _graph_words.text(record),
         "id": lambda: _drawing.view_id(record),
         "diff": lambda: difference(record, record),
         "packed": lambda: pack_record(record),

@@ -18,7 +18,7 @@ if not hasattr(core, "layout"):
 sys.path.insert(0, str(Path(__file__).parent))
 import records  # noqa: E402
 
-from flowbook import _drawing, _scene, _words  # noqa: E402
+from flowbook import _drawing, _graph_svg, _graph_words, _scene, _words  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -30,7 +30,7 @@ def picture_in(html: str) -> str:
 
 
 def test_text_of_a_graph() -> None:
-    assert _drawing.text(records.mlp()) == (
+    assert _graph_words.text(records.mlp()) == (
         "mlp: 10 nodes -> h, loss\n"
         "  x: f32[32, 784] (capture)\n"
         "  w1: f32[784, 128] (variable)\n"
@@ -46,14 +46,14 @@ def test_text_of_a_graph() -> None:
 
 
 def test_text_of_a_failed_graph_says_where_and_with_what() -> None:
-    text = _drawing.text(records.mlp(fail=True))
+    text = _graph_words.text(records.mlp(fail=True))
     assert "%7 = matmul(h, w2) : ?   <-- failed here" in text
     assert "line 3: logits = h @ w2" in text
     assert "w2: f32[10, 128]" in text
 
 
 def test_svg_is_well_formed_and_says_everything() -> None:
-    svg = _drawing.svg(records.mlp(gradients=True))
+    svg = _graph_svg.svg(records.mlp(gradients=True))
     root = ET.fromstring(svg)
     words = " ".join("".join(t.itertext()) for t in root.iter(SVG + "text"))
     for word in (
@@ -187,8 +187,8 @@ def test_downwards_and_rightwards_have_the_same_boxes() -> None:
 
 def test_an_empty_record_is_drawn() -> None:
     record = records.Builder("nothing").record()
-    ET.fromstring(_drawing.svg(record))
-    assert _drawing.text(record) == "nothing: 0 nodes"
+    ET.fromstring(_graph_svg.svg(record))
+    assert _graph_words.text(record) == "nothing: 0 nodes"
 
 
 def test_words() -> None:

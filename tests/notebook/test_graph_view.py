@@ -91,7 +91,7 @@ def test_ten_thousand_nodes_travel_in_half_a_megabyte() -> None:
 def test_text_form_is_stable() -> None:
     view = GraphView(records.mlp())
     assert repr(view) == "<GraphView 'mlp': 10 nodes>"
-    assert view.bundle()["text/plain"] == fb._drawing.text(records.mlp())
+    assert view.bundle()["text/plain"] == fb._graph_words.text(records.mlp())
     assert view.bundle() == GraphView(records.mlp()).bundle()
 
 

@@ -17,7 +17,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 import flowbook as fb
-from flowbook import _drawing
+from flowbook import _graph_words
 from flowbook._cell import CellInfo
 from flowbook._trace import Trace
 
@@ -237,7 +237,7 @@ class _Execution:
         if not self.options.no_view:
             display(graph)
             if not hasattr(self.shell, "kernel"):  # a terminal shows text only
-                print(_drawing.status_line(graph._compact_record()))
+                print(_graph_words.status_line(graph._compact_record()))
         return last
 
     def _last(self, outputs: dict[str, Any], values: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from flowbook import ArgumentError, _drawing
+from flowbook import ArgumentError, _drawing, _graph_svg
 from flowbook._nodes import ABSENT, Nodes
 from flowbook._record import compact, plain
 
@@ -160,7 +160,7 @@ class GraphView:
 
         forms: dict[str, Callable[[Record], bytes]] = {
             ".html": lambda record: page(record).encode(),
-            ".svg": lambda record: _drawing.svg(record).encode(),
+            ".svg": lambda record: _graph_svg.svg(record).encode(),
             ".png": picture.png,
         }
         ending = os.path.splitext(os.fspath(path))[1].lower()

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowbook import ArgumentError, _scene
-from flowbook._drawing import COLOURS, status_line
-from flowbook._scene import SOURCES, Box, Line, Scene
+from flowbook._boxes import SOURCES, Box
+from flowbook._graph_svg import COLOURS
+from flowbook._graph_words import status_line
+from flowbook._scene import Line, Scene
 
 _INK, _SOFT, _RIM, _EDGE = "#1b2330", "#5c6778", "#d5dbe3", "#8d99aa"
 _BAD, _GRADIENT = "#d02a2a", "#d2477b"
