@@ -53,8 +53,8 @@ class Lowering {
     for (size_t i = 0; i < feeds.size(); ++i) {
       to_[size_t(feeds[i])] = graph_->input(specs[i]);
       out_.feeds.push_back(graph_->inputs.back());
+      mark_origins(from.values[size_t(feeds[i])].node);
     }
-    mark_origins(-1);
     for (size_t n = 0; n < from.nodes.size(); ++n)
       if (live_[n]) replay(n);
     for (int32_t v : fetches) out_.fetches.push_back(graph_->value_of(to_[size_t(v)].impl()));
@@ -144,6 +144,7 @@ class Lowering {
              " is needed and was not given. Pass it by name.");
       case SourceKind::kCapture:
         to = value.concrete;
+        graph_->value_of(to.impl());  // met here, it comes from this node and not from its reader
         return;
       case SourceKind::kVariable:
         to = graph_->read(node.variable.get());

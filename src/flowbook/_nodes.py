@@ -233,11 +233,17 @@ class Nodes(Sequence[dict[str, Any]]):
         more = {new[i]: fields for i, fields in self.more.items() if i in new}
         return Nodes(columns, self.words, self.shapes, self.attributes, more)
 
-    def replaced(self, *, words: Sequence[str] | None = None, **columns: Array) -> Nodes:
-        """The same nodes with other columns, and with more words if there are."""
+    def replaced(
+        self,
+        *,
+        words: Sequence[str] | None = None,
+        attributes: Sequence[dict[str, Any]] | None = None,
+        **columns: Array,
+    ) -> Nodes:
+        """The same nodes with other columns, and with more words and attributes if there are."""
         return Nodes(
-            {**self.columns, **columns}, words or self.words, self.shapes, self.attributes,
-            self.more,
+            {**self.columns, **columns}, words or self.words, self.shapes,
+            attributes or self.attributes, self.more,
         )  # fmt: skip
 
     def with_fields(self, fields: Mapping[int, Mapping[str, Any]]) -> Nodes:

@@ -81,11 +81,22 @@ def _named(nodes: Nodes, recorded: Nodes, origin: np.ndarray) -> Nodes:
     for field in ("exec", "line"):
         put(field, recorded.columns[field][old])
     put("name", np.where(last[old] == known, code[recorded.columns["name"][old]], -1))
-    kept = recorded.where("kind", "gradient", "optimizer", "variable", "input", "capture")
-    put("kind", code[recorded.columns["kind"][old]], kept[old])
+    was_source = recorded.where("kind", *_SOURCES)[old]
+    number = recorded.where("kind", "constant")[old]
+    computed = nodes.where("kind", "capture")[known] & ~was_source  # folded to a constant
+    roles = recorded.where("kind", "gradient", "optimizer")[old] | was_source
+    put("kind", code[recorded.columns["kind"][old]], roles & ~computed)
+    put("op", code[recorded.columns["op"][old]], number)
+    attributes = [*nodes.attributes, *recorded.attributes]
+    attrs = recorded.columns["attrs"][old]
+    put("attrs", attrs + len(nodes.attributes), number & (attrs >= 0))
+    constant = np.int32(numbers.setdefault("constant", len(numbers)))
+    words += list(numbers)[len(words) :]
+    for field in ("op", "kind"):
+        columns[field][known[computed]] = constant
     forward = recorded.columns["forward_of"][old]
     put("forward_of", last[np.where(forward == ABSENT, len(recorded), forward)])
-    return nodes.replaced(words=words, **columns)
+    return nodes.replaced(words=words, attributes=attributes, **columns)
 
 
 def _groups(
