@@ -268,6 +268,11 @@ def test_exports(book: Any, form: str, tmp_path: Path, browser: Any, shot: Any) 
         page.locator("input.search").fill("weight")
         assert int(page.locator(".count").inner_text()) >= 7
         assert page.get_by_text("no kernel").count() == 0  # there never was one
+        recorded = page.locator("g.box").count()
+        page.get_by_role("button", name="Optimised").click()
+        assert "steps" in page.locator(".strip").inner_text()
+        page.get_by_role("button", name="Optimised").click()
+        assert page.locator("g.box").count() == recorded
         page.get_by_text("Export").click()
         assert page.get_by_role("button", name="Interactive HTML page").count() == 0
         with page.expect_download() as again:

@@ -245,6 +245,24 @@ def test_the_page_stands_alone_and_holds_the_record(tmp_path: Path) -> None:
     ]
 
 
+def test_the_page_holds_the_optimised_form_too() -> None:
+    if not hub_module.BUNDLE.exists():
+        pytest.skip("the package was built without the front end")
+    x = fb.ones(3)
+    with fb.graph() as g:
+        g.output(y=fb.exp(x) * 2.0 + 1.0)
+    g.graph()
+    html = page(g.graph._compact_record())
+    state = re.search(r'class="flowbook-state">(.*?)</script>', html)
+    assert state is not None
+    told = json.loads(state[1])
+    assert told["record"]["has_optimised"] is True
+    (optimised,) = told["more"]
+    assert optimised["kind"] == "optimised"
+    assert [group["label"] for group in optimised["groups"]] == ["exp + multiply + add"]
+    assert optimised["record"]["summary"] in html
+
+
 def test_nothing_from_a_record_becomes_markup() -> None:
     g = records.Builder(HOSTILE)
     x = g.add(HOSTILE, name=HOSTILE, kind="input", scope=HOSTILE, cell=HOSTILE)

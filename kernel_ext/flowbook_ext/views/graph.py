@@ -133,10 +133,9 @@ class GraphView:
         if not found:
             hub.send(self.id, {"kind": "optimised", "text": "The graph has not run yet."})
             return
-        whole = {**self.record, **found}
-        state, buffers = pack_record({k: v for k, v in whole.items() if k != "groups"})
-        message = {"kind": "optimised", "record": state, "groups": list(found.get("groups", ()))}
-        hub.send(self.id, message, buffers)
+        runs, groups = _what_runs(self.record)
+        state, buffers = pack_record(runs)
+        hub.send(self.id, {"kind": "optimised", "record": state, "groups": groups}, buffers)
 
     def mark_stale(self, words: str) -> None:
         """Says on the drawing that inputs were bound anew since; empty words take it back."""
@@ -211,8 +210,7 @@ def page(record: Record) -> str:
     root = _drawing.html(record)
     script = ""
     if _hub.BUNDLE.exists():
-        shown = finite(plain({k: v for k, v in record.items() if k != "optimised"}))
-        data = _inert(json.dumps({"record": shown}, separators=(",", ":"), default=str))
+        data = _inert(json.dumps(_state(record), separators=(",", ":"), default=str))
         inside = f'<script type="application/json" class="flowbook-state">{data}</script></div>'
         root = root.removesuffix("</div>") + inside
         script = f'<script type="module">{_code()}</script>'
@@ -222,6 +220,25 @@ def page(record: Record) -> str:
         f'<meta name="color-scheme" content="light dark"><title>{title}</title></head>'
         f'<body style="font-family:system-ui,sans-serif;margin:24px">{root}{script}</body></html>'
     )
+
+
+def _state(record: Record) -> dict[str, Any]:
+    """What the front end is told at the start, and `more` that it may ask for later."""
+    shown = {k: v for k, v in record.items() if k != "optimised"}
+    optimised = record.get("optimised")
+    if not optimised:
+        return {"record": finite(plain(shown))}
+    runs, groups = _what_runs(record)
+    return {
+        "record": {**finite(plain(shown)), "has_optimised": True},
+        "more": [{"kind": "optimised", "record": finite(plain(runs)), "groups": groups}],
+    }
+
+
+def _what_runs(record: Record) -> tuple[Record, list[Any]]:
+    """The optimised form of a record, as a record, and the groups of nodes that run in one pass."""
+    whole = {**record, **record["optimised"]}
+    return {k: v for k, v in whole.items() if k not in ("groups", "optimised")}, whole["groups"]
 
 
 def _inert(text: str) -> str:

@@ -1,5 +1,6 @@
 // Pages that were exported: the views' states stand in the page itself, as JSON, and there is no
-// kernel. `<script type="application/json" class="flowbook-state">` inside a root holds one.
+// kernel. `<script type="application/json" class="flowbook-state">` inside a root holds one; its `more` are
+// messages that a kernel would send when asked for.
 
 import { type Channel, type Message, mountOf } from "./channel.js";
 import { placeOf } from "./hub.js";
@@ -25,7 +26,9 @@ export function mountStandalone(page: ParentNode = document): void {
     const view = mount(host, channel);
     const rest = [...place.root.children].filter((child) => child !== state);
     place.root.append(host);
-    view.receive({ ...message, kind: "state" }, []);
+    const { more = [], ...first } = message;
+    view.receive({ ...first, kind: "state" }, []);
+    for (const later of more as Message[]) view.receive(later, []);
     for (const child of rest) child.remove();
     state.remove();
   }

@@ -293,6 +293,9 @@ test("before and after optimisation", () => {
   expect(channel.sent.at(-1)).toEqual({ kind: "select", nodes: [0] });
   button("Optimised").click();
   expect(labels()).toHaveLength(3);
+  // It is in the page now: the kernel may go.
+  channel.die();
+  expect(button("Optimised").disabled).toBe(false);
 });
 
 test("a graph that has not run says so instead of showing nothing", () => {
@@ -499,4 +502,29 @@ test("an exported page brings its state along", () => {
   // It is that page already, and there is no kernel to miss.
   const words = [...live.querySelectorAll("button, span")].map((e) => e.textContent!);
   expect(words.filter((w) => /HTML|no kernel/.test(w))).toEqual([]);
+});
+
+test("an exported page shows the graph before and after optimisation", () => {
+  const root = document.createElement("div");
+  root.className = "flowbook-view flowbook-kind-graph flowbook-id-o";
+  const state = document.createElement("script");
+  state.type = "application/json";
+  state.className = "flowbook-state";
+  const after = recordOf([node(0, "input", [], { kind: "input", name: "x", origin: 0 })]);
+  state.textContent = JSON.stringify({
+    record: { ...chain(), has_optimised: true },
+    more: [{ kind: "optimised", record: { ...after, summary: "nothing is left" }, groups: [] }],
+  });
+  root.append(state);
+  document.body.append(root);
+  mountStandalone();
+  const live = root.querySelector(".flowbook-live")!.shadowRoot!;
+  const before = live.querySelectorAll(".box").length;
+  const toggle = [...live.querySelectorAll("button")].find((b) => b.textContent === "Optimised")!;
+  expect([toggle.disabled, toggle.hidden]).toEqual([false, false]);
+  toggle.click();
+  expect(live.querySelector(".strip")!.textContent).toBe("nothing is left");
+  expect(live.querySelectorAll(".box").length).toBeLessThan(before);
+  toggle.click();
+  expect(live.querySelectorAll(".box").length).toBe(before);
 });

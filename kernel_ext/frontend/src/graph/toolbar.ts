@@ -46,6 +46,8 @@ export class Toolbar {
   readonly #counter = h("span", { class: "count", "aria-hidden": "true" });
   readonly #colours: HTMLSelectElement;
   readonly #optimisedButton: HTMLButtonElement;
+  #known = false;
+  #reachable = false;
   readonly #compareButton: HTMLButtonElement;
   readonly #scopeButtons: HTMLElement;
   readonly #htmlButton: HTMLButtonElement;
@@ -170,8 +172,14 @@ export class Toolbar {
   setLive(live: boolean): void {
     this.#gone.hidden = live;
     this.#htmlButton.disabled = !live;
-    if (!live && !this.optimised) this.#optimisedButton.disabled = true;
-    if (live) this.#optimisedButton.disabled = false;
+    this.#reachable = live;
+    this.#optimisedButton.disabled = !live && !this.#known;
+  }
+
+  /** Whether the optimised form is in the page: then it can be shown without a kernel. */
+  knowOptimised(known: boolean): void {
+    this.#known = known;
+    this.setLive(this.#reachable);
   }
 
   /** Shows the controls that make sense for a record. */

@@ -119,6 +119,7 @@ export class GraphView implements View {
       const record = readRecord(message, buffers);
       if (record && this.#record) {
         this.#optimised = new Optimised(this.#record, record, (message.groups ?? []) as Group[]);
+        this.#toolbar.knowOptimised(true);
         if (this.#toolbar.optimised) this.#showOptimised(true);
       } else
         this.#say(String(message.text ?? "There is no optimised form yet: run the graph first."));
@@ -146,6 +147,7 @@ export class GraphView implements View {
     this.#record = record;
     this.#optimised = undefined;
     this.#toolbar.setOptimised(false);
+    this.#toolbar.knowOptimised(false);
     this.#toolbar.offer(record, this.#channel.live);
     this.#toolbar.describe(record, statusLine(record));
     this.#show(record);
