@@ -12,7 +12,7 @@ namespace flowbook::cpu {
 namespace {
 
 // Up to `most` blocks of at least `work` multiplications.
-struct Blocks {
+struct Fineness {
   int64_t most, work;
 };
 
@@ -26,13 +26,15 @@ constexpr int64_t kFewRows =
 // How a product is cut where a library multiplies: each block packs its operands anew in there, so
 // few large ones are best (1024^3 on two threads of Zen 5: 2 blocks 485 GFLOP/s, 8 blocks 458, 64
 // blocks 412), but uneven threads and many cores want more.
-constexpr Blocks kLibraryBlocks[] = {{4, int64_t{1} << 20}, {64, int64_t{1} << 27}};
+constexpr Fineness kLibraryBlocks[] = {{4, int64_t{1} << 20}, {64, int64_t{1} << 27}};
 constexpr int64_t kLibraryEdge = 64;  // blocks end on multiples of this: only the last is ragged
 // Our own loops pack b only, once for 192 rows; smaller blocks lose little.
-constexpr Blocks kOwnBlocks[] = {
+constexpr Fineness kOwnBlocks[] = {
     {4, int64_t{1} << 19}, {16, int64_t{1} << 22}, {64, int64_t{1} << 26}};
 constexpr int64_t kOwnRowEdge = 4, kOwnColumnEdge = 16;
-constexpr int64_t kMinSide = 64;
+// Rows of a block share the packing of b, and its columns the reading of a: shorter sides than
+// kGoodSide are worth it only where threads would have nothing to do.
+constexpr int64_t kMinSide = 64, kGoodSide = 128;
 constexpr int64_t kMaxBlocks = 64;
 
 constexpr int64_t kStreamBytes =
@@ -142,6 +144,13 @@ Gemm part_of(const Gemm& g, const Bounds& b) {
   return part;
 }
 
+// How many blocks keep the threads of this process busy: a constant, so that a plan and its kernels
+// cut alike. The bits of our own products don't depend on the cut.
+int64_t blocks_for_threads() {
+  static const int64_t blocks = std::max<int64_t>(kOwnBlocks[0].most, 2 * usual_threads());
+  return blocks;
+}
+
 bool is_float(DType t) { return t == DType::f32 || t == DType::f64; }
 
 // Whether a library multiplies large matrices of this dtype.
@@ -179,14 +188,16 @@ GemmGrid gemm_grid(const Gemm& g) {
     return grid;
   }
   const bool library = by_library(g.dtype);
-  const std::span<const Blocks> kinds =
-      library ? std::span<const Blocks>(kLibraryBlocks) : std::span<const Blocks>(kOwnBlocks);
+  const std::span<const Fineness> kinds =
+      library ? std::span<const Fineness>(kLibraryBlocks) : std::span<const Fineness>(kOwnBlocks);
   int64_t wanted = 1;
-  for (const Blocks& b : kinds) wanted = std::max(wanted, std::min(b.most, work / b.work));
+  for (const Fineness& b : kinds) wanted = std::max(wanted, std::min(b.most, work / b.work));
   if (wanted <= 1) return grid;
-  while (grid.rows * grid.cols < wanted) {
+  const int64_t busy = library ? kMaxBlocks : blocks_for_threads();
+  while (grid.blocks() < wanted) {
     const int64_t height = ceil_div(g.m, grid.rows), width = ceil_div(g.n, grid.cols);
-    const bool by_rows = height >= 2 * kMinSide, by_cols = width >= 2 * kMinSide;
+    const int64_t side = grid.blocks() < busy ? kMinSide : kGoodSide;
+    const bool by_rows = height >= 2 * side, by_cols = width >= 2 * side;
     if (!by_rows && !by_cols) break;
     // Rows rather than columns in a library, which packs columns of b but mostly not rows of a.
     if (by_rows && (!by_cols || height * (library ? 4 : 1) >= width))
@@ -197,6 +208,8 @@ GemmGrid gemm_grid(const Gemm& g) {
   const int64_t row_edge = library ? kLibraryEdge : kOwnRowEdge;
   const int64_t col_edge = library ? kLibraryEdge : kOwnColumnEdge;
   grid.row_step = grid.rows == 1 ? g.m : round_up(ceil_div(g.m, grid.rows), row_edge);
+  // Up to two rows are summed in another order (own_gemm.h), which must not depend on the cut.
+  while (g.m % grid.row_step > 0 && g.m % grid.row_step <= kFewRows) grid.row_step += row_edge;
   grid.col_step = grid.cols == 1 ? g.n : round_up(ceil_div(g.n, grid.cols), col_edge);
   grid.rows = ceil_div(g.m, grid.row_step), grid.cols = ceil_div(g.n, grid.col_step);
   if (grid.blocks() == 1 && !g.accumulate && is_float(g.dtype)) {

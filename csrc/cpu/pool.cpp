@@ -296,10 +296,15 @@ Pool& pool() {
 
 }  // namespace
 
+int usual_threads() {
+  static const int threads = default_threads();
+  return threads;
+}
+
 int num_threads() {
   if (const int n = g_threads.load(std::memory_order_relaxed)) return n;
   int none = 0;
-  g_threads.compare_exchange_strong(none, default_threads());
+  g_threads.compare_exchange_strong(none, usual_threads());
   return g_threads.load();
 }
 

@@ -30,6 +30,7 @@ void parallel_ranges(int64_t n, int64_t grain, Body&& body) {
 // Threads taking part, the caller included. At first FLOWBOOK_NUM_THREADS, or else what the
 // affinity mask and the cgroup's CPU quota allow.
 FB_API int num_threads();
+int usual_threads();                 // what num_threads() is at first, always
 FB_API void set_num_threads(int n);  // ArgumentError below 1
 
 }  // namespace flowbook::cpu
