@@ -178,10 +178,9 @@ std::vector<ProviderFact> provider_facts() {
     facts.push_back({name, usable, off ? off : m.provider ? m.provider->about : m.reason, m.path});
   };
   const auto own = [&](const char* which) {
-    facts.push_back(
-        {"own", true, cat("own loops for ", which, " products (", isa_name(), ")"), ""});
+    facts.push_back({"own", true, cat("own loops for ", which, " (", isa_name(), ")"), ""});
   };
-  if (!libraries_multiply()) own("all");
+  if (!libraries_multiply()) own("all products and most convolutions");
 #if FLOWBOOK_ISA_X86
   if (onednn_enabled())
     fact("onednn", onednn(), nullptr);
@@ -189,7 +188,7 @@ std::vector<ProviderFact> provider_facts() {
     fact("onednn", Module(), "switched off (FLOWBOOK_DISABLE_ONEDNN)");
 #endif
   fact("eigen", eigen(), nullptr);
-  if (libraries_multiply()) own("small and integer");
+  if (libraries_multiply()) own("small and integer products");
   return facts;
 }
 

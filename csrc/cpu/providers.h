@@ -1,7 +1,7 @@
 // Finds the modules that multiply matrices and convolve, and chooses between them: for products
 // oneDNN (float32) or Eigen where these are faster than our own loops, for convolutions oneDNN
-// where it loads. They are opened at the first use that is worth it, never at import; a module that
-// cannot be opened is a fact for `fb.doctor()`, not an error.
+// (float32) where it is faster. They are opened at the first use that is worth it, never at import;
+// a module that cannot be opened is a fact for `fb.doctor()`, not an error.
 #pragma once
 #include <string>
 #include <vector>

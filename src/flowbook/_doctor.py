@@ -117,7 +117,8 @@ def get_num_threads() -> int:
 def enable_onednn(on: bool = True) -> None:
     """Switches oneDNN on or off: for convolutions, and for matrix products where it is the fastest.
 
-    Without it flowbook's own loops and Eigen do them. With AVX2 all matrix products are our own.
+    Without it flowbook's own loops and Eigen do them. With AVX2 all matrix products are our own, and
+    all convolutions but those of narrow groups.
 
     Args:
         on: Whether to use it where it can be loaded. At first FLOWBOOK_DISABLE_ONEDNN decides.

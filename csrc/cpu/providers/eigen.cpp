@@ -2,7 +2,7 @@
 //
 // The build makes one module of this file per instruction set. Eigen's inline templates carry the
 // same names in each, so they must never meet in one library: every symbol but the entry point is
-// hidden, and the loader opens exactly one of them. No convolutions: conv.cpp lowers them to gemm.
+// hidden, and the loader opens exactly one of them. No convolutions: our own loops do them.
 #include <cstdio>
 #include <exception>
 

@@ -1,0 +1,35 @@
+#include "cpu/conv_scratch.h"
+
+#include <cstdlib>
+#include <memory>
+
+#include "core/error.h"
+
+namespace flowbook::cpu {
+namespace {
+
+struct Free {
+  void operator()(char* p) const { std::free(p); }
+};
+struct Memory {
+  std::unique_ptr<char, Free> bytes;
+  int64_t size = 0;
+};
+
+}  // namespace
+
+char* conv_scratch(ConvScratch purpose, int64_t bytes) {
+  thread_local Memory memories[3];
+  Memory& m = memories[int(purpose)];
+  if (bytes > m.size) {
+    m.bytes.reset(), m.size = 0;
+    const int64_t room = (bytes + 63) / 64 * 64;
+    m.bytes.reset(static_cast<char*>(std::aligned_alloc(64, size_t(room))));
+    if (!m.bytes)
+      fail(ErrorKind::kOutOfMemory, "convolution needs ", bytes, " bytes of scratch memory.");
+    m.size = room;
+  }
+  return m.bytes.get();
+}
+
+}  // namespace flowbook::cpu

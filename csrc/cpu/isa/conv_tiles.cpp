@@ -1,0 +1,101 @@
+// The loops of conv_tiles.h: tiles of sums in registers, as in own_gemm.cpp. Every element of c is
+// one chain of multiply-adds in the order of its runs, whatever tile it belongs to.
+#include "cpu/conv_tiles.h"
+
+#if defined(__AVX512F__) || defined(__FMA__)
+#include <immintrin.h>
+#endif
+
+namespace flowbook::cpu::FLOWBOOK_ISA {
+namespace {
+
+#include "cpu/isa/panels.h"
+
+// kR rows from the `first` on. Not inlined: among its callers' variables the inner loop would run
+// out of registers.
+template <class T, int kR, int kV>
+[[gnu::noinline]] void tile(const ConvMeeting& m, int64_t first) {
+  constexpr int kLanes = Lanes<T>::kCount;
+  const int64_t last = m.columns - (kV - 1) * kLanes;
+  const int64_t* const to = m.c_rows + first;
+  T* const c = static_cast<T*>(m.c);
+  const T* a[kR];
+  for (int r = 0; r < kR; ++r) a[r] = static_cast<const T*>(m.a) + m.a_rows[first + r];
+  Vector<T> sum[kR][kV];
+  for (int r = 0; r < kR; ++r)
+    for (int v = 0; v < kV; ++v)
+      sum[r][v] = m.accumulate ? load_some(c + to[r] + v * kLanes, v == kV - 1 ? last : kLanes)
+                               : Vector<T>{};
+  const T* panel = static_cast<const T*>(m.panel);
+  const int64_t step = m.step;
+  for (const Run *run = m.runs, *end = run + m.run_count; run < end; ++run)
+    for (int64_t i = run->offset, stop = run->end; i < stop; i += step, panel += kV * kLanes) {
+      Vector<T> y[kV];
+      for (int v = 0; v < kV; ++v) y[v] = load(panel + v * kLanes);
+      for (int r = 0; r < kR; ++r) {
+        const Vector<T> x = a[r][i] - Vector<T>{};
+        for (int v = 0; v < kV; ++v) multiply_add<T>(sum[r][v], x, y[v]);
+      }
+    }
+  if (last == kLanes) {
+    for (int r = 0; r < kR; ++r)
+      for (int v = 0; v < kV; ++v) store(c + to[r] + v * kLanes, sum[r][v]);
+  } else {
+    for (int r = 0; r < kR; ++r)
+      for (int v = 0; v < kV; ++v)
+        store_some(c + to[r] + v * kLanes, sum[r][v], v == kV - 1 ? last : kLanes);
+  }
+}
+
+// The tile of `rows` rows, at most kR.
+template <class T, int kR, int kV>
+inline void tile_of(int64_t rows, const ConvMeeting& m, int64_t first) {
+  if (rows == kR)
+    tile<T, kR, kV>(m, first);
+  else if constexpr (kR > 1)
+    tile_of<T, kR - 1, kV>(rows, m, first);
+}
+
+template <class T, int kV>
+inline void all_rows(const ConvMeeting& m) {
+  constexpr int kR = kRows<T, kV>;
+  const int64_t left = m.rows % kR;
+  int64_t whole = m.rows - left, i = 0;
+  // A tile of a row or two has too few sums: it shares the rows of its neighbour.
+  if (whole > 0 && left > 0 && 2 * left <= kR) whole -= kR;
+  for (; i < whole; i += kR) tile<T, kR, kV>(m, i);
+  int64_t rest = m.rows - i;
+  if (rest > kR) {
+    const int64_t half = (rest + 1) / 2;
+    tile_of<T, kR, kV>(half, m, i);
+    i += half, rest -= half;
+  }
+  if (rest > 0) tile_of<T, kR, kV>(rest, m, i);
+}
+
+template <class T>
+void meet(const ConvMeeting& m) {
+  if (m.columns > Lanes<T>::kCount)
+    all_rows<T, 2>(m);
+  else
+    all_rows<T, 1>(m);
+}
+
+template <class T>
+void pack(const void* b, int64_t row, int64_t column, int64_t depth, int64_t columns, void* panel) {
+  const T* from = static_cast<const T*>(b);
+  if (columns > Lanes<T>::kCount)
+    pack_panel<T, 2>(from, row, column, depth, columns, static_cast<T*>(panel));
+  else
+    pack_panel<T, 1>(from, row, column, depth, columns, static_cast<T*>(panel));
+}
+
+template <class T>
+constexpr ConvTileLoops kLoops = {meet<T>, pack<T>, Lanes<T>::kCount, kRows<T, 2>};
+
+}  // namespace
+
+extern const ConvTiles kConvTiles;
+const ConvTiles kConvTiles = {kLoops<float>, kLoops<double>};
+
+}  // namespace flowbook::cpu::FLOWBOOK_ISA

@@ -1,0 +1,241 @@
+#include "cpu/own_conv.h"
+
+#include <algorithm>
+
+#include "cpu/conv_scratch.h"
+
+namespace flowbook::cpu {
+namespace {
+
+constexpr int64_t kPanelBytes = 20 * 1024;  // of the first cache, which holds rows of images too
+constexpr int64_t kBlockBytes =
+    192 * 1024;  // of the second cache, for what a block reads and writes
+constexpr int64_t kMinBlock = 24, kMaxBlock = 1024;  // results
+constexpr int64_t kBlockWork = int64_t{1} << 21;     // multiplications a block should have (45 us)
+constexpr int64_t kMinBlocks = 8;                    // ... unless that makes fewer than this
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+OwnConv::OwnConv(const Conv& v, bool forward)
+    : tiles_(v.dtype == DType::f32 ? conv_tiles().f32 : conv_tiles().f64),
+      bytes_(size_of(v.dtype)),
+      groups_(v.at.groups),
+      in_(forward ? Images{v.at.n, v.at.h, v.at.w, v.at.c}
+                  : Images{v.at.n, v.at.rows.out.value(), v.at.cols.out.value(), v.at.o}),
+      out_(forward ? Images{v.at.n, v.at.rows.out.value(), v.at.cols.out.value(), v.at.o}
+                   : Images{v.at.n, v.at.h, v.at.w, v.at.c}),
+      window_cols_(v.at.cols.size),
+      inputs_(in_.c / groups_),
+      outputs_(out_.c / groups_),
+      tap_step_(v.at.c / groups_ * v.at.o),
+      input_step_(forward ? v.at.o : 1),
+      output_step_(forward ? 1 : v.at.o),
+      group_step_(v.at.o / groups_),
+      rows_(axes(v.at.rows, out_.h, forward)),
+      cols_(axes(v.at.cols, out_.w, forward)),
+      width_(outputs_ / tiles_.width() * tiles_.width() +
+             (outputs_ % tiles_.width() ? tiles_.panel_width(outputs_ % tiles_.width()) : 0)),
+      strips_(cut()) {
+  look();
+  for (const Axis& r : rows_)
+    for (const Axis& c : cols_) add_phase(r, c);
+}
+
+std::vector<OwnConv::Axis> OwnConv::axes(const ops::Window& w, int64_t entries, bool forward) {
+  std::vector<Axis> all;
+  if (forward) {
+    Axis& a = all.emplace_back(Axis{entries, 0, 1, w.stride, {}});
+    for (int64_t k = 0; k < w.size; ++k) a.taps.push_back({k, k * w.dilation - w.pad});
+    return all;
+  }
+  // Entry e of the image met result q in tap k where e = q stride + k dilation - pad.
+  for (int64_t first = 0; first < std::min(w.stride, entries); ++first) {
+    Axis& a = all.emplace_back(Axis{ceil_div(entries - first, w.stride), first, w.stride, 1, {}});
+    for (int64_t k = w.size - 1; k >= 0; --k) {
+      const int64_t away = first + w.pad - k * w.dilation;
+      if (away % w.stride == 0) a.taps.push_back({k, away / w.stride});
+    }
+  }
+  return all;
+}
+
+Strips OwnConv::cut() const {
+  const Axis &r = rows_[0], &c = cols_[0];  // no other phase has more results
+  const int64_t results = in_.n * r.results * c.results;
+  int64_t taps = 0;
+  for (const Axis& i : rows_)
+    for (const Axis& j : cols_) taps += int64_t(i.taps.size() * j.taps.size());
+  const double work = double(results) * double(taps) * double(inputs_) * double(out_.c);
+  const int64_t each = (r.stride * c.stride * in_.c + r.step * c.step * out_.c) * bytes_;
+  const int64_t wanted = std::clamp<int64_t>(int64_t(work / double(kBlockWork)), 1, kMinBlocks);
+  const int64_t target = std::min(std::clamp(kBlockBytes / each, kMinBlock, kMaxBlock),
+                                  std::max(kMinBlock, ceil_div(results, wanted)));
+  return Strips(in_.n, r.results, c.results, target, r.step > 1);
+}
+
+void OwnConv::look() {
+  const auto span = [](const std::vector<Axis>& axes, int64_t& from, int64_t& to) {
+    for (const Axis& a : axes) {
+      if (a.taps.empty()) continue;
+      from = std::min(from, a.taps.front().offset);
+      to = std::max(to, a.taps.back().offset);
+    }
+  };
+  int64_t row_to = 0, col_to = 0;
+  span(rows_, row_from_, row_to), span(cols_, col_from_, col_to);
+  const int64_t rows = rows_[0].stride, cols = cols_[0].stride;
+  in_place_ = row_from_ == 0 && col_from_ == 0 && (strips_.rows - 1) * rows + row_to < in_.h &&
+              (strips_.cols - 1) * cols + col_to < in_.w;
+  region_ = {in_.h, in_.w, (strips_.row_step - 1) * rows + row_to - row_from_ + 1,
+             (strips_.col_step - 1) * cols + col_to - col_from_ + 1};
+}
+
+void OwnConv::add_phase(const Axis& rows, const Axis& cols) {
+  Phase& phase = phases_.emplace_back(Phase{&rows, &cols, {}, {}, {}, packed_});
+  const int64_t depth = int64_t(rows.taps.size() * cols.taps.size()) * inputs_;
+  const int64_t most = kPanelBytes / bytes_ / tiles_.width();
+  const int64_t step = ceil_div(depth, std::max<int64_t>(1, ceil_div(depth, most)));
+  const int64_t pitch = in_place_ ? in_.w : region_.cols;
+  phase.chunks.push_back({0, 0, 0, 0, 0, 0});
+  for (const Tap& r : rows.taps)
+    for (const Tap& c : cols.taps)
+      for (int64_t input = 0; input < inputs_;) {
+        if (phase.chunks.back().depth == step)
+          phase.chunks.push_back(
+              {phase.pieces.size(), 0, phase.runs.size(), 0, phase.chunks.back().before + step, 0});
+        Chunk& chunk = phase.chunks.back();
+        const int64_t count = std::min(inputs_ - input, step - chunk.depth);
+        phase.pieces.push_back({r.weight * window_cols_ + c.weight, input, count});
+        ++chunk.pieces, chunk.depth += count;
+        const int64_t offset =
+            ((r.offset - row_from_) * pitch + c.offset - col_from_) * in_.c + input;
+        if (chunk.runs > 0 && phase.runs.back().end == offset) {
+          phase.runs.back().end += count;
+        } else {
+          phase.runs.push_back({offset, offset + count});
+          ++chunk.runs;
+        }
+        input += count;
+      }
+  packed_ += depth * width_;
+}
+
+void OwnConv::pack(const void* weights, void* packed) const {
+  const auto pack_chunk = [&](int64_t group, const Phase& phase, const Chunk& chunk) {
+    char* to = static_cast<char*>(packed) +
+               (group * packed_ + phase.packed + chunk.before * width_) * bytes_;
+    for (int64_t j = 0; j < outputs_; j += tiles_.width()) {
+      const int64_t columns = std::min(outputs_ - j, tiles_.width());
+      for (size_t i = chunk.piece; i < chunk.piece + chunk.pieces; ++i) {
+        const Piece& p = phase.pieces[i];
+        const int64_t from =
+            p.weight * tap_step_ + p.input * input_step_ + j * output_step_ + group * group_step_;
+        tiles_.pack(static_cast<const char*>(weights) + from * bytes_, input_step_, output_step_,
+                    p.count, columns, to);
+        to += p.count * tiles_.panel_width(columns) * bytes_;
+      }
+    }
+  };
+  int64_t chunks = 0;
+  for (const Phase& p : phases_) chunks += int64_t(p.chunks.size());
+  constexpr int64_t kGrain = 16 * 1024;  // elements
+  const int64_t grain = std::max<int64_t>(1, kGrain * chunks / std::max<int64_t>(packed_, 1));
+  parallel_ranges(groups_ * chunks, grain, [&](int64_t begin, int64_t end) {
+    int64_t i = 0;
+    for (int64_t group = 0; group < groups_; ++group)
+      for (const Phase& phase : phases_)
+        for (const Chunk& chunk : phase.chunks)
+          if (i++; i > begin && i <= end) pack_chunk(group, phase, chunk);
+  });
+}
+
+// The images that a block's strips look at, with zeros around them where they look outside.
+const char* OwnConv::gather(int64_t block, const char* in) const {
+  if (in_place_) return in;
+  const int64_t pixel = in_.c * bytes_, size = region_.rows * region_.cols * pixel;
+  char* copy = conv_scratch(ConvScratch::kImages, strips_.per_block * size);
+  char* to = copy;
+  for (int64_t i = strips_.begin(block); i < strips_.end(block); ++i, to += size) {
+    const Strip s = strips_.at(i);
+    copy_region(region_, in + in_.of(s.image, 0, 0) * bytes_, s.row * rows_[0].stride + row_from_,
+                s.col * cols_[0].stride + col_from_, pixel, to);
+  }
+  return copy;
+}
+
+void OwnConv::run_block(int64_t block, const char* in, const char* packed, char* out) const {
+  const char* a = gather(block, in);
+  thread_local std::vector<int64_t> a_rows, c_rows;
+  const int64_t strips = strips_.end(block) - strips_.begin(block);
+  const int64_t most = strips * strips_.row_step * strips_.col_step;
+  a_rows.resize(size_t(most)), c_rows.resize(size_t(most));
+  const int64_t pitch = (in_place_ ? in_.w : region_.cols) * in_.c;
+  for (const Phase& phase : phases_) {
+    const int64_t a_down = phase.rows->stride * pitch, a_across = phase.cols->stride * in_.c;
+    const int64_t c_across = phase.cols->step * out_.c;
+    int64_t copied = 0, count = 0;
+    for (int64_t i = strips_.begin(block); i < strips_.end(block); ++i) {
+      const Strip s = strips_.at(i);
+      const int64_t a_first =
+          in_place_ ? in_.of(s.image, s.row * phase.rows->stride, s.col * phase.cols->stride)
+                    : copied;
+      copied += region_.rows * region_.cols * in_.c;
+      const int64_t rows = std::min(s.rows, phase.rows->results - s.row);
+      const int64_t cols = std::min(s.cols, phase.cols->results - s.col);
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t a = a_first + r * a_down;
+        const int64_t c = out_.of(s.image, phase.rows->first + (s.row + r) * phase.rows->step,
+                                  phase.cols->first + s.col * phase.cols->step);
+        for (int64_t q = 0; q < cols; ++q, ++count)
+          a_rows[size_t(count)] = a + q * a_across, c_rows[size_t(count)] = c + q * c_across;
+      }
+    }
+    ConvMeeting m{};
+    m.a_rows = a_rows.data(), m.c_rows = c_rows.data(), m.rows = count;
+    m.step = 1;
+    run_phase(phase, m, a, packed + phase.packed * bytes_, out);
+  }
+}
+
+void OwnConv::run_phase(const Phase& phase, ConvMeeting m, const char* a, const char* packed,
+                        char* out) const {
+  for (int64_t group = 0; group < groups_; ++group) {
+    const char* panel = packed + group * packed_ * bytes_;
+    m.a = a + group * inputs_ * bytes_;
+    for (const Chunk& chunk : phase.chunks) {
+      m.runs = phase.runs.data() + chunk.run, m.run_count = int64_t(chunk.runs);
+      m.accumulate = chunk.before > 0;
+      for (int64_t j = 0; j < outputs_; j += tiles_.width()) {
+        m.columns = std::min(outputs_ - j, tiles_.width());
+        m.panel = panel;
+        m.c = out + (group * outputs_ + j) * bytes_;
+        tiles_.meet(m);
+        panel += chunk.depth * tiles_.panel_width(m.columns) * bytes_;
+      }
+    }
+  }
+}
+
+void OwnConv::follow(int64_t block, char* out, const Epilogue& epilogue) const {
+  const Strip first = strips_.at(strips_.begin(block)), last = strips_.at(strips_.end(block) - 1);
+  const int64_t down = rows_[0].step, across = cols_[0].step;
+  const int64_t begin = out_.of(first.image, first.row * down, first.col * across) / out_.c;
+  // A strip has whole rows, or a part of one.
+  const bool whole = strips_.across == 1;
+  const int64_t row = whole ? std::min(out_.h, (last.row + last.rows) * down) : last.row;
+  const int64_t col = whole ? 0 : std::min(out_.w, (last.col + last.cols) * across);
+  const int64_t end = out_.of(last.image, row, col) / out_.c;
+  epilogue(begin, end, 0, out_.c, out + begin * out_.c * bytes_, out_.c);
+}
+
+void OwnConv::run(const void* in, const void* packed, void* out, const Epilogue* epilogue) const {
+  parallel_for(blocks(), [&](int64_t block) {
+    run_block(block, static_cast<const char*>(in), static_cast<const char*>(packed),
+              static_cast<char*>(out));
+    if (epilogue) follow(block, static_cast<char*>(out), *epilogue);
+  });
+}
+
+}  // namespace flowbook::cpu

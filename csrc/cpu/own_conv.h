@@ -1,0 +1,88 @@
+// Our own convolutions, for what no library takes and what we do faster: products whose left factor
+// is never formed. A pass reads images, [n, h, w, c], and writes others: forward x to y; for the
+// image's gradient y to x, where each phase of the strides is a convolution of its own, with the
+// weights that meet it. Blocks of results go to threads.
+#pragma once
+#include <vector>
+
+#include "cpu/conv.h"
+#include "cpu/conv_strips.h"
+#include "cpu/conv_tiles.h"
+
+namespace flowbook::cpu {
+
+class OwnConv {
+ public:
+  OwnConv(const Conv& conv, bool forward);
+  OwnConv(const OwnConv&) = delete;  // phases point to their axes
+  OwnConv& operator=(const OwnConv&) = delete;
+
+  // The weights as panels, which may be kept as long as the weights stay the same.
+  int64_t packed_bytes() const { return groups_ * packed_ * bytes_; }
+  void pack(const void* weights, void* packed) const;
+
+  // Blocks that an epilogue follows: rows of results, all columns.
+  int64_t blocks() const { return strips_.blocks; }
+  void run(const void* in, const void* packed, void* out, const Epilogue* epilogue) const;
+
+ private:
+  // Along one axis: results at `first` + q `step` for q < `results`; each tap reads the entry at
+  // q `stride` + `offset`.
+  struct Tap {
+    int64_t weight, offset;
+  };
+  struct Axis {
+    int64_t results, first, step, stride;
+    std::vector<Tap> taps;  // by offset
+  };
+  // Neighbouring inputs of one weight.
+  struct Piece {
+    int64_t weight, input, count;
+  };
+  // So many products of an element that their panel fits the first cache.
+  struct Chunk {
+    size_t piece, pieces, run, runs;  // the first, and how many
+    int64_t before, depth;            // products before it and in it
+  };
+  // The results that meet the same weights.
+  struct Phase {
+    const Axis *rows, *cols;
+    std::vector<Piece> pieces;
+    std::vector<Run> runs;
+    std::vector<Chunk> chunks;
+    int64_t packed = 0;  // where its panels begin
+  };
+  struct Images {
+    int64_t n, h, w, c;
+    int64_t of(int64_t image, int64_t row, int64_t col) const {
+      return ((image * h + row) * w + col) * c;
+    }
+  };
+
+  static std::vector<Axis> axes(const ops::Window& window, int64_t entries, bool forward);
+  Strips cut() const;
+  void look();  // sets the region
+  void add_phase(const Axis& rows, const Axis& cols);
+  const char* gather(int64_t block, const char* in) const;
+  void run_block(int64_t block, const char* in, const char* packed, char* out) const;
+  void run_phase(const Phase& phase, ConvMeeting m, const char* a, const char* packed,
+                 char* out) const;
+  void follow(int64_t block, char* out, const Epilogue& epilogue) const;
+
+  const ConvTileLoops& tiles_;
+  const int64_t bytes_, groups_;
+  const Images in_, out_;
+  const int64_t window_cols_;       // weights in a row of the window
+  const int64_t inputs_, outputs_;  // of a group
+  const int64_t tap_step_, input_step_, output_step_, group_step_;  // in the weights
+  const std::vector<Axis> rows_, cols_;
+  const int64_t width_;  // places in all panels of a group for one product
+  const Strips strips_;
+  Region region_;                        // what a strip looks at
+  int64_t row_from_ = 0, col_from_ = 0;  // its first entry, seen from the strip's first result
+  bool in_place_ = false;                // no strip looks outside of an image
+  std::vector<Phase> phases_;
+  int64_t packed_ = 0;  // elements of a group's panels
+};
+
+}  // namespace flowbook::cpu

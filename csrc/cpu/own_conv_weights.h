@@ -1,0 +1,48 @@
+// Our own gradient of a convolution's weights: the product of what each weight saw with what came
+// of it, summed over blocks of results. Both factors are copied block by block, the images with a
+// few channels side by side so that a tile of weights reads densely; all taps read the same copy.
+#pragma once
+#include <vector>
+
+#include "cpu/conv.h"
+#include "cpu/conv_strips.h"
+#include "cpu/conv_tiles.h"
+
+namespace flowbook::cpu {
+
+class OwnConvWeights {
+ public:
+  explicit OwnConvWeights(const Conv& conv);
+
+  // The results are summed in so many parts, each for itself: the first goes to `dweights`, the
+  // others one after the other to `others`, for the caller to add.
+  int64_t parts() const { return parts_; }
+  void run(void* dweights, void* others) const;
+
+ private:
+  // The weights between some inputs and some outputs of a group.
+  struct Unit {
+    int64_t input, inputs;    // channels of the image
+    int64_t output, outputs;  // channels of the results
+    int64_t first;            // the first input within its group
+  };
+  Unit unit_at(int64_t i) const;
+  void divide();
+  void list_rows(const Unit& u, std::vector<int64_t>& a_rows, std::vector<int64_t>& c_rows) const;
+  void copy_images(const Strip& s, const Unit& u, char* to) const;
+  void pack_results(int64_t block, const Unit& u, int64_t count, char* to) const;
+  void run_unit(int64_t part, const Unit& u, char* dw) const;
+
+  const Conv conv_;
+  const ops::ConvGeometry& at_;
+  const ConvTileLoops& tiles_;
+  const int64_t bytes_, inputs_, outputs_;  // of an element; of a group
+  const Strips strips_;
+  const int64_t row_skip_,
+      col_skip_;         // entries of the image from one that is looked at to the next
+  const Region region_;  // what a strip looks at
+  int64_t input_units_ = 1, output_units_ = 1, input_step_, output_step_;  // of a group
+  int64_t parts_ = 1, part_blocks_;  // blocks of strips in a part
+};
+
+}  // namespace flowbook::cpu

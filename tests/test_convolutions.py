@@ -1,0 +1,134 @@
+"""Convolutions and their gradients against NumPy, on each of the ways that they may take: our own
+loops of every instruction set, oneDNN, the plain product.
+
+A way is forced in a process of its own, because the choice is made once. Inputs are small integers,
+so that every way must give NumPy's answer exactly, on one thread and on two.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ops.samples.conv import _conv2d, _input_gradient, _weights_gradient
+
+import flowbook as fb
+
+# image [n, h, w, c], window [kh, kw, outputs], attributes
+CASES = {
+    "several images a block": ((20, 7, 7, 9), (3, 3, 17), {"padding": "same"}),
+    "an image in bands": ((1, 40, 40, 32), (3, 3, 32), {"padding": "same"}),
+    "bands without padding": ((2, 37, 41, 24), (3, 3, 40), {}),
+    "long rows in parts": ((2, 1, 2600, 6), (1, 5, 20), {"padding": "same"}),
+    "long rows, strided": ((1, 2, 1999, 6), (1, 4, 20), {"strides": (1, 2)}),
+    "deep sums": ((2, 9, 10, 70), (3, 3, 18), {"padding": "same"}),
+    "units of channels": ((1, 20, 20, 64), (3, 3, 128), {"padding": "same"}),
+    "parts of the results": ((9, 36, 36, 8), (3, 3, 33), {"padding": "same"}),
+    "odd everything": ((3, 11, 13, 37), (3, 2, 51), {"pads": (1, 0, 2, 1)}),
+    "strided": ((2, 17, 15, 16), (3, 3, 24), {"strides": 2, "padding": "same"}),
+    "phases without weights": ((2, 13, 14, 5), (2, 1, 19), {"strides": 3}),
+    "rows left over": ((2, 14, 15, 5), (3, 3, 19), {"strides": (4, 5)}),
+    "1x1 in steps": ((2, 13, 14, 20), (1, 1, 24), {"strides": (2, 3)}),
+    "1x1 with a border": ((2, 6, 5, 7), (1, 1, 9), {"pads": 1, "strides": 2}),
+    "dilated": ((2, 15, 16, 8), (3, 2, 16), {"dilation": (2, 3), "padding": "same"}),
+    "dilated and strided": ((2, 15, 16, 8), (3, 3, 7), {"dilation": 2, "strides": 3, "pads": 2}),
+    "more border than image": ((1, 2, 3, 6), (5, 5, 8), {"pads": 4}),
+    "one channel": ((4, 20, 21, 1), (3, 3, 32), {}),
+    "three channels": ((2, 23, 22, 3), (7, 7, 16), {"strides": 2, "padding": "same"}),
+    "three channels, dilated": ((2, 12, 13, 3), (3, 3, 16), {"dilation": 2, "padding": "same"}),
+    "to one output": ((2, 12, 13, 16), (3, 3, 1), {"padding": "same"}),
+    "wide groups": ((2, 10, 11, 51), (3, 3, 60), {"groups": 3, "padding": "same"}),
+    "narrow groups": ((2, 10, 11, 24), (3, 3, 12), {"groups": 4, "padding": "same"}),
+    "depthwise": ((2, 16, 15, 20), (3, 3, 20), {"groups": 20, "padding": "same"}),
+    "depthwise, strided": ((2, 16, 15, 6), (3, 3, 12), {"groups": 6, "strides": 2}),
+    "one image, one result": ((1, 4, 4, 40), (4, 4, 33), {}),
+}
+
+
+def passes(x, w, dy, attrs):
+    """The result, and the gradients of the image and the weights."""
+    with fb.tape() as tape:
+        v, u = fb.Variable(x), fb.Variable(w)
+        y = fb.nn.conv2d(v, u, **attrs)
+    return [np.asarray(p) for p in (y, *tape.gradients(y, [v, u], seeds=fb.asarray(dy)))]
+
+
+def wrong(names, dtypes=("f4", "f8")):
+    """Descriptions of all results that differ from NumPy's or between one thread and two."""
+    rng = np.random.default_rng(0)
+    found = []
+    for name in names:
+        (n, h, width, c), (*size, o), attrs = CASES[name]
+        groups = attrs.get("groups", 1)
+        x = rng.integers(-3, 4, (n, h, width, c)).astype("f8")
+        w = rng.integers(-3, 4, (*size, c // groups, o)).astype("f8")
+        y = _conv2d(x, w, **attrs)
+        dy = rng.integers(-3, 4, y.shape).astype("f8")
+        dx = _input_gradient(dy, w, (h, width), **attrs)
+        dw = _weights_gradient(x, dy, tuple(size), **attrs)
+        for t in dtypes:
+            operands = [a.astype(t) for a in (x, w, dy)]
+            for threads in (1, 2):
+                fb.set_num_threads(threads)
+                results = passes(*operands, attrs)
+                for which, got, want in zip(("y", "dx", "dw"), results, (y, dx, dw), strict=True):
+                    if got.dtype != t or not np.array_equal(got, want):
+                        found.append(f"{name}: {which}, {t}, {threads} threads")
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_default(name):
+    threads = fb.get_num_threads()
+    try:
+        assert wrong([name]) == []
+    finally:
+        fb.set_num_threads(threads)
+
+
+PROGRAM = "import json; from test_convolutions import *; print(json.dumps(wrong(CASES)))"
+
+
+@pytest.mark.parametrize("isa", ["", "v2", "v3"])
+def test_own_loops(isa):
+    """Without oneDNN, which takes narrow groups and, without AVX2, most others."""
+    if isa and (platform.machine() != "x86_64" or os.environ.get("FLOWBOOK_SANITIZED")):
+        pytest.skip("instruction sets of x86-64")
+    environment = {**os.environ, "FLOWBOOK_DISABLE_ONEDNN": "1"}
+    if isa:
+        environment["FLOWBOOK_ISA"] = isa
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        cwd=Path(__file__).resolve().parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_threads_do_not_change_bits():
+    """Sums of numbers that are rounded: in the same order on any number of threads."""
+    rng = np.random.default_rng(1)
+    before = fb.get_num_threads()
+    try:
+        for name in ("an image in bands", "parts of the results", "units of channels", "strided"):
+            (n, h, w, c), (*size, o), attrs = CASES[name]
+            x = rng.standard_normal((n, h, w, c), np.float32)
+            k = rng.standard_normal((*size, c, o), np.float32)
+            dy = rng.standard_normal(_conv2d(x, k, **attrs).shape, np.float32)
+            found = []
+            for threads in (1, 2, 3):
+                fb.set_num_threads(threads)
+                found.append([p.tobytes() for p in passes(x, k, dy, attrs)])
+            assert found[0] == found[1] == found[2], name
+    finally:
+        fb.set_num_threads(before)
