@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import flowbook as fb
-from flowbook import nn
+from flowbook import _core, nn
 from flowbook._course import Course
 from flowbook.callbacks import Callback
 
@@ -594,3 +594,28 @@ def test_a_course_of_every_step() -> None:
     run = start(epochs=6, callbacks=[Note()])
     run.wait(10)
     assert run.points().mean.tolist() == losses
+
+
+def test_losses_are_read_in_one_go() -> None:
+    """float32 scalars without a Python object for each; whatever float() takes as well."""
+    values = [fb.asarray(v, dtype) for v in (1.5, -2.0) for dtype in (fb.float32, fb.float64)]
+    values += [fb.asarray([3.0]), fb.asarray(7), 2, math.nan, fb.asarray(-math.inf)]
+    found = _core.numbers(values)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, [1.5, 1.5, -2, -2, 3, 7, 2, math.nan, -math.inf])
+    assert _core.numbers([]).shape == (0,)
+    with pytest.raises(TypeError):
+        _core.numbers(["no number"])
+    with pytest.raises(fb.FlowbookError):
+        _core.numbers([fb.asarray([1.0, 2.0])])
+
+
+def test_buckets_keep_least_greatest_and_mean() -> None:
+    values = np.array([1.0, 3.0, math.nan, math.inf, 5.0])
+    low, high, mean = _core.summary(values, 2)
+    np.testing.assert_array_equal(low, [1, math.nan, 5])
+    np.testing.assert_array_equal(high, [3, math.nan, 5])
+    np.testing.assert_array_equal(mean, [2, math.nan, 5])
+    assert _core.summary(values[:0], 4).shape == (3, 0)
+    with pytest.raises(ValueError, match="at least one"):
+        _core.summary(values, 0)

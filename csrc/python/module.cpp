@@ -14,6 +14,7 @@ void bind_program(py::module_& m);
 void bind_control(py::module_& m);
 void bind_compiled_call(py::module_& m);
 void bind_owner(py::module_& m);
+void bind_course(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The native core of flowbook. Private: use the flowbook package.";
@@ -33,6 +34,7 @@ PYBIND11_MODULE(_core, m) {
   bind_program(m);
   bind_control(m);
   bind_compiled_call(m);
+  bind_course(m);
   bind_layout(m);
   bind_random(m);
   bind_memory(m);

@@ -7,11 +7,12 @@ one step among millions is still drawn. When the buckets are used up, pairs of t
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+
+from ._core import summary
 
 LIMIT = 2048  # buckets; even, so that they merge in pairs
 
@@ -57,23 +58,22 @@ class Course:
             values if isinstance(values, (list, np.ndarray)) else list(values), np.float64
         )
         with self._lock:
-            values = np.concatenate([self._rest, fresh])
+            values = np.concatenate([self._rest, fresh]) if len(self._rest) else fresh
             while len(values) >= self._size:
                 if self._used == self._limit:
                     self._merge()
                     continue
                 count = min(self._limit - self._used, len(values) // self._size)
-                part = values[: count * self._size].reshape(count, self._size)
-                self._buckets[:, self._used : self._used + count] = summary(part)
+                part = values[: count * self._size]
+                self._buckets[:, self._used : self._used + count] = summary(part, self._size)
                 self._used += count
                 values = values[count * self._size :]
             self._rest = values.copy()
 
     def _merge(self) -> None:
         half = self._limit // 2
-        low, high, mean = self._buckets.reshape(3, half, 2)
-        merged = np.stack([summary(low)[0], summary(high)[1], summary(mean)[2]])
-        self._buckets[:, :half] = merged
+        low, high, mean = self._buckets
+        self._buckets[:, :half] = summary(low, 2)[0], summary(high, 2)[1], summary(mean, 2)[2]
         self._used, self._size = half, self._size * 2
 
     def points(self) -> Points:
@@ -82,29 +82,13 @@ class Course:
             buckets = self._buckets[:, : self._used].copy()
             step = np.arange(1, self._used + 1) * self._size
             if len(self._rest):
-                buckets = np.concatenate([buckets, summary(self._rest[None])], axis=1)
+                buckets = np.concatenate([buckets, summary(self._rest, self._size)], axis=1)
                 step = np.append(step, self._used * self._size + len(self._rest))
         return Points(step, *buckets)
-
-
-def summary(rows: np.ndarray) -> np.ndarray:
-    """[3, n]: least, greatest and mean of the finite values of each row; NaN where there is none."""
-    if rows.shape[1] == 1:
-        finite = np.where(np.isfinite(rows[:, 0]), rows[:, 0], np.nan)
-        return np.stack([finite] * 3)
-    finite = np.where(np.isfinite(rows), rows, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # rows without a finite value
-        return np.stack([np.nanmin(finite, 1), np.nanmax(finite, 1), np.nanmean(finite, 1)])
 
 
 def buckets(first: int, values: np.ndarray, most: int) -> Points:
     """`values` of the steps from `first` on, in at most `most` buckets."""
     size = max(1, -(-len(values) // most))
-    full = len(values) // size
-    parts = [summary(values[: full * size].reshape(full, size))] if full else []
-    step = first - 1 + size * np.arange(1, full + 1)
-    if len(values) > full * size:
-        parts.append(summary(values[None, full * size :]))
-        step = np.append(step, first - 1 + len(values))
-    return Points(step, *np.concatenate(parts, axis=1)) if parts else Points(*np.empty((4, 0)))
+    step = first - 1 + size * np.arange(1, -(-len(values) // size) + 1)
+    return Points(np.minimum(step, first - 1 + len(values)), *summary(values, size))

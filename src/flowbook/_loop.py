@@ -15,7 +15,7 @@ import numpy as np
 
 import flowbook as fb
 
-from . import _nan, _progress
+from . import _core, _nan, _progress
 from ._batches import epoch_of, rows_of, tensors
 from ._run import Run
 from ._steps import Measure, TrainingStep
@@ -60,6 +60,7 @@ class Loop:
         self._losses: list[Any] = []  # of the steps since the last tick, as tensors
         self._ticked = (time.perf_counter(), 0)  # time and step of the last tick
         self._show_due = 0.0
+        self._epoch_due = 0.0  # when observers may be told of the end of an epoch
 
     def __call__(self) -> None:
         run = self._run
@@ -110,7 +111,9 @@ class Loop:
             # Validation is not part of a step: the clock of steps goes on from here.
             self._ticked = (self._ticked[0] + time.perf_counter() - measured, self._ticked[1])
         run.history.add(run.logs)
-        run._tell("epoch")
+        if (now := time.perf_counter()) >= self._epoch_due:
+            run._tell("epoch")
+            self._epoch_due = now + TICK
         if not cut_short:
             self._notify("on_epoch_end")
         if self.shown is not None:
@@ -230,7 +233,7 @@ class Loop:
             known = math.isfinite(run._pace)
             run._pace = run._pace + weight * (pace - run._pace) if known else pace
         self._ticked = (now, step)
-        fresh = [float(loss) for loss in self._losses]
+        fresh = _core.numbers(self._losses)
         self._losses.clear()
         run.course.extend(fresh)
         if step:

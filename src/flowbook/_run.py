@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 import flowbook as fb
 
 from . import _active, _core, _display, _runlog
@@ -46,11 +48,14 @@ class Observer(Protocol):
     def began(self, run: Run) -> None:
         """Before the first step."""
 
-    def tick(self, run: Run, first: int, losses: list[float]) -> None:
-        """About ten times a second: the losses of the steps from `first` on."""
+    def tick(self, run: Run, first: int, losses: np.ndarray) -> None:
+        """About ten times a second: the losses of the steps from `first` on, as float64."""
 
     def epoch(self, run: Run) -> None:
-        """After each epoch, complete or cut short."""
+        """After an epoch, complete or cut short; about ten times a second where they are shorter.
+
+        What it measured is in the history, with those that nobody was told of.
+        """
 
     def marked(self, run: Run, mark: Mark) -> None:
         """After a change of the run: learning rate, pause, an alert."""

@@ -8,6 +8,7 @@ a lock on its file; that tells its run from one that was killed. `runs.py` reads
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ._course import summary
+from ._course import Points, buckets
 
 try:
     import fcntl
@@ -25,8 +26,11 @@ except ImportError:  # not on Windows: there, a running log looks like an interr
     fcntl = None  # type: ignore[assignment]
 
 _KEPT = 500  # runs; older logs are removed when a new one begins
-_FINE = 2000  # steps that are logged one by one; from then on buckets grow with the run
-_PERIOD = 1.0  # seconds between two writes of steps
+_FINE = 1000  # steps that are logged one by one; from then on buckets grow with the run
+_PERIOD = 1.0  # seconds between two writes of steps and short epochs
+_ROWS = 500  # buckets of a line
+
+_encode = json.JSONEncoder(default=str).encode
 
 enabled = False  # whether runs are logged that don't say; the notebook extension sets it
 
@@ -54,8 +58,9 @@ class RunLog:
 
     def __init__(self, run: Any) -> None:
         self._file: Any = None
-        self._steps: list[float] = []  # losses that are not written yet
+        self._steps: list[np.ndarray] = []  # losses that are not written yet
         self._written = 0  # steps that are
+        self._epochs = 0  # that are written
         self._due = 0.0
         self._described = False
         try:
@@ -76,30 +81,24 @@ class RunLog:
         self._write({**head, **run.facts})
         self._flush()
 
-    def tick(self, run: Any, first: int, losses: list[float]) -> None:
-        """Appends the losses of some steps, once a second."""
-        self._steps += losses
-        if time.monotonic() >= self._due:
-            self._write_steps(all_of_them=False)
-            self._flush()
-            self._due = time.monotonic() + _PERIOD
+    def tick(self, run: Any, first: int, losses: np.ndarray) -> None:
+        """Takes the losses of some steps."""
+        self._steps.append(losses)
+        self._write_due(run)
 
     def epoch(self, run: Any) -> None:
-        """Appends the numbers of an epoch."""
-        logs = {name: _number(value) for name, value in run.logs.items()}
-        entry = {"epoch": run.epoch + 1, "step": run.step, "seconds": round(run.seconds, 3)}
-        if not self._described:  # layers are built by the first step
-            self._described = True
-            self._write({"summary": _text(run.model)})
-        self._write({**entry, "logs": logs})
+        """Looks what is new in the history."""
+        self._write_due(run)
 
     def marked(self, run: Any, mark: Any) -> None:
         """Appends a change."""
+        self._write_epochs(run)  # in order
         value = None if mark.value is None else _number(mark.value)
         self._write({"mark": {**mark._asdict(), "value": value}})
 
     def ended(self, run: Any) -> None:
         """Says how the run ended, and closes the log."""
+        self._write_epochs(run)
         self._write_steps(all_of_them=True)
         error = f"{type(run.error).__name__}: {run.error}"[:500] if run.error else None
         stopped = run.history.stopped
@@ -112,10 +111,30 @@ class RunLog:
                 self._file.close()
             self._file = None
 
+    def _write_due(self, run: Any) -> None:
+        """Appends steps and epochs once a second, and at once what comes more seldom."""
+        if time.monotonic() >= self._due:
+            self._write_epochs(run)
+            self._write_steps(all_of_them=False)
+            self._flush()
+            self._due = time.monotonic() + _PERIOD
+
+    def _write_epochs(self, run: Any) -> None:
+        """A line for all that are new, with a column for each number; several if the names change."""
+        fresh = run.history.logs[self._epochs :]
+        if fresh and not self._described:  # layers are built by the first step
+            self._described = True
+            self._write({"summary": _text(run.model)})
+        for names, group in itertools.groupby(fresh, tuple):
+            logs = list(group)
+            columns = {name: [_number(epoch[name]) for epoch in logs] for name in names}
+            now = {"step": run.step, "seconds": round(run.seconds, 3)}
+            self._write({"epoch": self._epochs + 1, **now, "logs": columns})
+            self._epochs += len(logs)
+
     def _write_steps(self, all_of_them: bool) -> None:
         """Buckets of a size that grows with the run, so that a log of n steps has O(log n) lines."""
-        values, self._steps = np.asarray(self._steps), []
-        rows: list[list[float | None]] = []
+        values = np.concatenate([np.empty(0), *self._steps])
         while len(values):
             doublings = (self._written // _FINE).bit_length()
             size = 1 << doublings
@@ -124,20 +143,27 @@ class RunLog:
                 if len(values) < size and not all_of_them:
                     break
                 size, count = min(size, len(values)), 1
-            part = summary(values[: count * size].reshape(count, size)).T
-            for k, row in enumerate(part.tolist(), 1):
-                rows.append([self._written + k * size, *map(_rounded, row)])
+            count = min(count, _ROWS)
+            self._write_rows(buckets(self._written + 1, values[: count * size], count))
             self._written += count * size
             values = values[count * size :]
-        self._steps = values.tolist()
-        for start in range(0, len(rows), 500):
-            self._write({"course": rows[start : start + 500]})
+        self._steps = [values.copy()]
+
+    def _write_rows(self, points: Points) -> None:
+        """A line of buckets. Formatted in one go: there may be thousands of them."""
+        rows = np.column_stack(points).ravel().tolist()
+        text = ", ".join(["[%d, %.6g, %.6g, %.6g]"] * len(points.step)) % tuple(rows)
+        self._write_line('{"course": [' + text.replace("nan", "null") + "]}")
 
     def _write(self, entry: dict[str, Any]) -> None:
+        with contextlib.suppress(ValueError):  # a user's object that no JSON can hold
+            self._write_line(_encode(entry))
+
+    def _write_line(self, text: str) -> None:
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(entry, default=str) + "\n")
+            self._file.write(text + "\n")
         except (OSError, ValueError):
             self._file = None
 
@@ -193,10 +219,6 @@ def lock(file: Any) -> bool:
 
 def _number(value: float) -> float | str:
     return float(value) if math.isfinite(value) else repr(float(value))
-
-
-def _rounded(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _line(obj: Any) -> str:

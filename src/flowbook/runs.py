@@ -82,11 +82,12 @@ class LoggedRun:
             self.started = float(entry["started"])
             self.label = str(entry.get("label") or "")[:100]
             self.about = {str(k)[:100]: v for k, v in builtins.list(entry.items())[:_NAMES]}
-        elif "logs" in entry:
+        elif "logs" in entry:  # of some epochs, as columns
             items = builtins.list(entry["logs"].items())[:_NAMES]
-            self.logs.append({str(k)[:100]: float(v) for k, v in items})
-            self.steps = int(entry.get("step", 0))
-            self.seconds = float(entry.get("seconds", 0.0))
+            columns = {str(k)[:100]: [float(v) for v in values] for k, values in items}
+            rows = builtins.list(zip(*columns.values(), strict=True))
+            self.steps, self.seconds = int(entry["step"]), float(entry["seconds"])
+            self.logs += [dict(zip(columns, row, strict=True)) for row in rows]
         elif "course" in entry:
             for row in entry["course"]:
                 if len(self._course) < _POINTS:

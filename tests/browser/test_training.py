@@ -299,7 +299,7 @@ def test_by_keyboard_alone(open_book: Any, front_end: Any, kernel: str) -> None:
 def test_few_messages_and_a_small_notebook(
     open_book: Any, shot: Any, front_end: Any, kernel: str
 ) -> None:
-    """A run of thousands of steps a second sends ten messages a second, and leaves one picture."""
+    """A run of thousands of steps a second sends few messages, and leaves one picture."""
     cell = "history = train((x, y), epochs=100_000)"
     book = opened(open_book, cell, front_end=front_end, kernel=kernel)
     wait = book.start(1)
@@ -312,7 +312,7 @@ def test_few_messages_and_a_small_notebook(
     run.click("Stop")
     wait(10)
     print(f"{count / 3:.1f} messages a second; {run.fact('step')} steps")
-    assert 3 <= count <= 33
+    assert 2 <= count <= 31  # from one a second, where the machine is busy, to ten
     saved = book.save()
     assert "widgets" not in saved.metadata
     outputs = saved.cells[1].outputs

@@ -29,9 +29,8 @@ def fake_run(**more: Any) -> Any:
         "epoch": 0, "step": 0, "logs": {}, "started": 1.7e9, "steps_per_epoch": 10, "seconds": 1.5,
         "error": None, "facts": {"data": "d"},
     }  # fmt: skip
-    return SimpleNamespace(
-        **{**given, "history": SimpleNamespace(stopped=None, seconds=2.5), **more}
-    )
+    history = SimpleNamespace(stopped=None, seconds=2.5, logs=[])
+    return SimpleNamespace(**{**given, "history": history, **more})
 
 
 def log(epochs: int = 3, *, finish: bool = True, **more: Any) -> str:
@@ -40,12 +39,14 @@ def log(epochs: int = 3, *, finish: bool = True, **more: Any) -> str:
     entry.began(run)
     for epoch in range(epochs):
         entry.tick(run, run.step + 1, [1 / (run.step + k + 1) for k in range(10)])
-        run.epoch, run.step, run.logs = epoch, 10 * (epoch + 1), {"loss": 1 / (epoch + 1)}
+        run.epoch, run.step = epoch, 10 * (epoch + 1)
+        run.history.logs.append({"loss": 1 / (epoch + 1)})
         entry.epoch(run)
     if finish:
         entry.ended(run)
     else:
-        entry._flush()
+        entry._due = 0  # a second has gone by
+        entry.epoch(run)
         _unfinished.append(entry)  # its lock is held as long as the file is open
     return run.name
 
@@ -145,7 +146,8 @@ def test_names_are_escaped() -> None:
 
 
 def test_nan_is_kept() -> None:
-    run = fake_run(logs={"loss": math.nan, "top": math.inf})
+    run = fake_run()
+    run.history.logs.append({"loss": math.nan, "top": math.inf})
     entry = _runlog.RunLog(run)
     entry.began(run)
     entry.tick(run, 1, [1.0, math.nan])
@@ -283,3 +285,19 @@ def test_long_courses_keep_their_extremes() -> None:
     kept = _chart._thin(values)
     assert len(kept) <= 400
     assert (1234, 7.0) in kept
+
+
+def test_short_epochs_share_a_line() -> None:
+    """Also where their numbers change; each of them is read back."""
+    run = fake_run()
+    entry = _runlog.RunLog(run)
+    entry.began(run)
+    for epoch in range(1000):
+        run.history.logs.append({"loss": 1.0 * epoch, **({"val": 2.0} if epoch >= 600 else {})})
+        entry.epoch(run)
+    entry.ended(run)
+    lines = [json.loads(line) for line in path_of(run.name).open()]
+    assert len([line for line in lines if "logs" in line]) < 10
+    read = runs.get(run.name)
+    assert read["loss"] == [float(epoch) for epoch in range(1000)]
+    assert [len(logs) for logs in read.logs] == [1] * 600 + [2] * 400

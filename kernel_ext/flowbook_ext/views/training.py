@@ -7,20 +7,21 @@ which is what a saved notebook shows.
 
 To the page go
     state   {runs: [{name, label, status, epochs, marks, progress, points: n}], controls}
-            and for each run a buffer of n x (step, least, greatest, mean) float64
+            and for each run a buffer of n x (step, least, greatest, mean) float64;
+            epochs are tables {number: [value of an epoch, ...]}, one for all that have the same numbers
     update  {points: n, epochs: [...], marks: [...], progress}, the same of one run since the last
-    ack     {id, text}: the request with this id was taken; text says why if it was refused
+each with what is to be acknowledged, if anything, as it is alone in
+    ack     {acks: [{id, text}]}: the requests with these ids were taken; text says why one was refused
 and from it come `open`, and `control` {id, action, value} with an action of `ACTIONS`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import math
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,12 @@ from flowbook._course import Points, buckets
 from flowbook.errors import FlowbookError
 
 from .. import _out_of_turn
-from ..hub import displayed, hub, shares_page
+from ..hub import displayed, shares_page
+from .sender import Send, sender
 
-PERIOD = 0.1  # seconds between two messages of a view
 PICTURES = 3.0  # seconds between two static pictures where no page answers
 _POINTS = 64  # of a message
 _EPOCHS = 2000  # of a state
-_KEPT = 30  # views that answer when a page asks for them
 
 ACTIONS: dict[str, Callable[[Any, Any], None]] = {
     "stop": lambda run, value: run.stop("stopped in the view"),
@@ -54,8 +54,10 @@ def finite(value: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _logs(logs: Mapping[str, float]) -> dict[str, float | None]:
-    return {str(name): finite(value) for name, value in logs.items()}
+def _epochs(logs: Iterable[Mapping[str, float]]) -> list[dict[str, list[float | None]]]:
+    """Epochs as columns, which cost less than a dict for each; one table where the names are alike."""
+    tables = ((names, list(rows)) for names, rows in itertools.groupby(logs, tuple))
+    return [{str(n): [finite(row[n]) for row in rows] for n in names} for names, rows in tables]
 
 
 def _mark(mark: Any) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def record(run: Any) -> tuple[dict[str, Any], bytes]:
         "name": run.name,
         "label": run.label,
         "firstEpoch": first + 1,
-        "epochs": [_logs(logs) for logs in history.logs[first:]],
+        "epochs": _epochs(history.logs[first:]),
         "marks": [_mark(mark) for mark in history.marks[-200:]],
         "progress": now,
         "points": count,
@@ -127,9 +129,9 @@ class View:
     def receive(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
         """Takes a message of the page; on any thread."""
         if content.get("kind") == "open":
-            sender.push(self)
+            sender.push(self, urgent=True)
 
-    def flush(self, send: Callable[..., None]) -> None:
+    def flush(self, send: Send) -> None:
         """Sends what there is to send; on the sender's thread."""
         records = [record(run) for run in self._runs]
         content = {"kind": "state", "controls": False, "runs": [r for r, _ in records]}
@@ -139,28 +141,30 @@ class View:
 class TrainingView(View):
     """The view of a run that is at work, with its controls."""
 
-    def __init__(self, run: Any, *, display: Callable[..., Any] | None = None) -> None:
+    def __init__(self, run: Any) -> None:
         super().__init__(run.name, [run])
         self._lock = threading.Lock()
         self._opened = False  # a page has asked for the state
         self._answered = False  # ... at any time
-        self._fresh: list[tuple[int, list[float]]] = []
+        self._fresh: list[tuple[int, np.ndarray]] = []
         self._acks: list[dict[str, Any]] = []
         self._epochs = self._marks = 0  # how many of them the page has
         self._final: tuple[dict[str, Any], list[bytes]] | None = None
         self._handle: Any = None
         self._pictured = time.monotonic()
-        if display is not None:
-            self._handle = display(_run_view.mimebundle(run), raw=True, display_id=True)
+
+    def show(self, display: Callable[..., Any]) -> None:
+        """Puts the picture into the page, where it follows the run until its end."""
+        self._handle = display(_run_view.mimebundle(self._runs[0]), raw=True, display_id=True)
 
     # The run's thread
 
     def began(self, run: Any) -> None:
         sender.push(self)
 
-    def tick(self, run: Any, first: int, losses: list[float]) -> None:
+    def tick(self, run: Any, first: int, losses: np.ndarray) -> None:
         with self._lock:
-            if losses:
+            if len(losses):
                 self._fresh.append((first, losses))
         sender.push(self)
 
@@ -168,7 +172,7 @@ class TrainingView(View):
         sender.push(self)
 
     def marked(self, run: Any, mark: Any) -> None:
-        sender.push(self)
+        sender.push(self, urgent=True)
 
     def ended(self, run: Any) -> None:
         """Leaves the last picture in the page, and lets the model go."""
@@ -182,7 +186,7 @@ class TrainingView(View):
             self._opened = True  # the picture was replaced: whatever was live there is told anew
             self._fresh.clear()
             self._runs = []
-        sender.push(self)
+        sender.push(self, urgent=True)
 
     # The page
 
@@ -194,10 +198,10 @@ class TrainingView(View):
         elif kind == "control":
             text = self._control(str(content.get("action")), content.get("value"))
             with self._lock:
-                self._acks.append({"kind": "ack", "id": content.get("id"), "text": text})
+                self._acks.append({"id": content.get("id"), "text": text})
         else:
             return
-        sender.push(self)
+        sender.push(self, urgent=True)
 
     def _control(self, action: str, value: Any) -> str:
         """Asks the run; what it refused in words, or nothing."""
@@ -214,37 +218,39 @@ class TrainingView(View):
 
     # The sender's thread
 
-    def flush(self, send: Callable[..., None]) -> None:
+    def flush(self, send: Send) -> None:
         with self._lock:
             acks, self._acks = self._acks, []
             opened, self._opened = self._opened, False
             fresh, self._fresh = self._fresh, []
             final = self._final
             run = self._runs[0] if self._runs else None
-        for ack in acks:
-            send(ack)
-        if final is not None:
-            if opened:
-                send(*final)
-            return
-        if run is None:
-            return
-        if opened:
-            content, data = record(run)
-            self._epochs = content["firstEpoch"] - 1 + len(content["epochs"])
+        more = {"acks": acks} if acks else {}
+        if opened and final is not None:
+            content, data = final
+            send({**content, **more}, data)
+        elif opened and run is not None:
+            part, data = record(run)
+            lengths = [len(column) for table in part["epochs"] for column in [*table.values()][:1]]
+            self._epochs = part["firstEpoch"] - 1 + sum(lengths)
             self._marks = len(run.history.marks)
-            send({"kind": "state", "controls": True, "runs": [content]}, [data])
-        elif self._answered:
-            self._send_update(run, fresh, send)
+            send({"kind": "state", "controls": True, "runs": [part], **more}, [data])
+        elif self._answered and run is not None:
+            content, data = self._update(run, fresh)
+            send({**content, **more}, [data])
         else:
-            self._update_picture(run)
+            if acks:
+                send({"kind": "ack", **more})
+            if run is not None:
+                self._update_picture(run)
 
-    def _send_update(
-        self, run: Any, fresh: list[tuple[int, list[float]]], send: Callable[..., None]
-    ) -> None:
+    def _update(
+        self, run: Any, fresh: list[tuple[int, np.ndarray]]
+    ) -> tuple[dict[str, Any], bytes]:
+        """What has happened since the last message, as an `update` with its points."""
         count, data = 0, b""
         if fresh:
-            losses = np.concatenate([np.asarray(part) for _, part in fresh])
+            losses = np.concatenate([part for _, part in fresh])
             count, data = packed(buckets(fresh[0][0], losses, _POINTS))
         epochs = run.history.logs[self._epochs :][-_EPOCHS:]
         marks = run.history.marks[self._marks :]
@@ -252,13 +258,13 @@ class TrainingView(View):
             "kind": "update",
             "points": count,
             "firstEpoch": self._epochs + 1,
-            "epochs": [_logs(logs) for logs in epochs],
+            "epochs": _epochs(epochs),
             "marks": [_mark(mark) for mark in marks],
             "progress": progress(run),
         }
         self._epochs += len(epochs)
         self._marks += len(marks)
-        send(content, [data])
+        return content, data
 
     def _update_picture(self, run: Any) -> None:
         """Where no page has asked for the live view, the picture follows the run, slowly."""
@@ -269,75 +275,6 @@ class TrainingView(View):
         self._pictured = time.monotonic()
 
 
-class Sender:
-    """The one thread that sends to the page: each view at most every `PERIOD`."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, View] = {}
-        self._sent: dict[str, float] = {}
-        self._wake = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self.views: OrderedDict[str, View] = OrderedDict()
-
-    def attach(self, view: View, channel: Any = None) -> None:
-        """Lets a view answer the page; the oldest one is forgotten where there are many."""
-        channel = channel if channel is not None else hub()
-        if channel is None:
-            return
-        view.channel = channel  # type: ignore[attr-defined]
-        self.views[view.id] = view
-        channel.attach(view.id, view.receive)
-        while len(self.views) > _KEPT:
-            old, gone = self.views.popitem(last=False)
-            gone.channel.detach(old)  # type: ignore[attr-defined]
-
-    def push(self, view: View) -> None:
-        """Says that a view has something to send; from any thread."""
-        with self._wake:
-            idle = not self._waiting
-            self._waiting[view.id] = view
-            if self._thread is None or not self._thread.is_alive():  # also after a fork
-                self._thread = threading.Thread(
-                    target=self._work, name="flowbook views", daemon=True
-                )
-                self._thread.start()
-            # While all wait for their time, only a view whose time has come wakes the thread.
-            if idle or time.monotonic() - self._sent.get(view.id, 0) >= PERIOD:
-                self._wake.notify()
-
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                while not (due := self._due()):
-                    soonest = min((self._sent.get(k, 0) for k in self._waiting), default=None)
-                    left = None if soonest is None else soonest + PERIOD - time.monotonic()
-                    self._wake.wait(left if left is None else max(0.001, left))
-            for view in due:
-                with contextlib.suppress(Exception):  # a view that fails must not silence others
-                    self._flush(view)
-
-    def _due(self) -> list[View]:
-        """Takes out the views that may send now."""
-        now = time.monotonic()
-        due = [v for k, v in self._waiting.items() if now - self._sent.get(k, 0) >= PERIOD]
-        for view in due:
-            del self._waiting[view.id]
-            self._sent[view.id] = now
-        return due
-
-    def _flush(self, view: View) -> None:
-        channel = getattr(view, "channel", None)
-
-        def send(content: Mapping[str, Any], buffers: Sequence[Any] = ()) -> None:
-            if channel is not None:
-                channel.send(view.id, dict(content), buffers)
-
-        view.flush(send)
-
-
-sender = Sender()
-
-
 def view_of_new_run(run: Any) -> TrainingView | None:
     """The view of a run that is about to begin, shown under the running cell."""
     shell = _shell()
@@ -345,8 +282,9 @@ def view_of_new_run(run: Any) -> TrainingView | None:
         return None
     from IPython.display import display
 
-    view = TrainingView(run, display=display)
-    _connect(view)
+    view = TrainingView(run)
+    _connect(view)  # first: a page asks as soon as it sees the picture
+    view.show(display)
     return view
 
 
@@ -364,7 +302,7 @@ def _connect(view: View) -> None:
 
 def show(run: Any) -> dict[str, str]:
     """How a run shows when a cell evaluates it: live, if its page allows that."""
-    if run.name not in sender.views and getattr(_shell(), "kernel", None) is not None:
+    if run.name not in sender and getattr(_shell(), "kernel", None) is not None:
         view = View(run.name, [run]) if run.done else TrainingView(run)
         if isinstance(view, TrainingView):
             run._watch(view)

@@ -76,7 +76,7 @@ const part = (more: object = {}): Record<string, unknown> => ({
   name: "20260101-120000",
   label: "",
   firstEpoch: 1,
-  epochs: [{ loss: 2, val_loss: 3 }],
+  epochs: [{ loss: [2], val_loss: [3] }],
   marks: [],
   progress: progress(),
   points: 3,
@@ -164,7 +164,7 @@ test("updates continue a state; overlapping parts come once", () => {
   expect(runs.take({ kind: "update" }, [])).toBe(false);
   runs.take(state(), [rows([3, 2, 1])]);
   const update = {
-    ...part({ epochs: [{ loss: 2 }, { loss: 1 }], points: 2, marks: [{ step: 4, text: "x" }] }),
+    ...part({ epochs: [{ loss: [2, 1] }], points: 2, marks: [{ step: 4, text: "x" }] }),
     kind: "update",
   };
   runs.take(update as unknown as Message, [rows([1, 0.5], 3)]);
@@ -220,7 +220,7 @@ test("lines on different places share one axis", () => {
 
 test("values by epoch start where the state starts", () => {
   const runs = new RunState();
-  runs.take(state([part({ firstEpoch: 7, epochs: [{ loss: 1 }, { acc: 2 }] })]), []);
+  runs.take(state([part({ firstEpoch: 7, epochs: [{ loss: [1] }, { acc: [2] }] })]), []);
   expect(byEpoch(runs.runs[0], "loss")).toEqual({ at: [7], values: [1] });
 });
 
@@ -279,7 +279,7 @@ test("names are text, never markup", () => {
     state([
       part({
         label: evil,
-        epochs: [{ [evil]: 1 }],
+        epochs: [{ [evil]: [1] }],
         marks: [{ step: 1, epoch: 0, kind: "x", text: evil }],
       }),
     ]),
@@ -307,7 +307,7 @@ test("buttons send requests, and acknowledgements silence the warning", () => {
   ]);
   const ids = channel.sent.map((m) => m.id);
   expect(new Set(ids).size).toBe(4);
-  for (const id of ids) view.receive({ kind: "ack", id, text: "" }, []);
+  for (const id of ids) view.receive({ kind: "ack", acks: [{ id, text: "" }] }, []);
   vi.advanceTimersByTime(BUSY_MS + 50);
   expect(find(page, "fb-run-notice").textContent).toBe("");
 });
@@ -319,10 +319,10 @@ test("a kernel that does not answer is said to be busy, until it answers", () =>
   find<HTMLButtonElement>(page, "fb-stop").click();
   vi.advanceTimersByTime(BUSY_MS - 100);
   expect(find(page, "fb-run-notice").textContent).toBe("");
-  view.receive({ kind: "ack", id: 12345, text: "" }, []); // of another copy of the view
+  view.receive({ kind: "ack", acks: [{ id: 12345, text: "" }] }, []); // of another copy of the view
   vi.advanceTimersByTime(200);
   expect(find(page, "fb-run-notice").textContent).toBe(BUSY);
-  view.receive({ kind: "ack", id: channel.sent[0].id, text: "" }, []);
+  view.receive({ kind: "ack", acks: [{ id: channel.sent[0].id, text: "" }] }, []);
   expect(find(page, "fb-run-notice").textContent).toBe("");
 });
 
@@ -331,8 +331,39 @@ test("a refused request says why", () => {
   view.receive(state(), []);
   frame();
   find<HTMLButtonElement>(page, "fb-stop").click();
-  view.receive({ kind: "ack", id: channel.sent[0].id, text: "the run has ended" }, []);
+  view.receive({ kind: "ack", acks: [{ id: channel.sent[0].id, text: "the run has ended" }] }, []);
   expect(find(page, "fb-run-notice").textContent).toBe("the run has ended");
+});
+
+test("of very many epochs the page keeps the last", () => {
+  const runs = new RunState();
+  runs.take(state(), []);
+  for (let i = 0; i < 12; ++i) {
+    const loss = Array.from({ length: 1000 }, (_, k) => 1000 * i + k + 2);
+    runs.take(
+      { kind: "update", ...part({ firstEpoch: loss[0], epochs: [{ loss }], points: 0 }) },
+      [],
+    );
+  }
+  const [run] = runs.runs;
+  expect(run.epochs.length).toBeLessThanOrEqual(8000);
+  expect(run.firstEpoch + run.epochs.length - 1).toBe(12_001);
+  expect(run.epochs.at(-1)).toEqual({ loss: 12_001 });
+  expect(run.epochs[0].loss).toBe(run.firstEpoch);
+});
+
+test("an answer may come with news of the run", () => {
+  const page = mount();
+  view.receive(state(), []);
+  frame();
+  find<HTMLButtonElement>(page, "fb-pause").click();
+  const acks = [{ id: channel.sent[0].id, text: "" }];
+  const news = part({ points: 0, epochs: [], progress: progress({ status: "paused" }) });
+  view.receive({ kind: "update", acks, ...news }, []);
+  frame();
+  vi.advanceTimersByTime(BUSY_MS + 50);
+  expect(find(page, "fb-run-notice").textContent).toBe("");
+  expect(find(page, "fb-status").textContent).toBe("paused");
 });
 
 test("pause becomes resume while the run is held", () => {
@@ -413,7 +444,7 @@ test("a comparison has no controls and no facts", () => {
 
 test("the chart can be changed, and a new mount of the view remembers it", () => {
   const page = mount();
-  view.receive(state([part({ epochs: [{ loss: 1, accuracy: 0.5 }] })]), [rows([3])]);
+  view.receive(state([part({ epochs: [{ loss: [1], accuracy: [0.5] }] })]), [rows([3])]);
   frame();
   find<HTMLButtonElement>(page, "fb-log").click();
   expect(find(page, "fb-log").getAttribute("aria-pressed")).toBe("true");
@@ -426,7 +457,7 @@ test("the chart can be changed, and a new mount of the view remembers it", () =>
   expect(find(page, "fb-by-step").hidden).toBe(true);
   view.dispose();
   const again = mount();
-  view.receive(state([part({ epochs: [{ loss: 1, accuracy: 0.5 }] })]), [rows([3])]);
+  view.receive(state([part({ epochs: [{ loss: [1], accuracy: [0.5] }] })]), [rows([3])]);
   frame();
   expect(find<HTMLSelectElement>(again, "fb-number").value).toBe("accuracy");
 });

@@ -110,10 +110,8 @@ export class RunView implements View {
   }
 
   receive(message: Message, buffers: DataView[]): void {
-    if (message.kind === "ack") {
-      this.#controls.acknowledge(message.id, message.text);
-      return;
-    }
+    for (const { id, text } of (message.acks ?? []) as { id: unknown; text: unknown }[])
+      this.#controls.acknowledge(id, text);
     if (this.#state.take(message, buffers)) this.#schedule();
   }
 

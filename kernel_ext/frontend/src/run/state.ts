@@ -3,6 +3,9 @@
 import type { Message } from "../channel.js";
 import { Curve, rowsOf } from "./curve.js";
 
+/** Epochs that a page remembers; of more, the older half is dropped. */
+const KEPT = 8000;
+
 export interface Progress {
   status: "running" | "paused" | "finished" | "stopped" | "failed" | "killed";
   reason: string;
@@ -41,11 +44,14 @@ export interface Run {
   progress: Progress;
 }
 
+/** Numbers of some epochs, as columns of equal length. */
+type Table = Record<string, (number | null)[]>;
+
 interface Part {
   name?: string;
   label?: string;
   firstEpoch: number;
-  epochs: Logs[];
+  epochs: Table[];
   marks: Mark[];
   progress: Progress;
   points: number;
@@ -71,7 +77,10 @@ export class RunState {
     if (part.points > 0) run.curve.append(rowsOf(buffers[0]));
     // Epochs that a state has brought already come once more.
     const known = run.firstEpoch + run.epochs.length;
-    run.epochs.push(...part.epochs.slice(Math.max(0, known - part.firstEpoch)));
+    run.epochs.push(...epochsOf(part.epochs).slice(Math.max(0, known - part.firstEpoch)));
+    const old = run.epochs.length > KEPT ? KEPT / 2 : 0;
+    run.epochs.splice(0, old);
+    run.firstEpoch += old;
     run.marks.push(...part.marks);
     run.progress = part.progress;
     return true;
@@ -93,6 +102,15 @@ export class RunState {
   }
 }
 
+function epochsOf(tables: readonly Table[]): Logs[] {
+  return tables.flatMap((table) => {
+    const columns = Object.entries(table);
+    return columns[0][1].map((_, i) =>
+      Object.fromEntries(columns.map(([name, values]) => [name, values[i]])),
+    );
+  });
+}
+
 function made(part: Part, buffer: DataView | undefined): Run {
   const curve = new Curve();
   curve.append(rowsOf(buffer));
@@ -100,7 +118,7 @@ function made(part: Part, buffer: DataView | undefined): Run {
     name: part.name ?? "",
     title: part.label || part.name || "run",
     curve,
-    epochs: [...part.epochs],
+    epochs: epochsOf(part.epochs),
     firstEpoch: part.firstEpoch,
     marks: [...part.marks],
     progress: part.progress,
