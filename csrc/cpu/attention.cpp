@@ -10,7 +10,7 @@
 
 #include "cpu/attention_loops.h"
 #include "cpu/cpu.h"
-#include "cpu/gemm.h"
+#include "cpu/own_gemm.h"
 #include "cpu/pool.h"
 
 namespace flowbook::cpu {
@@ -59,8 +59,29 @@ struct Problem {
   char* at(const Stack& s, int64_t item, int64_t head, int64_t row) const {
     return s.data + offset(s, item, head, row) * bytes;
   }
-  int64_t elements() const { return kQueries * std::min(keys, kKeys); }  // of a block of scores
+  // Which parts of products with the triangle of scores count, for queries from `query`.
+  OwnBand scores(int64_t query, int64_t key) const {
+    OwnBand band;
+    if (causal) band.column_end = query + 1 - key;
+    return band;
+  }
+  OwnBand by_query(int64_t query, int64_t key) const {
+    OwnBand band;
+    if (causal) band.k_end = query + 1 - key;
+    return band;
+  }
+  OwnBand by_key(int64_t query, int64_t key) const {
+    OwnBand band;
+    if (causal) band.k_begin = key - query;
+    return band;
+  }
+  int64_t block_keys() const { return std::min(keys, kKeys); }
+  // Between rows of a block of scores: an odd number of lines of 64 bytes, so that the columns of
+  // the block do not share a few sets of the cache.
+  int64_t row_step() const { return (block_keys() + 31) / 32 * 32 + kRowRoom; }
 };
+// The tiles of a triangle's edge read at most this far past a row's last key.
+static_assert(kRowZeros >= kOwnTileRows);
 
 Stack stack_of(const Array& x, const Shape& shape) {
   int64_t strides[kMaxRank];
@@ -115,19 +136,48 @@ Problem describe(std::span<const Array> in, double scale, bool causal) {
   return p;
 }
 
-// c = a b, or c += a b, on this thread.
 struct Matrix {
   const void* data;
   int64_t row, column;
 };
-void multiply(const Problem& p, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c,
-              int64_t ldc, bool accumulate) {
-  const Gemm g{p.dtype, m,     n,        k, a.data, a.row,     a.column,
-               b.data,  b.row, b.column, c, ldc,    accumulate};
-  gemm_block(g, {1, 1, m, n, 1, k}, 0);
-}
 Matrix plain(const Stack& s, const void* at) { return {at, s.row, s.column}; }
 Matrix across(const Stack& s, const void* at) { return {at, s.column, s.row}; }
+
+// A right operand of products, packed.
+struct Panels {
+  int64_t k, n;
+  const char* data;
+};
+// The memory of one chunk of work, handed out in pieces.
+class Room {
+ public:
+  explicit Room(int64_t bytes) : memory_(allocate(bytes, BufferKind::kWorkspace)) {
+    next_ = static_cast<char*>(memory_->data);
+  }
+  static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+  char* take(int64_t bytes) {
+    char* at = next_;
+    next_ += aligned(bytes);
+    return at;
+  }
+
+ private:
+  Ref<Buffer> memory_;
+  char* next_;
+};
+int64_t panel_bytes(const Problem& p, int64_t k, int64_t n) {
+  return Room::aligned(own_panels_size(k, n) * p.bytes);
+}
+Panels pack(const Problem& p, int64_t k, int64_t n, Matrix b, char* to) {
+  own_gemm().pack[p.pair]({k, n, b.data, b.row, b.column, to});
+  return {k, n, to};
+}
+// c = a b, or c += a b, on this thread.
+void multiply(const Problem& p, int64_t m, Matrix a, const Panels& b, const OwnBand& band, void* c,
+              int64_t ldc, bool accumulate) {
+  own_gemm().multiply_panels[p.pair](
+      {m, b.n, b.k, a.data, a.row, a.column, b.data, c, ldc, accumulate, band});
+}
 
 // Rows of the mask for queries from `q` and keys from `key`; row() steps to the i-th.
 struct MaskRows {
@@ -149,36 +199,42 @@ struct MaskRows {
 };
 
 // ---- forward ----------------------------------------------------------------------------------
+int64_t forward_bytes(const Problem& p) {
+  const int64_t n = p.block_keys();
+  return Room::aligned(kQueries * p.row_step() * p.bytes) + panel_bytes(p, p.size, n) +
+         panel_bytes(p, n, p.width);
+}
 // Queries [q, q + rows) of one head: y[rows, width] and logsumexp[rows].
-void forward_block(const Problem& p, int64_t item, int64_t head, int64_t q, int64_t rows,
-                   char* scores, char* y, char* logsumexp) {
+void forward_block(const Problem& p, int64_t item, int64_t head, int64_t q, int64_t rows, char* y,
+                   char* logsumexp) {
   const AttentionLoops& loops = *p.loops;
-  double room[3 * kQueries];  // maximum, sum and factor of each row
-  char *max = reinterpret_cast<char*>(room), *sum = max + kQueries * p.bytes,
+  double numbers[3 * kQueries];  // maximum, sum and factor of each row
+  char *max = reinterpret_cast<char*>(numbers), *sum = max + kQueries * p.bytes,
        *keep = sum + kQueries * p.bytes;
   for (int64_t i = 0; i < rows; ++i)
     if (p.pair)
       reinterpret_cast<double*>(max)[i] = -INFINITY, reinterpret_cast<double*>(sum)[i] = 0;
     else
       reinterpret_cast<float*>(max)[i] = -INFINITY, reinterpret_cast<float*>(sum)[i] = 0;
-  const int64_t shared = head / p.groups, until = p.keys_until(q + rows);
-  const char* query = p.at(p.query, item, head, q);
+  Room room(forward_bytes(p));
+  const int64_t step = p.row_step(), shared = head / p.groups, until = p.keys_until(q + rows);
+  char *scores = room.take(kQueries * step * p.bytes),
+       *keys = room.take(panel_bytes(p, p.size, p.block_keys())),
+       *values = room.take(panel_bytes(p, p.block_keys(), p.width));
+  const Matrix query = plain(p.query, p.at(p.query, item, head, q));
   if (until == 0) std::memset(y, 0, size_t(rows * p.width * p.bytes));
   for (int64_t key = 0; key < until; key += kKeys) {
     const int64_t n = std::min(kKeys, until - key);
-    multiply(p, rows, n, p.size, plain(p.query, query),
-             across(p.key, p.at(p.key, item, shared, key)), scores, n, false);
+    const Panels k = pack(p, p.size, n, across(p.key, p.at(p.key, item, shared, key)), keys),
+                 v = pack(p, n, p.width, plain(p.value, p.at(p.value, item, shared, key)), values);
+    multiply(p, rows, query, k, p.scores(q, key), scores, step, false);
     const MaskRows mask(p, item, head, q, key);
     for (int64_t i = 0; i < rows; ++i) {
-      char* row = scores + i * n * p.bytes;
-      const int64_t seen = p.seen(q + i, key, n);
-      loops.softmax[p.pair](row, seen, mask.row(i), max + i * p.bytes, sum + i * p.bytes,
-                            keep + i * p.bytes);
-      std::memset(row + seen * p.bytes, 0, size_t((n - seen) * p.bytes));
+      loops.softmax[p.pair](scores + i * step * p.bytes, p.seen(q + i, key, n), mask.row(i),
+                            max + i * p.bytes, sum + i * p.bytes, keep + i * p.bytes);
       if (key > 0) loops.scale[p.pair](y + i * p.width * p.bytes, p.width, keep + i * p.bytes);
     }
-    multiply(p, rows, p.width, n, {scores, n, 1}, plain(p.value, p.at(p.value, item, shared, key)),
-             y, p.width, key > 0);
+    multiply(p, rows, {scores, step, 1}, v, p.by_query(q, key), y, p.width, key > 0);
   }
   for (int64_t i = 0; i < rows; ++i)
     loops.finish[p.pair](y + i * p.width * p.bytes, p.width, max + i * p.bytes, sum + i * p.bytes,
@@ -194,9 +250,8 @@ void attention(const KernelArgs& args) {
     // The last queries of a causal head meet the most keys: they go first.
     const int64_t q = (blocks - 1 - i % blocks) * kQueries, head = i / blocks;
     const int64_t rows = std::min(kQueries, p.queries - q), row = head * p.queries + q;
-    const Ref<Buffer> scores = allocate(p.elements() * p.bytes, BufferKind::kWorkspace);
-    forward_block(p, head / p.heads, head % p.heads, q, rows, static_cast<char*>(scores->data),
-                  y + row * p.width * p.bytes, logsumexp + row * p.bytes);
+    forward_block(p, head / p.heads, head % p.heads, q, rows, y + row * p.width * p.bytes,
+                  logsumexp + row * p.bytes);
   });
 }
 
@@ -216,43 +271,73 @@ int64_t parts_of(const Problem& p) {
   return std::max<int64_t>(1, std::min(ceil_div(kUnits, units), p.groups * p.query_blocks()));
 }
 
-// What queries [q, q + rows) of one head add to the gradients of their keys and values.
+// What a chunk of backward works in: up to kKeys keys and their values, packed for the products
+// that they are in, and the same of a block of queries.
+struct Tools {
+  explicit Tools(const Problem& p)
+      : room(bytes(p)),
+        scores(room.take(kQueries * p.row_step() * p.bytes)),
+        dscores(room.take(kQueries * p.row_step() * p.bytes)),
+        keys_across(room.take(panel_bytes(p, p.size, p.block_keys()))),
+        values_across(room.take(panel_bytes(p, p.width, p.block_keys()))),
+        keys(room.take(panel_bytes(p, p.block_keys(), p.size))),
+        queries(room.take(panel_bytes(p, kQueries, p.size))),
+        dy(room.take(panel_bytes(p, kQueries, p.width))) {}
+  static int64_t bytes(const Problem& p) {
+    const int64_t n = p.block_keys();
+    return 2 * Room::aligned(kQueries * p.row_step() * p.bytes) + panel_bytes(p, p.size, n) +
+           panel_bytes(p, p.width, n) + panel_bytes(p, n, p.size) +
+           panel_bytes(p, kQueries, p.size) + panel_bytes(p, kQueries, p.width);
+  }
+  Room room;
+  char *scores, *dscores, *keys_across, *values_across, *keys, *queries, *dy;
+};
+// Keys [key, key + n) of a head, packed.
+struct Keys {
+  int64_t key;
+  Panels keys_across, values_across, keys;
+};
+Keys pack_keys(const Problem& p, int64_t item, int64_t shared, int64_t key, const Tools& t) {
+  const int64_t n = std::min(kKeys, p.keys - key);
+  const char *k = p.at(p.key, item, shared, key), *v = p.at(p.value, item, shared, key);
+  return {key, pack(p, p.size, n, across(p.key, k), t.keys_across),
+          pack(p, p.width, n, across(p.value, v), t.values_across),
+          pack(p, n, p.size, plain(p.key, k), t.keys)};
+}
+
+// What queries [q, q + rows) of one head add to the gradients of these keys and values, and these
+// to theirs.
 void backward_block(const Backward& b, int64_t item, int64_t head, int64_t q, int64_t rows,
-                    char* scores, char* dscores, char* dkey, char* dvalue) {
+                    const Keys& keys, const Tools& t, char* dkey, char* dvalue) {
   const Problem& p = b.p;
   const AttentionLoops& loops = *p.loops;
   double room[kQueries];
   char* shift = reinterpret_cast<char*>(room);
-  const int64_t shared = head / p.groups, until = p.keys_until(q + rows);
+  const int64_t key = keys.key, n = keys.keys.k, step = p.row_step();
   const int64_t first = (item * p.heads + head) * p.queries + q;  // of the rows, in dense order
-  const char *query = p.at(p.query, item, head, q), *dy = p.at(b.dy, item, head, q);
+  const Matrix query = plain(p.query, p.at(p.query, item, head, q)),
+               dy = plain(b.dy, p.at(b.dy, item, head, q));
   for (int64_t i = 0; i < rows; ++i)
     loops.dot[p.pair](p.at(b.y, item, head, q + i), b.y.column, p.at(b.dy, item, head, q + i),
                       b.dy.column, p.width, p.at(b.dlogsumexp, item, head, q + i),
                       shift + i * p.bytes);
-  char* dquery = b.dquery + first * p.size * p.bytes;
-  if (until == 0) std::memset(dquery, 0, size_t(rows * p.size * p.bytes));
-  for (int64_t key = 0; key < until; key += kKeys) {
-    const int64_t n = std::min(kKeys, until - key);
-    const char *k = p.at(p.key, item, shared, key), *v = p.at(p.value, item, shared, key);
-    multiply(p, rows, n, p.size, plain(p.query, query), across(p.key, k), scores, n, false);
-    multiply(p, rows, n, p.width, plain(b.dy, dy), across(p.value, v), dscores, n, false);
-    const MaskRows mask(p, item, head, q, key);
-    for (int64_t i = 0; i < rows; ++i) {
-      char* row = scores + i * n * p.bytes;
-      const int64_t seen = p.seen(q + i, key, n);
-      loops.probabilities[p.pair](row, seen, mask.row(i), p.at(b.logsumexp, item, head, q + i));
-      std::memset(row + seen * p.bytes, 0, size_t((n - seen) * p.bytes));
-    }
-    multiply(p, n, p.width, rows, {scores, 1, n}, plain(b.dy, dy), dvalue + key * p.width * p.bytes,
-             p.width, true);
-    for (int64_t i = 0; i < rows; ++i)
-      loops.gradient[p.pair](scores + i * n * p.bytes, dscores + i * n * p.bytes,
-                             p.seen(q + i, key, n), p.scale, shift + i * p.bytes);
-    multiply(p, rows, p.size, n, {scores, n, 1}, plain(p.key, k), dquery, p.size, key > 0);
-    multiply(p, n, p.size, rows, {scores, 1, n}, plain(p.query, query),
-             dkey + key * p.size * p.bytes, p.size, true);
-  }
+  multiply(p, rows, query, keys.keys_across, p.scores(q, key), t.scores, step, false);
+  multiply(p, rows, dy, keys.values_across, p.scores(q, key), t.dscores, step, false);
+  const MaskRows mask(p, item, head, q, key);
+  for (int64_t i = 0; i < rows; ++i)
+    loops.probabilities[p.pair](t.scores + i * step * p.bytes, p.seen(q + i, key, n), mask.row(i),
+                                p.at(b.logsumexp, item, head, q + i));
+  const Matrix scores{t.scores, step, 1}, scores_across{t.scores, 1, step};
+  const int64_t met = std::min(n, p.keys_until(q + rows) - key);
+  multiply(p, met, scores_across, pack(p, rows, p.width, dy, t.dy), p.by_key(q, key),
+           dvalue + key * p.width * p.bytes, p.width, true);
+  for (int64_t i = 0; i < rows; ++i)
+    loops.gradient[p.pair](t.scores + i * step * p.bytes, t.dscores + i * step * p.bytes,
+                           p.seen(q + i, key, n), p.scale, shift + i * p.bytes);
+  multiply(p, rows, scores, keys.keys, p.by_query(q, key), b.dquery + first * p.size * p.bytes,
+           p.size, key > 0);
+  multiply(p, met, scores_across, pack(p, rows, p.size, query, t.queries), p.by_key(q, key),
+           dkey + key * p.size * p.bytes, p.size, true);
 }
 
 template <class T>
@@ -293,17 +378,22 @@ void attention_gradient(const KernelArgs& args) {
     char* own = b.parts > 1 ? b.workspace + i * b.part_bytes() : nullptr;
     char *dkey = own ? own : b.dkey + unit * nk, *dvalue = own ? own + nk : b.dvalue + unit * nv;
     std::memset(dkey, 0, size_t(nk)), std::memset(dvalue, 0, size_t(nv));
-    const Ref<Buffer> room = allocate(2 * p.elements() * p.bytes, BufferKind::kWorkspace);
-    char *scores = static_cast<char*>(room->data), *dscores = scores + p.elements() * p.bytes;
+    const Tools tools(p);
     // Pairs of a head and a block of queries go round the parts: a causal head's are unlike in
     // work.
-    for (int64_t pair = part; pair < pairs; pair += b.parts) {
-      check_cancelled();
-      const int64_t head = shared * p.groups + pair / blocks, q = pair % blocks * kQueries;
-      backward_block(b, item, head, q, std::min(kQueries, p.queries - q), scores, dscores, dkey,
-                     dvalue);
+    for (int64_t key = 0; key < p.keys; key += kKeys) {
+      const Keys keys = pack_keys(p, item, shared, key, tools);
+      for (int64_t pair = part; pair < pairs; pair += b.parts) {
+        check_cancelled();
+        const int64_t head = shared * p.groups + pair / blocks, q = pair % blocks * kQueries;
+        const int64_t rows = std::min(kQueries, p.queries - q);
+        if (p.keys_until(q + rows) > key)
+          backward_block(b, item, head, q, rows, keys, tools, dkey, dvalue);
+      }
     }
   });
+  if (p.keys == 0)
+    std::memset(b.dquery, 0, size_t(p.batch * p.heads * p.queries * p.size * p.bytes));
   if (b.parts > 1)
     parallel_for(units, [&](int64_t unit) {
       p.pair ? add_parts<double>(b, unit) : add_parts<float>(b, unit);

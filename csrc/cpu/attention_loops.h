@@ -14,6 +14,9 @@ struct ScoreRow {
   const void* mask_data;
   int64_t mask_stride;
 };
+// softmax and probabilities leave zeros behind a row's n entries, for products of tiles that reach
+// past it: this many at least, and up to kRowRoom elements are written.
+inline constexpr int64_t kRowZeros = 16, kRowRoom = 48;
 struct AttentionLoops {
   // A row arrives in parts s[0 .. n). Makes exp(score - m) of each, m the maximum so far; *max and
   // *sum go along. Returns in *keep what earlier parts must be multiplied by.

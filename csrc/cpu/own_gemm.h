@@ -30,8 +30,40 @@ inline bool own_gemm_wants_scratch(int64_t m, int64_t n, int64_t element_size) {
 
 using OwnGemmFunction = void (*)(const OwnGemm&);
 
+// A right operand b[k, n], packed once for several left ones: panels of columns, k deep.
+struct OwnPanels {
+  int64_t k, n;
+  const void* b;
+  int64_t b_row, b_col;
+  void* to;  // own_panels_size(k, n) elements
+};
+inline int64_t own_panels_size(int64_t k, int64_t n) { return k * ((n + 31) / 32 * 32); }
+
+// Which parts of a product count, for triangles: of row i the columns below i + column_end, and of
+// its sum the terms from i + k_begin to i + k_end. A tile of up to kOwnTileRows rows takes the
+// terms that any of its rows has, so that the others must be zeros there, and may write columns
+// that none of them needs; tiles without any column are not written at all.
+struct OwnBand {
+  int64_t column_end = int64_t{1} << 40, k_begin = -(int64_t{1} << 40), k_end = int64_t{1} << 40;
+};
+inline constexpr int64_t kOwnTileRows = 8;
+
+// c[m, n] = a[m, k] b[k, n], plus what c held where `accumulate`.
+struct OwnPanelProduct {
+  int64_t m, n, k;
+  const void* a;
+  int64_t a_row, a_col;
+  const void* panels;
+  void* c;
+  int64_t ldc;
+  bool accumulate;
+  OwnBand band = {};
+};
+
 struct OwnGemmTable {
   OwnGemmFunction f32, f64, i8, i16, i32, i64;  // integers wrap around, signed or not
+  void (*pack[2])(const OwnPanels&);            // float32 and float64
+  void (*multiply_panels[2])(const OwnPanelProduct&);
 };
 
 // For this machine's instruction set.

@@ -29,7 +29,8 @@ inline T row_sum(int64_t n, F&& term) {
   return join_sum(lane);
 }
 
-// Stores the scores and returns the largest that is not NaN: a NaN comes back through exp.
+// Stores the scores, minus infinity behind them up to a whole number of lanes, and returns the
+// largest that is not NaN: a NaN comes back through exp.
 template <class T, class F>
 inline T store_scores(T* s, int64_t n, F&& score) {
   T lane[kLanes];
@@ -43,10 +44,11 @@ inline T store_scores(T* s, int64_t n, F&& score) {
       lane[l] = lane[l] < x ? x : lane[l];
     }
   }
-  for (int l = 0; i + l < n; ++l) {
-    const T x = score(i + l);
-    s[i + l] = x;
-    lane[l] = lane[l] < x ? x : lane[l];
+  if (const int rest = int(n - i); rest > 0) {
+#pragma GCC ivdep
+    for (int l = 0; l < rest; ++l) s[i + l] = score(i + l);
+    for (int l = rest; l < kLanes; ++l) s[i + l] = -kInf<T>;
+    for (int l = 0; l < kLanes; ++l) lane[l] = lane[l] < s[i + l] ? s[i + l] : lane[l];
   }
   for (int step = kLanes / 2; step > 0; step /= 2)
     for (int l = 0; l < step; ++l) lane[l] = lane[l] < lane[l + step] ? lane[l + step] : lane[l];
@@ -74,16 +76,26 @@ inline T shift_of(T x) {  // a row that may look nowhere subtracts nothing
   return x == -kInf<T> ? T(0) : x;
 }
 
+// s[i] = exp(s[i] - shift) of the n scores, and zeros behind them as kRowZeros asks; their sum.
+template <class T>
+inline T exponentials(T* s, int64_t n, T shift) {
+  static_assert(kLanes - 1 + kRowZeros <= kRowRoom);
+  const int64_t whole = (n + kLanes - 1) / kLanes * kLanes;  // exp of minus infinity is 0
+  const T sum = row_sum<T>(whole, [&](int64_t i) {
+    const T e = exp(s[i] - shift);
+    s[i] = e;
+    return e;
+  });
+  for (int64_t i = whole; i < n + kRowZeros; ++i) s[i] = T(0);
+  return sum;
+}
+
 template <class T>
 void softmax(void* sv, int64_t n, const ScoreRow& row, void* max, void* sum, void* keep) {
   T* s = static_cast<T*>(sv);
   T &m = *static_cast<T*>(max), &total = *static_cast<T*>(sum);
   const T here = scores(s, n, row), top = m < here ? here : m, shift = shift_of(top);
-  const T part = row_sum<T>(n, [&](int64_t i) {
-    const T e = exp(s[i] - shift);
-    s[i] = e;
-    return e;
-  });
+  const T part = exponentials(s, n, shift);
   const T factor = exp(m - shift);
   *static_cast<T*>(keep) = factor;
   total = total * factor + part;
@@ -109,9 +121,7 @@ template <class T>
 void probabilities(void* sv, int64_t n, const ScoreRow& row, const void* logsumexp) {
   T* s = static_cast<T*>(sv);
   scores(s, n, row);
-  const T shift = shift_of(*static_cast<const T*>(logsumexp));
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) s[i] = exp(s[i] - shift);
+  exponentials(s, n, shift_of(*static_cast<const T*>(logsumexp)));
 }
 template <class T>
 void gradient(void* pv, const void* dpv, int64_t n, double factor, const void* shift) {

@@ -155,6 +155,56 @@ void by_panels(const OwnGemm& g) {
   }
 }
 
+// ---- panels that were packed before
+// ------------------------------------------------------------------------------------------------
+
+template <class T>
+void pack_all(const OwnPanels& g) {
+  constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 2 * kLanes;
+  const T* b = static_cast<const T*>(g.b);
+  T* to = static_cast<T*>(g.to);
+  for (int64_t j = 0; j < g.n; j += kWidth, b += kWidth * g.b_col, to += kWidth * g.k) {
+    const int64_t columns = g.n - j < kWidth ? g.n - j : kWidth;
+    if (columns > kLanes)
+      pack_panel<T, 2>(b, g.b_row, g.b_col, g.k, columns, to);
+    else
+      pack_panel<T, 1>(b, g.b_row, g.b_col, g.k, columns, to);
+  }
+}
+
+template <class T, int kV>
+inline void meet_panel(const OwnPanelProduct& g, const T* panel, int64_t j, int64_t columns) {
+  constexpr int64_t kLanes = Lanes<T>::kCount;
+  constexpr int kR = kRows<T, kV>;
+  static_assert(kR <= kOwnTileRows);
+  const T* a = static_cast<const T*>(g.a);
+  T* c = static_cast<T*>(g.c) + j;
+  Meeting<T> m{g.a_row, g.a_col, 0, nullptr, columns - (kV - 1) * kLanes, g.ldc, g.accumulate};
+  const int64_t above = j - g.band.column_end + 1;  // rows that don't see this panel
+  int64_t i = above > 0 ? above / kR * kR : 0, rows;
+  for (; i < g.m; i += rows) {
+    rows = g.m - i;
+    if (rows > kR) rows = 2 * rows <= 3 * kR ? (rows + 1) / 2 : kR;  // none of a row or two
+    int64_t begin = i + g.band.k_begin, end = i + rows - 1 + g.band.k_end;
+    begin = begin < 0 ? 0 : begin < g.k ? begin : g.k;
+    end = end < begin ? begin : end < g.k ? end : g.k;
+    m.k = end - begin, m.panel = panel + begin * kV * kLanes;
+    tile_of<T, kR, kV>(rows, m, a + i * g.a_row + begin * g.a_col, c + i * g.ldc);
+  }
+}
+template <class T>
+void multiply_panels(const OwnPanelProduct& g) {
+  constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 2 * kLanes;
+  const T* panel = static_cast<const T*>(g.panels);
+  for (int64_t j = 0; j < g.n; j += kWidth, panel += kWidth * g.k) {
+    const int64_t columns = g.n - j < kWidth ? g.n - j : kWidth;
+    if (columns > kLanes)
+      meet_panel<T, 2>(g, panel, j, columns);
+    else
+      meet_panel<T, 1>(g, panel, j, columns);
+  }
+}
+
 // ---- few rows: b is used once, so it is not worth packing
 // ------------------------------------------------------------------------------------------------
 
@@ -301,7 +351,13 @@ void multiply(const OwnGemm& in) {
 
 // Integers go as unsigned ones, whose overflow is defined and has the same bits.
 extern const OwnGemmTable kOwnGemm;
-const OwnGemmTable kOwnGemm = {multiply<float>,    multiply<double>,   multiply<uint8_t>,
-                               multiply<uint16_t>, multiply<uint32_t>, multiply<uint64_t>};
+const OwnGemmTable kOwnGemm = {multiply<float>,
+                               multiply<double>,
+                               multiply<uint8_t>,
+                               multiply<uint16_t>,
+                               multiply<uint32_t>,
+                               multiply<uint64_t>,
+                               {pack_all<float>, pack_all<double>},
+                               {multiply_panels<float>, multiply_panels<double>}};
 
 }  // namespace flowbook::cpu::FLOWBOOK_ISA
