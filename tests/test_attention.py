@@ -62,6 +62,29 @@ def test_heads_may_be_views_of_one_projection(causal: bool) -> None:
     np.testing.assert_array_equal(got.numpy(), again.numpy())
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("queries, keys", [(1, 1), (5, 5), (70, 70), (130, 300), (300, 130)])
+def test_gradients_at_every_edge_of_the_blocks(queries: int, keys: int, causal: bool) -> None:
+    q, k, v = (normal(2, n, d, seed=n) for n, d in [(queries, 12), (keys, 12), (keys, 20)])
+    dy = normal(2, queries, 20, seed=7)
+    hidden = np.where(np.tri(queries, keys) > 0, 0, -np.inf if causal else 0).astype(np.float32)
+
+    def plain(q, k, v):
+        s = fb.asarray(q) @ fb.permute_dims(fb.asarray(k), (0, 2, 1)) * 12**-0.5
+        return fb.nn.softmax(s + hidden) @ v
+
+    for f in (lambda *x: attend(*x, causal=causal), plain):
+        x = [fb.asarray(a) for a in (q, k, v)]
+        with fb.tape() as tape:
+            y = f(*x)
+            loss = fb.sum(y * dy)
+        results = [y.numpy(), *(g.numpy() for g in tape.gradients(loss, x))]
+        if f is not plain:
+            got = results
+    for a, b in zip(got, results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
+
+
 def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
     q, k, v = (fb.asarray(normal(1, 2, 200, 16, seed=i)) for i in range(3))
 

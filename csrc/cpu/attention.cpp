@@ -16,7 +16,7 @@
 namespace flowbook::cpu {
 namespace {
 
-constexpr int64_t kQueries = 64, kKeys = 256;
+constexpr int64_t kQueries = kAttentionQueries, kKeys = 256;
 // Backward cuts work by the heads of the keys, whose gradients a chunk owns. Where these are fewer
 // than kUnits it cuts the queries, too, and adds the parts in order.
 constexpr int64_t kUnits = 16;
@@ -39,7 +39,7 @@ struct Problem {
   int64_t queries, keys, size, width;
   double scale;
   bool causal;
-  ScoreRow::Mask mask_kind = ScoreRow::kNone;
+  ScoreBlock::Mask mask_kind = ScoreBlock::kNone;
   Stack query, key, value, mask;
   const AttentionLoops* loops;
 
@@ -47,10 +47,6 @@ struct Problem {
   int64_t query_blocks() const { return ceil_div(queries, kQueries); }
   // How many keys a block of queries that ends at `end` meets.
   int64_t keys_until(int64_t end) const { return causal ? std::min(keys, end) : keys; }
-  // How many of the keys that begin at `key` a query meets.
-  int64_t seen(int64_t query, int64_t key, int64_t n) const {
-    return causal ? std::clamp<int64_t>(query + 1 - key, 0, n) : n;
-  }
   int64_t offset(const Stack& s, int64_t item, int64_t head, int64_t row) const {
     int64_t n = head * s.head + row * s.row;
     for (int d = rank - 1; d >= 0; --d) n += item % dims[d] * s.batch[d], item /= dims[d];
@@ -127,10 +123,10 @@ Problem describe(std::span<const Array> in, double scale, bool causal) {
     Shape scores = q;
     scores[rank - 1] = k[rank - 2];
     p.mask = stack_of(mask, scores);
-    p.mask_kind = boolean ? ScoreRow::kBool : ScoreRow::kAdd;
+    p.mask_kind = boolean ? ScoreBlock::kBool : ScoreBlock::kAdd;
   } else if (mask.data && !*mask.as<bool>()) {  // a scalar `false`: nobody looks anywhere
     p.mask = {static_cast<char*>(mask.data)};
-    p.mask_kind = ScoreRow::kBool;
+    p.mask_kind = ScoreBlock::kBool;
   }
   p.loops = &attention_loops();
   return p;
@@ -179,24 +175,18 @@ void multiply(const Problem& p, int64_t m, Matrix a, const Panels& b, const OwnB
       {m, b.n, b.k, a.data, a.row, a.column, b.data, c, ldc, accumulate, band});
 }
 
-// Rows of the mask for queries from `q` and keys from `key`; row() steps to the i-th.
-struct MaskRows {
-  MaskRows(const Problem& p, int64_t item, int64_t head, int64_t q, int64_t key)
-      : first{p.scale, p.mask_kind, nullptr, p.mask.column} {
-    if (p.mask_kind == ScoreRow::kNone) return;
-    const int64_t bytes = p.mask_kind == ScoreRow::kBool ? 1 : p.bytes;
-    data = p.mask.data + (p.offset(p.mask, item, head, q) + key * p.mask.column) * bytes;
-    step = p.mask.row * bytes;
-  }
-  ScoreRow row(int64_t i) const {
-    ScoreRow r = first;
-    r.mask_data = data + i * step;
-    return r;
-  }
-  ScoreRow first;
-  const char* data = nullptr;
-  int64_t step = 0;
-};
+// The scores of queries [q, q + rows) and keys [key, key + n).
+ScoreBlock block_of(const Problem& p, int64_t item, int64_t head, int64_t q, int64_t rows,
+                    int64_t key, int64_t n, char* scores) {
+  ScoreBlock b{scores, rows,    p.row_step(), p.causal ? q + 1 - key : n,
+               n,      p.scale, p.mask_kind,  nullptr,
+               0,      0};
+  if (p.mask_kind == ScoreBlock::kNone) return b;
+  const int64_t bytes = p.mask_kind == ScoreBlock::kBool ? 1 : p.bytes;
+  b.mask = p.mask.data + (p.offset(p.mask, item, head, q) + key * p.mask.column) * bytes;
+  b.mask_row = p.mask.row * bytes, b.mask_stride = p.mask.column;
+  return b;
+}
 
 // ---- forward ----------------------------------------------------------------------------------
 int64_t forward_bytes(const Problem& p) {
@@ -211,34 +201,27 @@ void forward_block(const Problem& p, int64_t item, int64_t head, int64_t q, int6
   double numbers[3 * kQueries];  // maximum, sum and factor of each row
   char *max = reinterpret_cast<char*>(numbers), *sum = max + kQueries * p.bytes,
        *keep = sum + kQueries * p.bytes;
-  for (int64_t i = 0; i < rows; ++i)
-    if (p.pair)
-      reinterpret_cast<double*>(max)[i] = -INFINITY, reinterpret_cast<double*>(sum)[i] = 0;
-    else
-      reinterpret_cast<float*>(max)[i] = -INFINITY, reinterpret_cast<float*>(sum)[i] = 0;
   Room room(forward_bytes(p));
   const int64_t step = p.row_step(), shared = head / p.groups, until = p.keys_until(q + rows);
   char *scores = room.take(kQueries * step * p.bytes),
        *keys = room.take(panel_bytes(p, p.size, p.block_keys())),
        *values = room.take(panel_bytes(p, p.block_keys(), p.width));
   const Matrix query = plain(p.query, p.at(p.query, item, head, q));
-  if (until == 0) std::memset(y, 0, size_t(rows * p.width * p.bytes));
+  if (until == 0) {  // no keys at all
+    loops.softmax[p.pair](block_of(p, item, head, q, rows, 0, 0, scores), true, max, sum, keep);
+    std::memset(y, 0, size_t(rows * p.width * p.bytes));
+  }
   for (int64_t key = 0; key < until; key += kKeys) {
     const int64_t n = std::min(kKeys, until - key);
     const Panels k = pack(p, p.size, n, across(p.key, p.at(p.key, item, shared, key)), keys),
                  v = pack(p, n, p.width, plain(p.value, p.at(p.value, item, shared, key)), values);
     multiply(p, rows, query, k, p.scores(q, key), scores, step, false);
-    const MaskRows mask(p, item, head, q, key);
-    for (int64_t i = 0; i < rows; ++i) {
-      loops.softmax[p.pair](scores + i * step * p.bytes, p.seen(q + i, key, n), mask.row(i),
-                            max + i * p.bytes, sum + i * p.bytes, keep + i * p.bytes);
-      if (key > 0) loops.scale[p.pair](y + i * p.width * p.bytes, p.width, keep + i * p.bytes);
-    }
+    loops.softmax[p.pair](block_of(p, item, head, q, rows, key, n, scores), key == 0, max, sum,
+                          keep);
+    if (key > 0) loops.scale[p.pair](y, rows, p.width, keep);
     multiply(p, rows, {scores, step, 1}, v, p.by_query(q, key), y, p.width, key > 0);
   }
-  for (int64_t i = 0; i < rows; ++i)
-    loops.finish[p.pair](y + i * p.width * p.bytes, p.width, max + i * p.bytes, sum + i * p.bytes,
-                         logsumexp + i * p.bytes);
+  loops.finish[p.pair](y, rows, p.width, max, sum, logsumexp);
 }
 
 void attention(const KernelArgs& args) {
@@ -323,20 +306,16 @@ void backward_block(const Backward& b, int64_t item, int64_t head, int64_t q, in
                       shift + i * p.bytes);
   multiply(p, rows, query, keys.keys_across, p.scores(q, key), t.scores, step, false);
   multiply(p, rows, dy, keys.values_across, p.scores(q, key), t.dscores, step, false);
-  const MaskRows mask(p, item, head, q, key);
-  for (int64_t i = 0; i < rows; ++i)
-    loops.probabilities[p.pair](t.scores + i * step * p.bytes, p.seen(q + i, key, n), mask.row(i),
-                                p.at(b.logsumexp, item, head, q + i));
-  const Matrix scores{t.scores, step, 1}, scores_across{t.scores, 1, step};
+  loops.gradient[p.pair](block_of(p, item, head, q, rows, key, n, t.scores), t.dscores,
+                         {p.at(b.logsumexp, item, head, q), b.logsumexp.row}, shift);
+  const Matrix scores_across{t.scores, 1, step}, dscores{t.dscores, step, 1},
+      dscores_across{t.dscores, 1, step};
   const int64_t met = std::min(n, p.keys_until(q + rows) - key);
   multiply(p, met, scores_across, pack(p, rows, p.width, dy, t.dy), p.by_key(q, key),
            dvalue + key * p.width * p.bytes, p.width, true);
-  for (int64_t i = 0; i < rows; ++i)
-    loops.gradient[p.pair](t.scores + i * step * p.bytes, t.dscores + i * step * p.bytes,
-                           p.seen(q + i, key, n), p.scale, shift + i * p.bytes);
-  multiply(p, rows, scores, keys.keys, p.by_query(q, key), b.dquery + first * p.size * p.bytes,
+  multiply(p, rows, dscores, keys.keys, p.by_query(q, key), b.dquery + first * p.size * p.bytes,
            p.size, key > 0);
-  multiply(p, met, scores_across, pack(p, rows, p.size, query, t.queries), p.by_key(q, key),
+  multiply(p, met, dscores_across, pack(p, rows, p.size, query, t.queries), p.by_key(q, key),
            dkey + key * p.size * p.bytes, p.size, true);
 }
 

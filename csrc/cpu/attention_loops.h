@@ -1,34 +1,52 @@
-// Loops over one row of a block of attention scores, compiled per instruction set, the same bits on
-// each. Pairs of functions are for float32 and float64. Plain declarations only: the per-ISA units
+// Loops over a block of attention scores, compiled per instruction set, the same bits on each.
+// Pairs of functions are for float32 and float64. Plain declarations only: the per-ISA units
 // include this header.
 #pragma once
 #include <cstdint>
 
 namespace flowbook::cpu {
 
-// What is done to a row of products query . key before exp: times `scale`, then minus infinity
-// where a boolean mask is false, or plus an additive mask.
-struct ScoreRow {
+// How many queries, the rows of a block, are looked at together.
+inline constexpr int64_t kAttentionQueries = 64;
+
+// A block of products query . key, and what is done to them before exp: times `scale`, then minus
+// infinity where a boolean mask is false, or plus an additive mask.
+struct ScoreBlock {
+  void* scores;
+  int64_t rows, step;       // elements from row to row
+  int64_t first_seen, all;  // the first row has `first_seen` entries, each next one more, to `all`
   double scale;
-  enum Mask { kNone, kBool, kAdd } mask;
-  const void* mask_data;
-  int64_t mask_stride;
+  enum Mask { kNone, kBool, kAdd } mask_kind;
+  const char* mask;
+  int64_t mask_row, mask_stride;  // bytes from row to row; entries
+  int64_t seen(int64_t row) const {
+    const int64_t n = first_seen + row;
+    return n < 0 ? 0 : n < all ? n : all;
+  }
 };
-// softmax and probabilities leave zeros behind a row's n entries, for products of tiles that reach
-// past it: this many at least, and up to kRowRoom elements are written.
+// One number for each row, with room between them.
+struct RowNumbers {
+  const void* data;
+  int64_t stride;
+};
+
+// Behind a row's last entry zeros are left, for products of tiles that reach past it: this many at
+// least, and up to kRowRoom elements are written.
 inline constexpr int64_t kRowZeros = 16, kRowRoom = 48;
+
 struct AttentionLoops {
-  // A row arrives in parts s[0 .. n). Makes exp(score - m) of each, m the maximum so far; *max and
-  // *sum go along. Returns in *keep what earlier parts must be multiplied by.
-  void (*softmax[2])(void* s, int64_t n, const ScoreRow& row, void* max, void* sum, void* keep);
-  // y *= *factor
-  void (*scale[2])(void* y, int64_t n, const void* factor);
+  // The scores of each row arrive block by block. Makes exp(score - m) of them, m the maximum so
+  // far; max and sum go along. Returns in `keep` what earlier blocks must be multiplied by; the
+  // first block reads none of the three.
+  void (*softmax[2])(const ScoreBlock& b, bool first, void* max, void* sum, void* keep);
+  // y[rows, n] *= factor, row by row.
+  void (*scale[2])(void* y, int64_t rows, int64_t n, const void* factor);
   // y / sum and max + log(sum); zeros and minus infinity where nothing was added.
-  void (*finish[2])(void* y, int64_t n, const void* max, const void* sum, void* logsumexp);
-  // exp(score - logsumexp); zeros where that is minus infinity.
-  void (*probabilities[2])(void* s, int64_t n, const ScoreRow& row, const void* logsumexp);
-  // p (dp - shift) scale
-  void (*gradient[2])(void* p, const void* dp, int64_t n, double scale, const void* shift);
+  void (*finish[2])(void* y, int64_t rows, int64_t n, const void* max, const void* sum,
+                    void* logsumexp);
+  // Makes p = exp(score - logsumexp), zero where that is minus infinity, of the scores, and
+  // p (dp - shift) scale of dp, which lies like them.
+  void (*gradient[2])(const ScoreBlock& b, void* dp, RowNumbers logsumexp, const void* shift);
   // *out = x . y - *minus
   void (*dot[2])(const void* x, int64_t x_stride, const void* y, int64_t y_stride, int64_t n,
                  const void* minus, void* out);

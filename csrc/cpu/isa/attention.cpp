@@ -55,17 +55,18 @@ inline T store_scores(T* s, int64_t n, F&& score) {
   return lane[0];
 }
 template <class T>
-inline T scores(T* s, int64_t n, const ScoreRow& row) {
-  const T scale = T(row.scale);
-  const int64_t step = row.mask_stride;
-  if (row.mask == ScoreRow::kBool) {
-    const bool* mask = static_cast<const bool*>(row.mask_data);
+inline T scores(const ScoreBlock& b, int64_t row) {
+  T* s = static_cast<T*>(b.scores) + row * b.step;
+  const int64_t n = b.seen(row), step = b.mask_stride;
+  const T scale = T(b.scale);
+  if (b.mask_kind == ScoreBlock::kBool) {
+    const bool* mask = reinterpret_cast<const bool*>(b.mask + row * b.mask_row);
     if (step == 1)
       return store_scores(s, n, [&](int64_t i) { return mask[i] ? s[i] * scale : -kInf<T>; });
     return store_scores(s, n, [&](int64_t i) { return mask[i * step] ? s[i] * scale : -kInf<T>; });
   }
-  if (row.mask == ScoreRow::kAdd) {
-    const T* mask = static_cast<const T*>(row.mask_data);
+  if (b.mask_kind == ScoreBlock::kAdd) {
+    const T* mask = reinterpret_cast<const T*>(b.mask + row * b.mask_row);
     if (step == 1) return store_scores(s, n, [&](int64_t i) { return s[i] * scale + mask[i]; });
     return store_scores(s, n, [&](int64_t i) { return s[i] * scale + mask[i * step]; });
   }
@@ -90,45 +91,87 @@ inline T exponentials(T* s, int64_t n, T shift) {
   return sum;
 }
 
+// Two loops, so that the exponentials of a row need not wait for its maximum while the processor
+// has nothing else to do.
 template <class T>
-void softmax(void* sv, int64_t n, const ScoreRow& row, void* max, void* sum, void* keep) {
-  T* s = static_cast<T*>(sv);
-  T &m = *static_cast<T*>(max), &total = *static_cast<T*>(sum);
-  const T here = scores(s, n, row), top = m < here ? here : m, shift = shift_of(top);
-  const T part = exponentials(s, n, shift);
-  const T factor = exp(m - shift);
-  *static_cast<T*>(keep) = factor;
-  total = total * factor + part;
-  m = top;
+void softmax(const ScoreBlock& b, bool first, void* maxv, void* sumv, void* keepv) {
+  T *max = static_cast<T*>(maxv), *sum = static_cast<T*>(sumv), *keep = static_cast<T*>(keepv);
+  for (int64_t i = 0; i < b.rows; ++i) {
+    const T here = scores<T>(b, i), before = first ? -kInf<T> : max[i];
+    keep[i] = before;
+    max[i] = before < here ? here : before;
+  }
+  for (int64_t i = 0; i < b.rows; ++i) {
+    const T shift = shift_of(max[i]);
+    const T part = exponentials(static_cast<T*>(b.scores) + i * b.step, b.seen(i), shift);
+    if (first) {
+      sum[i] = part;
+    } else {
+      keep[i] = exp(keep[i] - shift);
+      sum[i] = sum[i] * keep[i] + part;
+    }
+  }
 }
 template <class T>
-void scale(void* yv, int64_t n, const void* factor) {
+void scale(void* yv, int64_t rows, int64_t n, const void* factors) {
   T* y = static_cast<T*>(yv);
-  const T f = *static_cast<const T*>(factor);
-  for (int64_t i = 0; i < n; ++i) y[i] *= f;
+  for (int64_t i = 0; i < rows; ++i, y += n) {
+    const T f = static_cast<const T*>(factors)[i];
+    for (int64_t j = 0; j < n; ++j) y[j] *= f;
+  }
 }
 template <class T>
-void finish(void* yv, int64_t n, const void* max, const void* sum, void* logsumexp) {
-  T* y = static_cast<T*>(yv);
-  const T total = *static_cast<const T*>(sum), share = T(1) / total;
-  if (total == T(0))
-    for (int64_t i = 0; i < n; ++i) y[i] = T(0);
-  else
-    for (int64_t i = 0; i < n; ++i) y[i] *= share;
-  *static_cast<T*>(logsumexp) = *static_cast<const T*>(max) + log(total);
+void finish(void* yv, int64_t rows, int64_t n, const void* maxv, const void* sumv, void* lsev) {
+  T *y = static_cast<T*>(yv), *logsumexp = static_cast<T*>(lsev);
+  const T *max = static_cast<const T*>(maxv), *sum = static_cast<const T*>(sumv);
+  for (int64_t i = 0; i < rows; ++i, y += n) {
+    const T share = T(1) / sum[i];
+    if (sum[i] == T(0))
+      for (int64_t j = 0; j < n; ++j) y[j] = T(0);
+    else
+      for (int64_t j = 0; j < n; ++j) y[j] *= share;
+  }
+#pragma GCC ivdep
+  for (int64_t i = 0; i < rows; ++i) logsumexp[i] = max[i] + log(sum[i]);
+}
+
+// score(i) is an entry as exp needs it but for the shift; p may be what it reads.
+template <class T, class F>
+inline void gradient_row(T* p, T* dp, int64_t n, T shift, T d, T scale, F&& score) {
+  int64_t i = 0;
+  const auto lanes = [&](auto&& shifted) {
+#pragma GCC ivdep
+    for (int l = 0; l < kLanes; ++l) {
+      const T e = exp(shifted(l));
+      p[i + l] = e;
+      dp[i + l] = e * (dp[i + l] - d) * scale;
+    }
+  };
+  for (; i + kLanes <= n; i += kLanes) lanes([&](int l) { return score(i + l) - shift; });
+  if (i < n) {
+    T last[kLanes];
+    const int rest = int(n - i);
+#pragma GCC ivdep
+    for (int l = 0; l < rest; ++l) last[l] = score(i + l) - shift;
+    for (int l = rest; l < kLanes; ++l) last[l] = -kInf<T>;
+    lanes([&](int l) { return last[l]; });
+  }
+  for (i = n; i < n + kRowZeros; ++i) p[i] = dp[i] = T(0);
 }
 template <class T>
-void probabilities(void* sv, int64_t n, const ScoreRow& row, const void* logsumexp) {
-  T* s = static_cast<T*>(sv);
-  scores(s, n, row);
-  exponentials(s, n, shift_of(*static_cast<const T*>(logsumexp)));
-}
-template <class T>
-void gradient(void* pv, const void* dpv, int64_t n, double factor, const void* shift) {
-  T* __restrict p = static_cast<T*>(pv);
-  const T* __restrict dp = static_cast<const T*>(dpv);
-  const T s = T(factor), d = *static_cast<const T*>(shift);
-  for (int64_t i = 0; i < n; ++i) p[i] = p[i] * (dp[i] - d) * s;
+void gradient(const ScoreBlock& b, void* dpv, RowNumbers logsumexp, const void* shifts) {
+  const T scale = T(b.scale);
+  for (int64_t i = 0; i < b.rows; ++i) {
+    T *p = static_cast<T*>(b.scores) + i * b.step, *dp = static_cast<T*>(dpv) + i * b.step;
+    const T shift = shift_of(static_cast<const T*>(logsumexp.data)[i * logsumexp.stride]);
+    const T d = static_cast<const T*>(shifts)[i];
+    if (b.mask_kind == ScoreBlock::kNone) {
+      gradient_row(p, dp, b.seen(i), shift, d, scale, [&](int64_t j) { return p[j] * scale; });
+    } else {
+      scores<T>(b, i);
+      gradient_row(p, dp, b.seen(i), shift, d, scale, [&](int64_t j) { return p[j]; });
+    }
+  }
 }
 template <class T>
 void dot(const void* xv, int64_t x_stride, const void* yv, int64_t y_stride, int64_t n,
@@ -144,9 +187,9 @@ void dot(const void* xv, int64_t x_stride, const void* yv, int64_t y_stride, int
 
 extern const AttentionLoops kAttention;
 const AttentionLoops kAttention = {
-    {softmax<float>, softmax<double>},   {scale<float>, scale<double>},
-    {finish<float>, finish<double>},     {probabilities<float>, probabilities<double>},
-    {gradient<float>, gradient<double>}, {dot<float>, dot<double>},
+    {softmax<float>, softmax<double>}, {scale<float>, scale<double>},
+    {finish<float>, finish<double>},   {gradient<float>, gradient<double>},
+    {dot<float>, dot<double>},
 };
 
 }  // namespace flowbook::cpu::FLOWBOOK_ISA
