@@ -223,9 +223,16 @@ def test_a_reshaped_product_is():
 
 def test_an_operand_that_only_a_kernel_reads_as_it_lies():
     """A map by itself takes any strides; a program would need a copy."""
+    x, y = normal(60, 60), normal(60, 60, 3)
+    check(lambda x, y: x @ x + y[..., 1], x, y, expect=[])
+    check(lambda x, y: fb.tanh(x @ x + y[..., 1]), x, y, expect=["matmul+add+tanh"])
+
+
+def test_columns_of_wider_rows_are_read_where_they_lie():
     x, y = normal(60, 60), normal(60, 3, 60)
-    check(lambda x, y: x @ x + y[:, 1], x, y, expect=[])
-    check(lambda x, y: fb.tanh(x @ x + y[:, 1]), x, y, expect=["matmul+add+tanh"])
+    check(lambda x, y: x @ x + y[:, 1], x, y, expect=["matmul+add"])
+    narrow, wide = normal(40, 40), normal(300, 40)  # blocks of some rows and all columns
+    check(lambda a, x, y: a @ x + y[:, 40:80], wide, narrow, normal(300, 120))
 
 
 def test_narrow_blocks_of_wider_rows():

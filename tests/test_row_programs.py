@@ -224,6 +224,64 @@ def test_a_bias_gradient_joins_the_pass_that_makes_its_operand():
     assert_fused_is_unfused(f, array(32, 8), array(8, 24), array(24))
 
 
+def gates(z):
+    i, f, g, o = fb.split(z, 4, axis=-1)
+    c = fb.nn.sigmoid(i) * fb.tanh(g) + fb.nn.sigmoid(f)
+    return c, fb.nn.sigmoid(o) * fb.tanh(c)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 64), (3, 64), (7, 68), (16, 512), (5, 4096), (2, 12_000), (300, 80), (2, 3, 96)],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_columns_of_wider_rows_are_read_where_they_lie(shape, dtype):
+    assert_fused_is_unfused(gates, array(*shape, dtype=dtype))
+    z = fb.asarray(array(*shape, dtype=dtype))
+    assert len(steps(gates, z)) == 1  # no copies
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda z: z[:, 5:50],  # rows of which 45 numbers are read
+        lambda z: z[3:17, 8:72],  # from the middle on
+        lambda z: fb.reshape(z, (20, 4, 20))[:, 1:3],  # pieces of several axes
+        lambda z: fb.reshape(z, (5, 4, 80))[:, 2],  # every fourth row
+        lambda z: fb.reshape(z, (5, 4, 80))[:, 1:3, :32],  # two gaps: copied
+        lambda z: z[:, 4:12],  # too short: copied
+        lambda z: z[::-1, 8:72],  # backwards: copied
+        lambda z: fb.permute_dims(z, (1, 0)),  # copied
+    ],
+)
+def test_parts_of_arrays_in_programs(part):
+    z = array(20, 80)
+
+    def f(z):
+        x = part(z)
+        y = fb.nn.softmax(x * 2.0 - 1.0) + x
+        return y, fb.sum(x * y, axis=-1), fb.sum(x * x, axis=0), fb.max(x * 0.5)
+
+    assert_fused_is_unfused(f, z)
+
+
+def test_an_array_is_not_written_over_while_its_parts_are_read():
+    def f(x):
+        h = fb.tanh(x @ x)  # in memory that ends with the step below
+        return h[:, :32] * fb.exp(h[:, 32:]) + h[:, 16:48], h[::2] * fb.exp(h[1::2])
+
+    assert_fused_is_unfused(f, array(64, 64))
+
+
+def test_values_of_rows_that_lie_apart_are_copied():
+    def f(x, y):
+        m = fb.max(x, axis=-1) * y[:, 1]
+        return fb.exp(x - fb.expand_dims(m, axis=-1)) * fb.expand_dims(y[:, 2], axis=-1)
+
+    assert_fused_is_unfused(f, array(40, 70), array(40, 3))
+
+
 def test_layer_norm_is_accurate_far_from_zero():
     x = (rng.normal(size=(20, 500)) + 1e4).astype("f4")
     one, zero = fb.asarray(np.ones(500, "f4")), fb.asarray(np.zeros(500, "f4"))

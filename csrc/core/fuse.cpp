@@ -15,6 +15,8 @@ constexpr size_t kMaxMembers = 96;
 // Up to this many elements the one row of a reduction over everything may be read back by its
 // elements, on one thread.
 constexpr int64_t kShortWhole = 8 << 10;
+// Shorter pieces of rows are better copied by a kernel than gathered block by block.
+constexpr int64_t kMinPiece = 16;
 constexpr DTypeSet kFusedDTypes = kBoolean | set_of(DType::u8) | set_of(DType::i32) |
                                   set_of(DType::i64) | set_of(DType::f32) | set_of(DType::f64);
 
@@ -40,17 +42,23 @@ bool classify(const Step::Operand& o, const Shape& shape, FusedInput& in) {
   if (zeros_front == n) return in.access = Access::kScalar, true;
   while (zeros_back < n && strides[axes[n - 1 - zeros_back]] == 0) ++zeros_back;
   if (zeros_front && zeros_back) return false;
-  int64_t step = 1, repeat = 1;
+  int64_t step = 1, repeat = 1, piece = 0, stride = 0;
   for (int i = n - 1; i >= 0; --i) {
     const int64_t size = shape[axes[i]].value();
     if (i < zeros_front || i >= n - zeros_back) {
       repeat *= size;
       continue;
     }
-    if (strides[axes[i]] != step) return false;
+    if (strides[axes[i]] != step) {  // here end the pieces of which rows have more
+      if (piece || zeros_front || zeros_back || step < kMinPiece || strides[axes[i]] < step)
+        return false;
+      piece = step, stride = step = strides[axes[i]];
+    }
     step *= size;
   }
-  if (repeat == 1)
+  if (piece)
+    in.access = Access::kStrided, in.period = piece, in.stride = stride;
+  else if (repeat == 1)
     in.access = Access::kDense;
   else if (zeros_front)
     in.access = Access::kPeriodic, in.period = step;

@@ -26,12 +26,14 @@ enum class Access : uint8_t {
   kScalar,    // number 0
   kPeriodic,  // number i % period: repeats along leading axes
   kColumn,    // number i / period: repeats along trailing axes
+  kStrided,   // number (i / period) * stride + i % period: columns of wider rows; elements only
 };
 struct FusedInput {
   Level level = Level::kElement;
   Access access = Access::kDense;
   DType dtype = kDefaultFloat;
   int64_t period = 1;
+  int64_t stride = 0;  // kStrided
 };
 enum class Reduction : uint8_t { kNone, kSum, kMax, kMin };
 

@@ -37,6 +37,8 @@ class ProgramBuilder {
     } else if (level == Level::kColumn && in.access != Access::kDense &&
                in.access != Access::kScalar) {
       return -1;
+    } else if (level != Level::kElement && in.access == Access::kStrided) {
+      return -1;
     }
     if (in.access == Access::kDense || in.access == Access::kScalar) in.period = 1;
     for (size_t i = 0; i < spec.inputs.size(); ++i)

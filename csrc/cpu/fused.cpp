@@ -51,7 +51,7 @@ bool FusedCpu::build(const FusedSpec& spec) {
   for (const FusedInput& i : spec.inputs) {
     Register r{i.dtype, i.level, size_of(i.dtype)};
     r.home = Home::kInput;
-    r.access = i.access, r.period = i.period;
+    r.access = i.access, r.period = i.period, r.stride = i.stride;
     registers_.push_back(r);
   }
   for (const FusedInstruction& i : spec.instructions)

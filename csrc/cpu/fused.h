@@ -75,7 +75,7 @@ class FusedCpu : public FusedKernel {
     int gather = -1;                 // block slot of an input whose blocks are not contiguous
     bool by_elements = false;        // a row value that elements read
     Access access = Access::kDense;  // of inputs
-    int64_t period = 1;
+    int64_t period = 1, stride = 0;
   };
   // Element instructions [first, end) of a phase as one compiled loop.
   struct Segment {

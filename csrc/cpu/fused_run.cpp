@@ -238,6 +238,17 @@ Operand FusedCpu::input(Frame& f, int r, int64_t begin, int64_t col, int64_t n) 
       }
       return {to, 1};
     }
+    case Access::kStrided: {
+      const int64_t at = begin % x.period;
+      p += begin / x.period * x.stride * x.width;
+      if (at + n <= x.period) return {p + at * x.width, 1};
+      for (int64_t done = 0, from = at; done < n; from = 0, p += x.stride * x.width) {
+        const int64_t m = std::min(n - done, x.period - from);
+        memcpy(to + done * x.width, p + from * x.width, size_t(m * x.width));
+        done += m;
+      }
+      return {to, 1};
+    }
     case Access::kColumn: {
       const int64_t row = begin / x.period;
       if ((begin + n - 1) / x.period == row) return {p + row * x.width, 0};
