@@ -83,3 +83,57 @@ def test_python_ints_take_the_short_way() -> None:
     assert scaled._fast(x, 2**70) is NotImplemented
     assert scaled(x, 4).dtype == fb.float32
     assert (scaled(x, 2.5).numpy().tolist(), scaled.traces) == ([2.5, 5.0], 2)
+
+
+MAPS = ["add", "multiply", "divide", "less", "not_equal", "maximum", "logical_and", "remainder"]
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "bool"])
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (4, 4), (0, 3), (8192,), (8193,), (2, 1, 3)])
+def test_small_calls_take_the_short_way(name: str, dtype: str, shape: tuple[int, ...]) -> None:
+    """Dense operands of one shape, or one beside a 0-d tensor, are not inferred; others are."""
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(0, 5, shape).astype(dtype) for _ in range(2))
+    one = np.asarray(3).astype(dtype)
+    op = getattr(fb, name)
+    if dtype == "bool" and name in ("divide", "remainder"):
+        return
+    # The long way: windows on every other column have strides.
+    wide = [fb.asarray(np.stack([a, a], -1)) for a in (x, y, one)]
+    a, b, c = (w[..., 0] for w in wide)
+    for short, long in [((x, y), (a, b)), ((x, one), (a, c)), ((one, y), (c, b))]:
+        got, want = op(*map(fb.asarray, short)), op(*long)
+        assert got.spec == want.spec
+        assert not got._weak
+        assert got.numpy().tobytes() == want.numpy().tobytes()
+
+
+def test_small_calls_that_are_no_short_ones() -> None:
+    x = fb.asarray(np.arange(6.0, dtype="f4").reshape(2, 3))
+    assert (x + fb.asarray(np.float32([1, 2, 3]))).numpy().tolist() == [[1, 3, 5], [4, 6, 8]]
+    assert (x + fb.asarray(np.float32([[1], [2]]))).shape == (2, 3)
+    with pytest.raises(fb.errors.ShapeError, match=r"add: .*\[2, 3\].*\[3, 2\]"):
+        x + fb.reshape(x, (3, 2))
+    with pytest.raises(fb.errors.DTypeError):
+        fb.bitwise_and(x, x)
+    with fb.tape() as tape:  # recorded, also a map
+        y = fb.sum(x * x)
+    assert tape.gradients(y, [x])[0].numpy().tolist() == (2 * x).numpy().tolist()
+    weak = fb.asarray(np.float32(2.0)) * 3.0
+    assert (weak.spec, weak._weak) == ("f32[]", False)
+
+
+def test_the_objects_of_tensors_are_used_again() -> None:
+    import gc
+    import sys
+
+    x = fb.ones((4,))
+    for _ in range(100):
+        x + x
+    before = sys.getrefcount(fb.Tensor)
+    kept = [x + x for _ in range(200)]
+    assert sys.getrefcount(fb.Tensor) >= before + 100
+    del kept
+    gc.collect()
+    assert sys.getrefcount(fb.Tensor) <= before + 64  # those that wait for their next use

@@ -11,7 +11,7 @@ LongRunHooks g_long_run;
 
 namespace {
 
-constexpr int kStackInputs = 16, kStackOutputs = 8;
+constexpr int kFewInputs = 4, kStackInputs = 16, kStackOutputs = 8;
 // Work below this many bytes touched is not worth giving up the GIL for.
 constexpr int64_t kLongRunBytes = 512 << 10;
 
@@ -177,7 +177,7 @@ DType deciding_dtype(const OpDef& op, Inputs in, const Spec* specs) {
   return in.empty() ? specs[0].dtype : specs[0].dtype;
 }
 
-Backend& backend_of(const Spec& spec) {
+[[gnu::always_inline]] inline Backend& backend_of(const Spec& spec) {
   static Backend* const* const table = devices().data();  // it grows, but never moves
   return *table[spec.device];
 }
@@ -202,8 +202,9 @@ const View& concrete(const TensorImpl* t) {
 void give_memory(TensorImpl* t) {
   const int64_t bytes = bytes_of(t->spec);
   std::get_if<View>(&t->is)->buffer =
-      t->spec.device ? device(t->spec.device).allocate(bytes, BufferKind::kTensor)
-                     : allocate(bytes, BufferKind::kTensor);
+      t->spec.device          ? device(t->spec.device).allocate(bytes, BufferKind::kTensor)
+      : bytes <= kJoinedBytes ? allocate_joined(bytes, BufferKind::kTensor)
+                              : allocate(bytes, BufferKind::kTensor);
 }
 
 [[gnu::noinline]] void run_long(const KernelEntry& entry, const KernelArgs& args) {
@@ -224,7 +225,50 @@ void give_memory(TensorImpl* t) {
   run_as_program(op, attrs, in, outputs, out);
 }
 
-// `out` may hold headers already; else they are made from the specs.
+// Calls a kernel. `out` may hold headers already; else they are made from the specs. `arrays` and
+// `results` have room for the arguments.
+inline void run_kernel(const KernelEntry& entry, const OpDef& op, const void* attrs, Inputs in,
+                       const Spec* specs, int outputs, Tensor* out, Array* arrays, Array* results) {
+  std::vector<Tensor> copies;
+  int64_t bytes = 0, written = 0;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const View* v = &concrete(in[i]);
+    if (!v->dense && !entry.strided) [[unlikely]] {
+      copies.push_back(dense(Tensor(in[i])));
+      v = &view_of(copies.back());
+    }
+    arrays[i] = {v->data(), &in[i]->spec, v->dense ? nullptr : v->strides};
+    bytes += v->buffer->bytes;
+  }
+  for (int i = 0; i < outputs; ++i) {
+    if (!out[i]) out[i] = Tensor(new_impl(specs[i]), false);
+    give_memory(out[i].impl());
+    const View& v = concrete(out[i].impl());
+    results[i] = {v.data(), &out[i].spec(), nullptr};
+    written += v.buffer->bytes;
+  }
+  if (written == 0) return;
+  Ref<Buffer> workspace;
+  if (entry.workspace)
+    if (int64_t n = entry.workspace(op, attrs, {arrays, in.size()}))
+      workspace = allocate(n, BufferKind::kWorkspace);
+  const KernelArgs args{op,
+                        attrs,
+                        {arrays, in.size()},
+                        {results, size_t(outputs)},
+                        workspace ? workspace->data : nullptr};
+  if (bytes + written < kLongRunBytes) [[likely]]
+    return entry.run(args);
+  run_long(entry, args);
+}
+
+[[gnu::noinline]] void run_many(const KernelEntry& entry, const OpDef& op, const void* attrs,
+                                Inputs in, const Spec* specs, int outputs, Tensor* out) {
+  Scratch<Array, kStackInputs> arrays(in.size());
+  Scratch<Array, kStackOutputs> results{size_t(outputs)};
+  run_kernel(entry, op, attrs, in, specs, outputs, out, arrays.data(), results.data());
+}
+
 void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int outputs,
          Tensor* out) {
   if (op.view && !in.empty()) {
@@ -238,39 +282,10 @@ void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int o
   const KernelEntry* entry = kernel_for(op, in, specs);
   if (!entry) [[unlikely]]
     return run_parts(op, attrs, in, outputs, out);
-  Scratch<Array, kStackInputs> arrays(in.size());
-  Scratch<Array, kStackOutputs> results{size_t(outputs)};
-  std::vector<Tensor> copies;
-  int64_t bytes = 0, written = 0;
-  for (size_t i = 0; i < in.size(); ++i) {
-    const View* v = &concrete(in[i]);
-    if (!v->dense && !entry->strided) [[unlikely]] {
-      copies.push_back(dense(Tensor(in[i])));
-      v = &view_of(copies.back());
-    }
-    arrays[i] = {v->data(), &in[i]->spec, v->dense ? nullptr : v->strides};
-    bytes += v->buffer->bytes;
-  }
-  for (int i = 0; i < outputs; ++i) {
-    if (!out[i]) out[i] = Tensor(new_impl(specs[i]), false);
-    give_memory(out[i].impl());
-    const View& v = concrete(out[i].impl());
-    results[size_t(i)] = {v.data(), &out[i].spec(), nullptr};
-    written += v.buffer->bytes;
-  }
-  if (written == 0) return;
-  Ref<Buffer> workspace;
-  if (entry->workspace)
-    if (int64_t n = entry->workspace(op, attrs, {arrays.data(), in.size()}))
-      workspace = allocate(n, BufferKind::kWorkspace);
-  const KernelArgs args{op,
-                        attrs,
-                        {arrays.data(), in.size()},
-                        {results.data(), size_t(outputs)},
-                        workspace ? workspace->data : nullptr};
-  if (bytes + written < kLongRunBytes) [[likely]]
-    return entry->run(args);
-  run_long(*entry, args);
+  if (in.size() > kFewInputs || outputs != 1) [[unlikely]]
+    return run_many(*entry, op, attrs, in, specs, outputs, out);
+  Array arrays[kFewInputs], result;
+  run_kernel(*entry, op, attrs, in, specs, 1, out, arrays, &result);
 }
 
 // A Python number in a recording is a constant of the graph, not a capture.
@@ -314,7 +329,7 @@ void run(const OpDef& op, const void* attrs, Inputs in, const Spec* specs, int o
 // `agreed`: the inputs agree(), so that nothing that comes out stands for a Python number.
 inline void infer_and_run(const OpDef& op, const void* attrs, Inputs in, bool agreed, Tensor* out) {
   const int outputs = op.outputs_of(attrs, int(in.size()));
-  if (agreed && outputs == 1 && !op.view && !Recorder::top()) [[likely]] {
+  if (agreed && outputs == 1 && !op.view && !tls.recorder) [[likely]] {
     // The rule writes into the header of the result: a spec is too long to be copied for nothing.
     Tensor header(new_impl(), false);
     Spec& spec = header.impl()->spec;
@@ -333,7 +348,7 @@ inline void infer_and_run(const OpDef& op, const void* attrs, Inputs in, bool ag
   } else {
     finish_specs(op, in, specs.data(), outputs);
   }
-  if (!Recorder::top()) [[likely]]
+  if (!tls.recorder) [[likely]]
     return run(op, attrs, in, specs.data(), outputs, out);
   record(op, attrs, in, specs.data(), outputs, out);
 }
@@ -352,9 +367,47 @@ inline void infer_and_run(const OpDef& op, const void* attrs, Inputs in, bool ag
   infer_and_run(op, attrs, in, false, out);
 }
 
+// What most small calls are: a map of dense tensors of one shape, or of one beside single numbers,
+// that nobody records. Its result has the spec of its inputs, so there is nothing to infer. `in`
+// agree(). False: it is something else, and nothing was done.
+inline bool map_few(const OpDef& op, Inputs in, Tensor* out) {
+  constexpr size_t kMost = 2;
+  if (op.elementwise < 0 || in.size() > kMost || tls.recorder) return false;
+  const Spec* spec = &in[0]->spec;
+  if (spec->device) return false;
+  for (TensorImpl* t : in)
+    if (t->spec.shape.rank > spec->shape.rank) spec = &t->spec;
+  const KernelEntry* entry = backend_of(*spec).find(op);
+  if (!entry || !entry->few.loops || !flowbook::in(spec->dtype, entry->dtypes)) return false;
+  uint64_t n = 1;  // wraps around only where a size is 0
+  for (Dim d : spec->shape) n *= uint64_t(d.raw());
+  if (n - 1 >= uint64_t(kFewEntries)) return false;
+  Operand operands[kMost];
+  for (size_t i = 0; i < in.size(); ++i) {
+    const View* v = std::get_if<View>(&in[i]->is);
+    if (!v || !v->dense) return false;
+    const bool many = in[i]->spec.shape.rank != 0 || spec->shape.rank == 0;
+    if (many && &in[i]->spec != spec && !(in[i]->spec.shape == spec->shape)) return false;
+    operands[i] = {v->data(), many};
+  }
+  Tensor header(new_impl(), false);
+  Spec& result = header.impl()->spec;
+  result.shape = spec->shape;
+  result.dtype = entry->few.flags ? DType::bool_ : spec->dtype;
+  View& memory = *std::get_if<View>(&header.impl()->is);
+  const int64_t bytes = int64_t(n) * size_of(result.dtype);
+  memory.buffer = bytes <= kJoinedBytes ? allocate_joined(bytes, BufferKind::kTensor)
+                                        : allocate(bytes, BufferKind::kTensor);
+  entry->few.loops[int(spec->dtype)](operands, memory.buffer->data, int64_t(n));
+  *out = std::move(header);
+  return true;
+}
+
 inline void apply_checked(const OpDef& op, const void* attrs, Inputs in, Tensor* out) {
-  if (agree(op, in)) [[likely]]
+  if (agree(op, in)) [[likely]] {
+    if (map_few(op, in, out)) return;
     return infer_and_run(op, attrs, in, true, out);
+  }
   apply_promoted(op, attrs, in, out);
 }
 

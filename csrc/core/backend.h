@@ -5,6 +5,7 @@
 
 #include "core/function_ref.h"
 #include "core/fused.h"
+#include "core/operand.h"
 #include "core/schema.h"
 
 namespace flowbook {
@@ -45,6 +46,9 @@ struct Blocks {
   int64_t columns = 0;  // of a block, but for the last ones of a row
 };
 
+// Entries of a result up to which a call is not worth sharing out or giving up the GIL for.
+inline constexpr int64_t kFewEntries = 8 << 10;
+
 struct KernelEntry {
   Kernel run = nullptr;
   DTypeSet dtypes =
@@ -61,6 +65,12 @@ struct KernelEntry {
   void (*part)(const KernelArgs&, int64_t i) = nullptr;
   // How `run` and `part` call the epilogue of their arguments. Null: they don't.
   Blocks (*blocks)(const KernelArgs&) = nullptr;
+  // The short way of a map whose inputs all have one dtype, for at most kFewEntries results: loops
+  // by that dtype, called with strides of 0 or 1 alone. Null: there is only `run`.
+  struct Few {
+    const Loop* loops = nullptr;
+    bool flags = false;  // the results are bool, else of the inputs' dtype
+  } few;
   // Another form of one input (packed weights) that can be kept as long as the input stays the
   // same. `bytes` may say 0: not worth it for these shapes.
   struct Packing {
@@ -90,7 +100,8 @@ class FB_API Backend {
   // Registers a kernel under an op's name; the op must exist.
   KernelEntry& kernel(std::string_view op, Kernel run, DTypeSet dtypes);
   const KernelEntry* find(const OpDef& op) const {
-    return size_t(op.id) < table_.size() && table_[op.id].run ? &table_[op.id] : nullptr;
+    const KernelEntry* entry = table_.data() + op.id;
+    return entry < table_.data() + table_.size() && entry->run ? entry : nullptr;
   }
 
  private:

@@ -21,11 +21,6 @@ namespace {
 
 constexpr int kBuckets = 200;
 constexpr uint32_t kUnpooled = ~0u;
-// Up to here data follows the header in one block: one pop instead of two, and one line of cache
-// less.
-constexpr int64_t kJoinedBytes = 1 << 10;
-static_assert(sizeof(Buffer) == 64, "data of small buffers follows, aligned to 64 bytes");
-
 bool joined(const Buffer* b) { return b->bucket != kUnpooled && b->data == b + 1; }
 struct Shared {
   Shared() { hold_over_fork(mutex, 9); }
@@ -105,8 +100,6 @@ History& history() {
   return *h;
 }
 
-void flush_counters();
-
 // Gives a thread's lists back when it ends.
 struct ThreadExit {
   ~ThreadExit() {
@@ -177,10 +170,9 @@ void give_large(void* p, int bucket) {
   s.cached_bytes.fetch_add(bytes, std::memory_order_relaxed);
 }
 
-constexpr int64_t kFlush =
-    64 << 10;  // how far a thread's counters may run ahead of the shared ones
+}  // namespace
 
-[[gnu::noinline]] void flush_counters() {
+void flush_counters() {
   Shared& s = shared();
   const int64_t live = s.live.fetch_add(tls.delta, std::memory_order_relaxed) + tls.delta;
   s.allocations.fetch_add(tls.allocations, std::memory_order_relaxed);
@@ -194,16 +186,15 @@ constexpr int64_t kFlush =
   raise(s.window_peak, live);
   history().note(before, live);
 }
+
+namespace {
 int64_t relieve() {
   auto* release = shared().release.load();
   return release ? release() : 0;
 }
 inline void count(Buffer* b, int64_t sign) {
-  const int64_t bytes = b->bytes * sign;
-  tls.delta += bytes;
-  tls.kinds[int(b->kind)] += bytes;
-  tls.allocations += sign > 0;
-  if (tls.delta >= kFlush || tls.delta <= -kFlush || b->bytes >= kTrackedBytes) [[unlikely]]
+  count_small(b->bytes * sign, b->kind);
+  if (b->bytes >= kTrackedBytes) [[unlikely]]
     flush_counters();
 }
 [[gnu::noinline]] void track(Buffer* b) {
@@ -286,15 +277,7 @@ namespace {
 
 Ref<Buffer> allocate(int64_t bytes, BufferKind kind) {
   if (bytes > kJoinedBytes) return allocate_apart(bytes, kind);
-  const int bucket = bucket_of(int64_t(sizeof(Buffer)) + bytes);
-  auto* b = new (take_small(bucket)) Buffer;
-  b->data = b + 1;
-  b->bucket = uint32_t(bucket);
-  b->bytes = bytes;
-  b->kind = kind;
-  b->cell = tls.cell;
-  count(b, 1);
-  return Ref<Buffer>(b, false);
+  return allocate_joined(bytes, kind);
 }
 Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* context,
                   uint8_t device) {

@@ -46,10 +46,8 @@ constexpr bool in(DType t, DTypeSet s) { return s >> int(t) & 1; }
 inline constexpr DType kDefaultFloat = DType::f32;
 inline constexpr DType kDefaultInt = DType::i64;
 
-constexpr int size_of(DType t) {
-  constexpr uint8_t bytes[kDTypes] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16};
-  return bytes[int(t)];
-}
+inline constexpr uint8_t kDTypeBytes[kDTypes] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16};
+constexpr int size_of(DType t) { return kDTypeBytes[int(t)]; }
 FB_API const char* short_name(DType t);           // "f32": in messages and drawings
 FB_API const char* name_of(DType t);              // "float32": the array API's name
 FB_API DType parse_dtype(std::string_view name);  // either form; DTypeError otherwise

@@ -1,20 +1,17 @@
 // The per-thread stack of recordings.
+#include "core/blocks.h"
 #include "core/graph.h"
 
 namespace flowbook {
 
-namespace {
-constinit thread_local Recorder* top_recorder __attribute__((tls_model("initial-exec"))) = nullptr;
-}
-
-Recorder::Recorder(std::shared_ptr<Graph> g) : graph(std::move(g)), outer(top_recorder) {
-  top_recorder = this;
+Recorder::Recorder(std::shared_ptr<Graph> g) : graph(std::move(g)), outer(tls.recorder) {
+  tls.recorder = this;
 }
 Recorder::~Recorder() {
   if (ended_) return;
   // Out of order (a generator was closed late): unlink from the middle rather than lose the inner
   // ones.
-  for (Recorder** at = &top_recorder; *at; at = &(*at)->outer)
+  for (Recorder** at = &tls.recorder; *at; at = &(*at)->outer)
     if (*at == this) {
       *at = outer;
       return;
@@ -22,20 +19,20 @@ Recorder::~Recorder() {
 }
 void Recorder::end() {
   if (ended_) return;
-  if (top_recorder != this)
+  if (tls.recorder != this)
     fail(ErrorKind::kGraph,
          "recordings must end in the reverse order of their begin. Close the inner graph or tape "
          "first.");
-  top_recorder = outer;
+  tls.recorder = outer;
   ended_ = true;
 }
 
-Recorder* Recorder::top() { return top_recorder; }
+Recorder* Recorder::top() { return tls.recorder; }
 Graph* Recorder::program() {
-  for (Recorder* r = top_recorder; r && r->graph; r = r->outer)
+  for (Recorder* r = tls.recorder; r && r->graph; r = r->outer)
     if (r->graph->symbolic) return r->graph.get();
   return nullptr;
 }
-Graph* Recorder::current() { return top_recorder ? top_recorder->graph.get() : nullptr; }
+Graph* Recorder::current() { return tls.recorder ? tls.recorder->graph.get() : nullptr; }
 
 }  // namespace flowbook

@@ -15,6 +15,7 @@ class Graph;
 
 // Concrete: a strided window on a buffer.
 struct View {
+  View() {}  // leaves `strides` as they are, where a defaulted one would have them cleared
   void* data() const { return static_cast<char*>(buffer->data) + offset; }
   Ref<Buffer> buffer;
   int64_t offset = 0;         // bytes

@@ -13,7 +13,7 @@ namespace {
 
 // Elements a chunk: about 10 microseconds of work. Formulas that call functions cost more an
 // element.
-constexpr int64_t kGrain = 32 << 10, kGrainOfFunctions = 8 << 10;
+constexpr int64_t kGrain = 32 << 10, kGrainOfFunctions = kFewEntries;
 constexpr int kMostInputs = 3;
 
 // All operands over the axes of the output, neighbouring axes joined where every operand allows it.
@@ -124,6 +124,28 @@ void elementwise(const KernelArgs& a) {
   });
 }
 
+// The loops of an op by dtype, kept for good.
+const Loop* loops_of(int code) {
+  static Loop all[kCodeCount][kDTypes];
+  for (int t = 0; t < kDTypes; ++t)
+    if (const int slot = slot_of(DType(t)); slot != no_slot) all[code][t] = loops().row[code][slot];
+  return all[code];
+}
+
+bool gives_flags(int code) {
+  enum Result { kSame, kBool };
+  static constexpr Result results[] = {
+#define UNARY(NAME, CLASS, RESULT, ...) RESULT,
+#define BINARY(NAME, CLASS, RESULT, ...) RESULT,
+#define TERNARY(NAME, CLASS, RESULT, ...) RESULT,
+#include "ops/elementwise.def"
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+  };
+  return results[code] == kBool;
+}
+
 }  // namespace
 
 void register_elementwise(Backend& cpu) {
@@ -135,6 +157,8 @@ void register_elementwise(Backend& cpu) {
         dtypes |= set_of(DType(t));
     KernelEntry& entry = cpu.kernel(op->name, elementwise, dtypes);
     entry.strided = true;
+    if (op->inputs.size() < 3)
+      entry.few = {loops_of(op->elementwise), gives_flags(op->elementwise)};
     entry.in_place = [](const void*, int inputs, int) { return inputs == 3 ? 1 : 0; };
   }
 }

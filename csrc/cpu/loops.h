@@ -7,7 +7,7 @@
 // function or template with external linkage would be one symbol for all instruction sets, and the
 // linker might keep the AVX-512 copy.
 #pragma once
-#include <cstdint>
+#include "core/operand.h"
 
 namespace flowbook {
 enum class DType : uint8_t;
@@ -15,15 +15,6 @@ enum class DType : uint8_t;
 
 namespace flowbook::cpu {
 
-// One input of a loop: data, and the distance of its elements (0: one value for all, 1: dense, or
-// any).
-struct Operand {
-  const void* p;
-  int64_t stride;
-};
-// Fills out[0 .. n), which is dense. `out` may be the very memory of a dense input whose elements
-// are as wide; any other overlap is not allowed.
-using Loop = void (*)(const Operand* in, void* out, int64_t n);
 // Folds a dense row of n elements into *out (which is not read). n = 0 gives the identity; max, min
 // and arg* need n > 0.
 using Fold = void (*)(const void* x, int64_t n, void* out);

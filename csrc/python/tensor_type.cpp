@@ -37,10 +37,11 @@ void tensor_dealloc(PyObject* self) {
   if (o->weak) PyObject_ClearWeakRefs(self);
   o->tensor.~Tensor();
   // Only exact Tensors are kept: a subclass has another size, a GC header and its own tp_free.
-  if (type == g_tensor && g_free_count < kKept)
-    g_free[g_free_count++] = o;
-  else
-    type->tp_free(self);
+  if (type == g_tensor && g_free_count < kKept) {
+    g_free[g_free_count++] = o;  // with its reference to the type
+    return;
+  }
+  type->tp_free(self);
   Py_DECREF(type);  // of a heap type: the base's dealloc does this for subclasses as well
 }
 
@@ -116,7 +117,7 @@ PyObject* wrap(Tensor&& t) {
     internal_error("an op left out one of its results.");
   if (g_free_count) {
     o = g_free[--g_free_count];
-    PyObject_Init(reinterpret_cast<PyObject*>(o), g_tensor);  // also counts the type
+    _Py_NewReference(reinterpret_cast<PyObject*>(o));
   } else if (!(o = reinterpret_cast<TensorObject*>(g_tensor->tp_alloc(g_tensor, 0)))) {
     return nullptr;
   }
