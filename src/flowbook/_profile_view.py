@@ -104,16 +104,18 @@ def timeline(data: Data) -> str:
         width = entry["us"] * scale
         x = 8 + entry["start_us"] * scale
         tip = escape(f"{_what(step, 80)}: {human_time(entry['us'])}")
-        bars.append(
-            f'<rect x="{x:.2f}" y="8" width="{max(width, 0.4):.2f}" height="{_LANE:.0f}" '
-            f'fill="{colour[step["label"]]}"><title>{tip}</title></rect>'
-        )
+        fill = colour[step["label"]]
+        label = ""
         if width > 6 * min(len(step["label"]), 12):
-            label = escape(shorten(step["label"], max(4, int(width / 6.2))))
-            bars.append(
+            words = escape(shorten(step["label"], max(4, int(width / 6.2))))
+            label = (
                 f'<text x="{x + width / 2:.1f}" y="{8 + _LANE / 2 + 3.5:.1f}" fill="#fff" '
-                f'text-anchor="middle">{label}</text>'
+                f'text-anchor="middle">{words}</text>'
             )
+        bars.append(
+            f'<g style="--c:{fill}"><rect x="{x:.2f}" y="8" width="{max(width, 0.4):.2f}" '
+            f'height="{_LANE:.0f}" fill="{fill}"><title>{tip}</title></rect>{label}</g>'
+        )
     ticks = "".join(
         f'<text x="{8 + f * (_WIDTH - 16):.1f}" y="{8 + _LANE + 14:.0f}" class="k" '
         f'text-anchor="{anchor}">{human_time(f * end)}</text>'

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from . import contrast
 from .cells import NET, SETUP
@@ -40,24 +42,25 @@ ops = fb.tanh, fb.exp, fb.cos, fb.abs, fb.sin
 for k in range(10_000):
     h = ops[k * k * k % 11 % 5](h)"""
 
-# Drags the drawing about by real events, one a frame, and times what each costs until the next frame.
-PAN = """async host => {
+# Drags the drawing about and zooms by real events, one a frame; returns what lay between the frames.
+MOVE = """async host => {
   const stage = host.shadowRoot.querySelector('.stage');
   const {left, top, width, height} = stage.getBoundingClientRect();
   const frame = () => new Promise(resolve => requestAnimationFrame(resolve));
-  const send = (type, x, y) => stage.dispatchEvent(new PointerEvent(type, {bubbles: true, composed: true,
-    pointerId: 1, button: 0, buttons: 1, clientX: left + width / 2 + x, clientY: top + height / 2 + y}));
+  const at = (x, y) => ({bubbles: true, composed: true, cancelable: true,
+    pointerId: 1, button: 0, buttons: 1, clientX: left + width / 2 + x, clientY: top + height / 2 + y});
+  const drag = (type, x, y) => stage.dispatchEvent(new PointerEvent(type, at(x, y)));
   const times = [];
-  send('pointerdown', 0, 0);
-  await frame();
-  for (let i = 1; i <= 30; ++i) {
-    const start = performance.now();
-    send('pointermove', 6 * i, 4 * i);
-    await frame();
-    await frame();
-    times.push(performance.now() - start);
+  let last = await frame();
+  const next = async () => { const now = await frame(); times.push(now - last); last = now; };
+  drag('pointerdown', 0, 0);
+  for (let i = 1; i <= 40; ++i) { drag('pointermove', 6 * i, 4 * i); await next(); }
+  drag('pointerup', 240, 160);
+  for (let i = 0; i < 40; ++i) {
+    const deltaY = i < 20 ? -60 : 60;
+    stage.dispatchEvent(new WheelEvent('wheel', {...at(0, 0), ctrlKey: true, deltaY}));
+    await next();
   }
-  send('pointerup', 180, 120);
   return times;
 }"""
 
@@ -236,21 +239,42 @@ def test_focus_can_be_seen(book: Any) -> None:
     assert ring
 
 
-@pytest.mark.parametrize("form", ["svg", "png", "html"])
-def test_exports(book: Any, form: str, tmp_path: Path, browser: Any, shot: Any) -> None:
-    view = live(book, DEEP_CELL)
-    view.get_by_text("Export").click()
-    words = {"svg": "SVG drawing", "png": "PNG picture", "html": "Interactive HTML page"}[form]
+def export(book: Any, view: Any, words: str, folder: Path) -> Path:
+    """Saves the drawing by the menu, and returns the file."""
+    if not view.get_by_role("button", name=words).is_visible():
+        view.get_by_text("Export").click()
     with book.page.expect_download() as download:
         view.get_by_role("button", name=words).click()
-    path = tmp_path / f"deep.{form}"
+    path = folder / download.value.suggested_filename
     download.value.save_as(path)
-    assert download.value.suggested_filename == f"deep.{form}"
-    if form == "png":
-        data = path.read_bytes()
-        assert data.startswith(b"\x89PNG")
-        assert int.from_bytes(data[16:20], "big") > 600
-        return
+    return path
+
+
+def test_the_png_is_the_drawing(book: Any, tmp_path: Path) -> None:
+    """Twice as fine as the SVG, with ink all over, in the drawing's colours."""
+    view = live(book, DEEP_CELL)
+    drawing = export(book, view, "SVG drawing", tmp_path).read_text()
+    wide, tall = (int(re.search(rf'{name}="(\d+)"', drawing)[1]) for name in ("width", "height"))
+    path = export(book, view, "PNG picture", tmp_path)
+    assert path.name == "deep.png"
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert pixels.shape[:2] == (2 * tall, 2 * wide)
+    paper = pixels[2, 2]
+    inked = abs(pixels - paper).sum(2) > 60
+    assert 0.02 < inked.mean() < 0.9
+    assert all(
+        part.any() for half in np.array_split(inked, 2) for part in np.array_split(half, 2, 1)
+    )
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
+
+
+@pytest.mark.parametrize("form", ["svg", "html"])
+def test_exports(book: Any, form: str, tmp_path: Path, browser: Any, shot: Any) -> None:
+    view = live(book, DEEP_CELL)
+    words = {"svg": "SVG drawing", "html": "Interactive HTML page"}[form]
+    path = export(book, view, words, tmp_path)
+    assert path.name == f"deep.{form}"
     # From the disk, in a browser without network or kernel.
     context = browser.new_context(offline=True, viewport={"width": 1100, "height": 800})
     page = context.new_page()
@@ -259,7 +283,18 @@ def test_exports(book: Any, form: str, tmp_path: Path, browser: Any, shot: Any) 
     page.goto(path.as_uri())
     if form == "svg":
         assert page.locator("text", has_text="softmax_cross_entropy").count() >= 1
+        assert page.locator("g > title").count() == boxes(view).count()  # each box says what it is
+        inside = """() => {
+          const {width, height} = document.documentElement.viewBox.baseVal;
+          const frame = document.documentElement.getBoundingClientRect();
+          return [...document.querySelectorAll('rect, text, path')].every(e => {
+            const b = e.getBoundingClientRect();
+            return b.right <= frame.left + width + 1 && b.bottom <= frame.top + height + 1;
+          });
+        }"""
+        assert page.evaluate(inside)
     else:
+        assert page.locator("g.box").count() >= 5
         page.get_by_role("button", name="Close all scopes").click()
         scope = page.locator("g.box.is-scope").first
         before = page.locator("g.box").count()
@@ -413,22 +448,39 @@ def test_a_kernel_that_died_leaves_a_drawing_that_works(book: Any) -> None:
     assert int(view.locator(".count").inner_text()) > 0
 
 
-# Notes when the picture and when the live drawing of a new view appear.
+# Notes when the picture of a new view appears, when its data come, when it is live and when painted.
+# What a page hears is read off its sockets here: a listener of the debugger's would take longer.
 WATCH = """() => {
-  window.times = {};
+  const send = WebSocket.prototype.send;
+  if (!window.heard) {
+    window.heard = new WeakSet();
+    WebSocket.prototype.send = function (data) {
+      if (!window.heard.has(this)) {
+        window.heard.add(this);
+        this.addEventListener('message', ({data}) => {
+          if ((data.byteLength || 0) > 50_000 && window.times) window.times.data = performance.now();
+        });
+      }
+      return send.call(this, data);
+    };
+  }
+  window.times = undefined;
+  window.watch?.disconnect();
   const known = new Set(document.querySelectorAll('.flowbook-view'));
-  new MutationObserver(() => {
+  window.watch = new MutationObserver(() => {
     const root = [...document.querySelectorAll('.flowbook-view')].find(e => !known.has(e));
-    if (!root || window.times.picture) return;
-    window.times.picture = performance.now();
+    if (!root || window.times) return;
+    const times = window.times = {picture: performance.now()};
     const look = () => {
       const shadow = root.querySelector('.flowbook-live')?.shadowRoot;
-      if (shadow?.querySelector('svg.drawing g.box, canvas.drawing'))
-        window.times.live = performance.now();
-      else requestAnimationFrame(look);
+      if (shadow?.querySelector('svg.drawing g.box, canvas.drawing')) {
+        times.live = performance.now();
+        requestAnimationFrame(() => requestAnimationFrame(() => { times.painted = performance.now(); }));
+      } else requestAnimationFrame(look);
     };
     look();
-  }).observe(document.body, {childList: true, subtree: true});
+  });
+  window.watch.observe(document.body, {childList: true, subtree: true});
 }"""
 
 
@@ -442,22 +494,37 @@ def big_book(module_desk: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["big", "flat"])
 def test_ten_thousand_nodes(big_book: Any, shot: Any, name: str) -> None:
-    """Measured in the page; the limits leave room for a machine that does other things too."""
+    """How soon the drawing is there, and how it moves, as the page sees it.
+
+    Arranging and drawing takes 300 ms at most from when the data are there; the best of three, since
+    what else the machine does only adds to it.
+    """
     index = 2 if name == "big" else 3
-    big_book.page.evaluate(WATCH)
-    assert "Error" not in big_book.run(index)
-    view = live(big_book, index)
+    found = []
+    for _ in range(3):
+        big_book.page.evaluate(WATCH)
+        assert "Error" not in big_book.run(index)
+        view = live(big_book, index)
+        times = big_book.until(
+            lambda: (t := big_book.page.evaluate("window.times")) and "painted" in t and t,
+            what="it is painted",
+        )
+        assert times["picture"] < times["data"] < times["live"] < times["painted"]
+        found.append(times)
     words = view.locator(".stats").inner_text()
     count = int(re.search(r"([\d,]+) nodes", words)[1].replace(",", ""))
     assert count > 9_000
     if name == "big":
         assert boxes(view).count() <= 60
-    times = big_book.page.evaluate("window.times")
-    first = times["live"] - times["picture"]
-    frames = sorted(view.evaluate(PAN))
+    drawing = min(t["painted"] - t["data"] for t in found)
+    wait = min(t["data"] - t["picture"] for t in found)
+    median, late = np.min([np.percentile(view.evaluate(MOVE), (50, 95)) for _ in range(3)], 0)
     shot(view, f"graph-10000-{name}")
     print(
-        f"{name}, {count} nodes: live {first:.0f} ms after its picture, {frames[15]:.0f} ms a move"
+        f"{name}, {count} nodes: data {wait:.0f} ms after the picture, painted {drawing:.0f} ms after "
+        f"them; frames of {median:.0f} ms, one in twenty above {late:.0f} ms"
     )
-    assert first < 5000
-    assert frames[15] < 200
+    assert drawing < 300
+    assert wait + drawing < 1000
+    assert median < 20  # each frame of sixty a second
+    assert late < 50

@@ -148,11 +148,72 @@ def test_memory_contrast(memory: Any, shot: Any, theme: str, more: bool) -> None
     contrast.check(view, 7 if more else 4.5)
 
 
-def test_a_profile_sorts_and_stretches(open_book: Any, shot: Any) -> None:
+@pytest.fixture
+def profile(open_book: Any) -> Any:
+    """A notebook with the live profile of a small net."""
     book = open_book([SETUP, NET, "fb.profile(net, runs=5)"])
     for index in range(3):
         assert "Error" not in book.run(index)
-    view = tables(book, 2, "profile")
+    return book
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+@pytest.mark.parametrize("more", [False, True], ids=["", "high"])
+def test_profile_contrast(profile: Any, shot: Any, theme: str, more: bool) -> None:
+    profile.page.emulate_media(contrast="more" if more else "no-preference")
+    profile.theme(theme)
+    view = tables(profile, 2, "profile")
+    profile.page.wait_for_timeout(300)
+    shot(view, f"profile-{theme.split()[1].lower()}{'-high' if more else ''}")
+    contrast.check(view, 7 if more else 4.5)
+
+
+def test_a_profile_by_keyboard(profile: Any) -> None:
+    """Filter, headings and zoom are reached by Tab and work by Enter; the notebook sees no key."""
+    view = tables(profile, 2, "profile")
+    view.locator(".fb-filter").focus()
+    keyboard = profile.page.keyboard
+    keyboard.type("matmul")
+    assert all("matmul" in step for step in column(view, "step"))
+    keyboard.press("Control+a")
+    keyboard.press("Delete")
+    names = []
+    for _ in range(30):
+        keyboard.press("Tab")
+        name = profile.page.evaluate(
+            """() => {
+              let e = document.activeElement;
+              while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;
+              return (e.getAttribute('aria-label') || e.textContent).trim();
+            }"""
+        )
+        names.append(name)
+        if name == "median":
+            break
+    assert {"wider", "median"} <= set(names)
+    keyboard.press("Enter")
+    medians = [size(text) for text in column(view, "median")]
+    assert medians == sorted(medians, reverse=True)
+    keyboard.press("Enter")
+    assert view.locator('th[aria-sort="ascending"]').count() == 1
+    assert len(profile.texts()) == 3  # no key became a command of the notebook
+
+
+def test_a_profile_on_a_narrow_page(profile: Any, shot: Any) -> None:
+    profile.page.set_viewport_size({"width": 560, "height": 900})
+    profile.page.wait_for_timeout(300)
+    view = tables(profile, 2, "profile")
+    shot(view, "profile-narrow")
+    outer = view.bounding_box()
+    for part in (".fb-filter", ".fb-wider", "svg", "table"):
+        box = view.locator(part).locator("visible=true").first.bounding_box()
+        assert outer["x"] < box["x"] < outer["x"] + outer["width"]
+    # What is wider scrolls inside of the view; the view itself fits its cell.
+    assert view.evaluate("host => host.scrollWidth - host.clientWidth") <= 1
+
+
+def test_a_profile_sorts_and_stretches(profile: Any, shot: Any) -> None:
+    view = tables(profile, 2, "profile")
     shot(view, "profile")
     shares = [size(text) for text in column(view, "share")]
     assert shares == sorted(shares, reverse=True)  # the slowest first

@@ -160,6 +160,30 @@ def test_reload_in_the_middle(open_book: Any, front_end: Any, kernel: str) -> No
     run.click("Stop")
     run.wait_status("stopped")
     assert book.value("run.history.stopped") == "'stopped in the view'"
+    check_stored(book, "stopped: ")
+
+
+def check_stored(book: Any, words: str) -> None:
+    """The file has the last picture of the run in cell 1, and the page still shows it live."""
+    (output,) = (o for o in book.save().cells[1].outputs if "text/html" in o.get("data", {}))
+    assert words in output.data["text/html"]
+    assert words.strip(": ") in output.data["text/plain"]
+    assert Run(book, 1).root.is_visible()
+
+
+@fastest
+def test_reload_while_the_cell_runs(open_book: Any, front_end: Any, kernel: str) -> None:
+    """The page that comes back knows nothing of the output, but the picture gets into the file."""
+    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
+    book.start(1)
+    run = Run(book, 1)
+    run.wait_step(5)
+    book.save()
+    book.reload()
+    book.page.wait_for_timeout(1000)
+    book.interrupt()
+    book.until(lambda: "stopped: " in str(book.save().cells[1].outputs), what="it is stored")
+    check_stored(book, "stopped: ")
 
 
 @everywhere

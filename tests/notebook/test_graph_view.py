@@ -18,7 +18,7 @@ import records
 import scenes
 
 import flowbook as fb
-from flowbook._nodes import ABSENT, INDEXED, NUMBERS, WORDS
+from flowbook._nodes import INDEXED, NUMBERS, WORDS
 from flowbook_ext import hub as hub_module
 from flowbook_ext.views import graph as graph_module
 from flowbook_ext.views.graph import GraphView, page
@@ -38,11 +38,21 @@ class FakeHub:
 def unpack(packed: dict[str, Any], buffers: list[bytes]) -> list[dict[str, Any]]:
     """What the front end's `unpackNodes` does."""
     count, strings = packed["count"], packed["strings"]
-    words = np.frombuffer(buffers[0], np.int32)
-    reals = np.frombuffer(buffers[1], np.float64).reshape(2, count)
-    names = [*WORDS, *INDEXED, *NUMBERS, "failed", "degree"]
-    columns = dict(zip(names, words[: len(names) * count].reshape(len(names), count), strict=True))
-    rest = words[len(names) * count :].tolist()
+    (data,), about = buffers, iter(packed["columns"])
+
+    def column(length: int) -> list[int]:
+        nonlocal data
+        width, *value = next(about)
+        if not width:
+            return value * length
+        part, data = data[: width * length], data[width * length :]
+        found: list[int] = np.frombuffer(part, f"<i{width}").tolist()
+        return found
+
+    names = [*WORDS, *INDEXED, *NUMBERS, "failed", "degree", "bytes", "time_us"]
+    columns = {name: column(count) for name in names}
+    rest = column(sum(columns["degree"]))
+    assert not data
     nodes = []
     for i in range(count):
         node: dict[str, Any] = {}
@@ -51,12 +61,12 @@ def unpack(packed: dict[str, Any], buffers: list[bytes]) -> list[dict[str, Any]]
         for name in INDEXED:
             node[name] = None if columns[name][i] < 0 else json.loads(strings[columns[name][i]])
         for name in NUMBERS:
-            node[name] = None if columns[name][i] == ABSENT else int(columns[name][i])
+            node[name] = None if columns[name][i] < 0 else columns[name][i]
         degree = columns["degree"][i]
         node["inputs"], rest = rest[:degree], rest[degree:]
         node["failed"] = bool(columns["failed"][i])
-        for name, real in zip(("bytes", "time_us"), reals[:, i], strict=True):
-            node[name] = None if np.isnan(real) else real
+        for name in ("bytes", "time_us"):
+            node[name] = packed["reals"][columns[name][i]]
         nodes.append({**node, **packed["more"].get(str(i), {})})
     assert not rest
     return nodes
@@ -78,14 +88,29 @@ def test_packing_keeps_everything() -> None:
 
 def test_packing_nothing() -> None:
     packed, buffers = pack_nodes([])
-    assert (packed["count"], buffers) == (0, [b"", b""])
+    assert (packed["count"], buffers) == (0, [b""])
+
+
+def test_columns_are_as_wide_as_their_numbers() -> None:
+    record = records.tower(700)
+    for k, node in enumerate(record["nodes"]):
+        node["line"] = 100_000 * k
+        node["bytes"] = float(k % 7)
+        node["exec"] = -5 if k == 1 else None  # never seen; it is not known then
+    packed, buffers = pack_nodes(record["nodes"])
+    found = unpack(packed, buffers)
+    assert [node["line"] for node in found] == [node["line"] for node in record["nodes"]]
+    assert [node["bytes"] for node in found] == [node["bytes"] for node in record["nodes"]]
+    assert found[1]["exec"] is None
+    widths = {width for width, *_ in packed["columns"]}
+    assert widths == {0, 1, 2, 4}
 
 
 def test_ten_thousand_nodes_travel_in_half_a_megabyte() -> None:
     record = records.tower(700)
     packed, buffers = pack_nodes(record["nodes"])
     assert len(record["nodes"]) > 9000
-    assert len(json.dumps(packed)) + sum(map(len, buffers)) < 1_200_000
+    assert len(json.dumps(packed)) + sum(map(len, buffers)) < 500_000
 
 
 def test_text_form_is_stable() -> None:

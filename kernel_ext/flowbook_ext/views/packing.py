@@ -1,4 +1,4 @@
-"""Graph records in a compact form: interned strings, and columns of numbers in two binary buffers.
+"""Graph records in a compact form: strings and reals each once, and columns of small whole numbers.
 
 Ten thousand nodes are a few hundred kilobytes this way, and cost the page no parsing of text. The
 front end's `graph/record.ts` reads it; the order of the columns is the same there.
@@ -25,8 +25,11 @@ def pack_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list
         nodes: As `Graph.record()["nodes"]` holds them, or as columns.
 
     Returns:
-        JSON data (`count`, `strings`, `more`: fields that few nodes have, by position), and two
-        buffers: whole numbers as int32, column by column, then all inputs; reals as float64.
+        JSON data, and one buffer with all columns of whole numbers (words, shapes and attributes as
+        places in `strings`; known numbers; the reals as places in `reals`; each node's number of
+        inputs; all inputs). `count` is the number of nodes; `columns` has for each column its bytes
+        per number and its value if it has but one, 0 bytes then; `more` are fields that few nodes
+        have, by position. -1 stands for what is absent.
     """
     columns = Nodes.of(nodes)
     at = columns.columns
@@ -43,18 +46,30 @@ def pack_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list
 
     whole = [at[k] for k in WORDS]
     whole += [parsed(columns.shapes, "shape"), parsed(columns.attributes, "attrs")]
-    whole += [at[k] for k in NUMBERS]
-    whole += [at["failed"], np.diff(at["start"]), at["inputs"]]
+    whole += [np.where(at[k] == ABSENT, -1, at[k]) for k in NUMBERS]
+    whole += [at["failed"], np.diff(at["start"])]
+    reals, places = np.unique(np.concatenate([at[k] for k in REALS]), return_inverse=True)
+    whole += [*places.reshape(len(REALS), -1), at["inputs"]]
+    parts = [_narrow(column) for column in whole]
     more = {str(i): finite(fields) for i, fields in columns.more.items()}
     for field in sorted(at.keys() - _COLUMNS):
         column = at[field].tolist()
         for i in np.flatnonzero(at[field] != ABSENT).tolist():
             more.setdefault(str(i), {})[field] = column[i]
-    words = np.concatenate(whole, dtype=np.int32, casting="unsafe")
-    return (
-        {"count": len(columns), "strings": strings, "more": more},
-        [words.tobytes(), np.concatenate([at[k] for k in REALS]).tobytes()],
-    )
+    data = {
+        "count": len(columns), "strings": strings, "reals": finite(reals.tolist()), "more": more,
+        "columns": [about for about, _ in parts],
+    }  # fmt: skip
+    return data, [b"".join(data for _, data in parts)]
+
+
+def _narrow(column: np.ndarray) -> tuple[list[int], bytes]:
+    """Bytes per number and the only value, if there is but one, of a column; and its bytes."""
+    low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+    if low == high:
+        return [0, low], b""
+    kind = next(k for k in (np.int8, np.int16, np.int32) if np.iinfo(k).max >= max(high, ~low))
+    return [kind().itemsize], column.astype(kind).tobytes()
 
 
 def pack_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:

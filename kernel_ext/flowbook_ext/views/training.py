@@ -8,7 +8,8 @@ which is what a saved notebook shows.
 To the page go
     state   {runs: [{name, label, status, epochs, marks, progress, points: n}], controls}
             and for each run a buffer of n x (step, least, greatest, mean) float64;
-            epochs are tables {number: [value of an epoch, ...]}, one for all that have the same numbers
+            epochs are tables {number: [value of an epoch, ...]}, one for all that have the same numbers;
+            of a run that has ended also its `picture`, for pages that Jupyter does not give it to
     update  {points: n, epochs: [...], marks: [...], progress}, the same of one run since the last
 each with what is to be acknowledged, if anything, as it is alone in
     ack     {acks: [{id, text}]}: the requests with these ids were taken; text says why one was refused
@@ -176,12 +177,13 @@ class TrainingView(View):
 
     def ended(self, run: Any) -> None:
         """Leaves the last picture in the page, and lets the model go."""
+        picture = _run_view.mimebundle(run)
         if self._handle is not None:
-            self._handle.update(_run_view.mimebundle(run), raw=True)
+            self._handle.update(picture, raw=True)
             self._handle = None
         content, data = record(run)
         with self._lock:
-            state = {"kind": "state", "controls": True, "runs": [content]}
+            state = {"kind": "state", "controls": True, "runs": [content], "picture": picture}
             self._final = state, [data]
             self._opened = True  # the picture was replaced: whatever was live there is told anew
             self._fresh.clear()

@@ -6,6 +6,15 @@ export interface Model {
   off(event: string, callback?: (...args: never[]) => void): void;
   send(content: unknown, callbacks?: unknown, buffers?: ArrayBufferLike[]): void;
   get?(name: string): unknown;
+  /** In JupyterLab and Notebook 7, with the notebook's own model. */
+  widget_manager?: { context?: { model?: { cells?: Iterable<{ outputs?: Outputs }> } } };
+}
+
+/** The outputs of a cell, as JupyterLab keeps them. */
+export interface Outputs {
+  readonly length: number;
+  get(index: number): { toJSON(): { data?: Record<string, unknown> } };
+  set(index: number, output: unknown): void;
 }
 
 /** A message of the protocol; other fields depend on `kind`. Unknown kinds are ignored. */

@@ -226,9 +226,25 @@ export class Hub {
 
   #receive(message: Message, buffers: DataView[]): void {
     if (message.protocol !== PROTOCOL || typeof message.view !== "string") return;
+    if (message.picture) this.#store(message.view, message.picture as Record<string, string>);
     if (message.kind === "state") this.#mountWaiting(message.view);
     for (const view of this.#mounted.values()) {
       if (view.id === message.view) view.receive(message, buffers);
+    }
+  }
+
+  /**
+   * Puts the last picture of a view into the notebook, wherever it shows. Jupyter does so by itself in
+   * the page that saw the output begin; one that was loaded later has forgotten which output it was.
+   */
+  #store(id: string, picture: Record<string, string>): void {
+    for (const { outputs } of this.#model.widget_manager?.context?.model?.cells ?? []) {
+      for (let i = 0; outputs && i < outputs.length; ++i) {
+        const output = outputs.get(i).toJSON();
+        const html = [output.data?.["text/html"] ?? ""].flat().join("");
+        if (html.includes(`flowbook-id-${id}"`) && html !== picture["text/html"])
+          outputs.set(i, { ...output, data: { ...output.data, ...picture } });
+      }
     }
   }
 

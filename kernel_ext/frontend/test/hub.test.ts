@@ -49,6 +49,15 @@ registerView("probe", (root, channel) => {
   };
 });
 
+/** A notebook's model with one cell whose outputs are these. */
+function notebook(...outputs: object[]): { set: ReturnType<typeof vi.fn>; manager: object } {
+  const set = vi.fn();
+  const cell = {
+    outputs: { length: outputs.length, get: (i: number) => ({ toJSON: () => outputs[i] }), set },
+  };
+  return { set, manager: { context: { model: { cells: [{}, cell] } } } };
+}
+
 function root(id = "a", kind = "probe"): HTMLElement {
   const element = document.createElement("div");
   element.className = `flowbook-view flowbook-kind-${kind} flowbook-id-${id}`;
@@ -290,4 +299,33 @@ test("a model that can no longer send means that the kernel is gone", async () =
   await settle();
   expect(hub.live).toBe(false);
   expect(mounted[0].channel.live).toBe(false);
+});
+
+test("a last picture gets into the notebook, wherever the view shows", () => {
+  const html = (id: string, words: string): string =>
+    `<div class="flowbook-view flowbook-kind-probe flowbook-id-${id}">${words}</div>`;
+  const last = { "text/html": html("a", "finished"), "text/plain": "finished" };
+  const { set, manager } = notebook(
+    { output_type: "stream", text: "x" },
+    { output_type: "display_data", data: { "text/html": html("a", "running"), other: 1 } },
+    { output_type: "display_data", data: { "text/html": ["<p>", html("a", "running")] } },
+    { output_type: "display_data", data: { "text/html": html("ab", "running") } },
+    { output_type: "display_data", data: last },
+  );
+  const model = Object.assign(new FakeModel(), { widget_manager: manager });
+  const hub = new Hub(model);
+  model.state("a", { picture: last });
+  expect(set.mock.calls.map(([i]) => i)).toEqual([1, 2]);
+  expect(set.mock.calls[0][1]).toEqual({
+    output_type: "display_data",
+    data: { other: 1, ...last },
+  });
+  hub.close();
+});
+
+test("elsewhere there is no notebook to write to", () => {
+  const model = new FakeModel();
+  const hub = new Hub(model);
+  expect(() => model.state("a", { picture: { "text/html": "x" } })).not.toThrow();
+  hub.close();
 });

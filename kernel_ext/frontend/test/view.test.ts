@@ -428,37 +428,42 @@ test("nothing from a record becomes markup", async () => {
 test("a packed record, its absent fields and what few nodes have", () => {
   const strings = ["input", "x", "f32[2]", "f32", "input", "", "[2]", "add"];
   const count = 2;
-  const absent = -0x80000000;
-  const columns = [
-    [0, 7],
-    [-1, -1],
-    [1, -1],
-    [2, 2],
-    [3, 3],
-    [-1, -1],
-    [4, -1],
-    [5, 5],
-    [-1, -1],
-    [6, 6],
-    [-1, -1],
-    [10, 11],
-    [absent, 4],
-    [absent, 7],
-    [absent, absent],
-    [0, 1],
-    [0, 2],
-    [10, 10],
-  ].flat();
-  const record = readRecord(
-    {
-      kind: "state",
-      record: { name: "p", packed: { count, strings, more: { 1: { alarm: "NaN" } } } },
-    },
-    [
-      new DataView(new Int32Array(columns).buffer),
-      new DataView(new Float64Array([8, Number.NaN, Number.NaN, 2.5]).buffer),
-    ],
-  )!;
+  // A number stands for a column that has but one; other columns have 1, 2 or 4 bytes a number.
+  const given: (number | [number, ...number[]])[] = [
+    [1, 0, 7],
+    -1,
+    [1, 1, -1],
+    2,
+    3,
+    -1,
+    [2, 4, -1],
+    5,
+    -1,
+    6,
+    -1,
+    [1, 10, 11],
+    [4, -1, 70_000],
+    [2, -1, 7],
+    -1,
+    [1, 0, 1],
+    [1, 0, 2],
+    [1, 0, 1],
+    [1, 1, 2],
+    10,
+  ];
+  const columns = given.map((one) => (typeof one === "number" ? [0, one] : [one[0]]));
+  const bytes = given.flatMap((one) => {
+    if (typeof one === "number") return [];
+    const [width, ...numbers] = one;
+    const kind = { 1: Int8Array, 2: Int16Array, 4: Int32Array }[width as 1 | 2 | 4];
+    return [...new Uint8Array(new kind(numbers).buffer)];
+  });
+  const packed = { count, strings, reals: [8, null, 2.5], columns, more: { 1: { alarm: "NaN" } } };
+  // The buffer lies somewhere in a message, at an odd place.
+  const message = new Uint8Array([0, 0, 0, ...bytes]);
+  const record = readRecord({ kind: "state", record: { name: "p", packed } }, [
+    new DataView(message.buffer, 3),
+  ])!;
   expect(record.nodes[0]).toMatchObject({
     id: 10,
     op: "input",
@@ -475,9 +480,10 @@ test("a packed record, its absent fields and what few nodes have", () => {
     op: "add",
     name: null,
     kind: "op",
-    exec: 4,
+    exec: 70_000,
     line: 7,
     failed: true,
+    bytes: null,
     inputs: [10, 10],
     time_us: 2.5,
     alarm: "NaN",

@@ -1,5 +1,5 @@
 // The record of a graph as the kernel describes it (src/flowbook/_record.py), and the compact form
-// in which it travels: interned strings, and columns of numbers in two binary buffers.
+// in which it travels: strings and reals each once, and columns of small whole numbers in a buffer.
 
 import type { Message } from "../channel.js";
 
@@ -85,43 +85,54 @@ const STRINGS = [
 ] as const;
 /** Columns of interned JSON. */
 const PARSED = ["shape", "attrs"] as const;
-/** Columns of whole numbers; ABSENT stands for none. */
+/** Columns of whole numbers. */
 const NUMBERS = ["id", "exec", "line", "forward_of"] as const;
-const ABSENT = -0x80000000;
 
 export interface Packed {
   count: number;
   strings: string[];
+  reals: (number | null)[];
+  /** Of each column its bytes per number; 0 and the value, where it has but one. */
+  columns: number[][];
   /** Fields that few nodes have, by position. */
   more: Record<string, Record<string, unknown>>;
 }
 
-/** Rebuilds nodes from their packed form (flowbook_ext/views/packing.py). */
-export function unpackNodes(packed: Packed, numbers: DataView, reals: DataView): GraphNode[] {
-  const { count, strings, more } = packed;
-  // Copies, because a buffer's start need not be aligned.
-  const words = new Int32Array(bytesOf(numbers));
-  const doubles = new Float64Array(bytesOf(reals));
+/** Rebuilds nodes from their packed form (flowbook_ext/views/packing.py); -1 is what is absent. */
+export function unpackNodes(packed: Packed, data: DataView): GraphNode[] {
+  const { count, strings, reals, columns, more } = packed;
   let column = 0;
-  const next = (): Int32Array => words.subarray(column++ * count, column * count);
-  const text = STRINGS.map(next);
-  const parsed = PARSED.map(next);
-  const whole = NUMBERS.map(next);
+  let place = data.byteOffset;
+  const next = (length = count): ArrayLike<number> => {
+    const [width, value] = columns[column++];
+    if (!width) return new Array<number>(length).fill(value);
+    // A copy, because a column's start need not be aligned.
+    const part = data.buffer.slice(place, place + width * length) as ArrayBuffer;
+    place += part.byteLength;
+    return new (width === 1 ? Int8Array : width === 2 ? Int16Array : Int32Array)(part);
+  };
+  const text = STRINGS.map(() => next());
+  const parsed = PARSED.map(() => next());
+  const whole = NUMBERS.map(() => next());
   const failed = next();
   const degree = next();
-  let at = column * count;
+  const bytes = next();
+  const time = next();
+  let total = 0;
+  for (let i = 0; i < count; ++i) total += degree[i];
+  const sources = next(total);
+  let at = 0;
   const cache = new Map<number, unknown>();
   const parse = (index: number): unknown => {
     if (!cache.has(index)) cache.set(index, JSON.parse(strings[index]));
     return cache.get(index);
   };
-  const real = (value: number): number | null => (Number.isNaN(value) ? null : value);
   const nodes: GraphNode[] = new Array(count);
   for (let i = 0; i < count; ++i) {
     const string = (k: number): string | null => (text[k][i] < 0 ? null : strings[text[k][i]]);
-    const number = (k: number): number | null => (whole[k][i] === ABSENT ? null : whole[k][i]);
-    const inputs = Array.from(words.subarray(at, at + degree[i]));
-    at += degree[i];
+    const number = (k: number): number | null => (whole[k][i] < 0 ? null : whole[k][i]);
+    const inputs: number[] = [];
+    for (const end = at + degree[i]; at < end; ++at) inputs.push(sources[at]);
     nodes[i] = {
       id: whole[0][i],
       op: string(0) ?? "",
@@ -139,8 +150,8 @@ export function unpackNodes(packed: Packed, numbers: DataView, reals: DataView):
       exec: number(1),
       line: number(2),
       forward_of: number(3),
-      bytes: real(doubles[i]),
-      time_us: real(doubles[count + i]),
+      bytes: reals[bytes[i]],
+      time_us: reals[time[i]],
       failed: failed[i] === 1,
     };
   }
@@ -153,7 +164,7 @@ export function readRecord(message: Message, buffers: DataView[]): GraphRecord |
   const record = message.record as (GraphRecord & { packed?: Packed }) | undefined;
   if (!record || typeof record !== "object") return undefined;
   const { packed, ...rest } = record;
-  const nodes = packed ? unpackNodes(packed, buffers[0], buffers[1]) : record.nodes;
+  const nodes = packed ? unpackNodes(packed, buffers[0]) : record.nodes;
   return {
     ...rest,
     stats: rest.stats ?? {},
@@ -161,8 +172,4 @@ export function readRecord(message: Message, buffers: DataView[]): GraphRecord |
     assignments: rest.assignments ?? [],
     nodes,
   };
-}
-
-function bytesOf(view: DataView): ArrayBuffer {
-  return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength) as ArrayBuffer;
 }

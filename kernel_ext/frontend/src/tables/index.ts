@@ -14,6 +14,10 @@ import { COURSE_CSS, CourseChart } from "./chart.js";
 const UNITS: Record<string, number> = { kB: 1e3, MB: 1e6, GB: 1e9, ms: 1e3, s: 1e6 };
 const SVG = "data:image/svg+xml;base64,";
 const CSS = `${THEME_CSS}${COURSE_CSS}
+:host { box-sizing: border-box; max-width: 930px; padding: 12px 14px; background: var(--bg); border: 1px solid var(--rim); border-radius: 10px; }
+.fb-body .k { fill: var(--soft); }
+:host([data-contrast="more"]) g > rect { fill: color-mix(in srgb, var(--c) 55%, #000); }
+td { white-space: nowrap; }
 .fb-tools { display: flex; flex-wrap: wrap; gap: 6px; margin-bottom: 6px; }
 .fb-tools > *, th button { font: 12px var(--sans); color: var(--ink); }
 .fb-tools > * { background: var(--card); border: 1px solid var(--rim); border-radius: 4px; padding: 1px 8px; min-width: 0; }
