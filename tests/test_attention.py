@@ -63,7 +63,7 @@ def test_heads_may_be_views_of_one_projection(causal: bool) -> None:
 
 
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("queries, keys", [(1, 1), (5, 5), (70, 70), (130, 300), (300, 130)])
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (5, 5), (70, 70), (130, 300), (300, 130)])
 def test_gradients_at_every_edge_of_the_blocks(queries: int, keys: int, causal: bool) -> None:
     q, k, v = (normal(2, n, d, seed=n) for n, d in [(queries, 12), (keys, 12), (keys, 20)])
     dy = normal(2, queries, 20, seed=7)

@@ -33,8 +33,10 @@ constexpr Fineness kOwnBlocks[] = {
     {4, int64_t{1} << 19}, {16, int64_t{1} << 22}, {64, int64_t{1} << 26}};
 constexpr int64_t kOwnRowEdge = 4, kOwnColumnEdge = 16;
 // Rows of a block share the packing of b, and its columns the reading of a: shorter sides than
-// kGoodSide are worth it only where threads would have nothing to do.
-constexpr int64_t kMinSide = 64, kGoodSide = 128;
+// kGoodSide are worth it only where threads would have nothing to do. Columns cost less than rows
+// where a's rows are dense: down to kMinColumns nothing (128x128x256 in 2x2 blocks 91 GFLOP/s, in
+// 1x4 96).
+constexpr int64_t kMinSide = 64, kGoodSide = 128, kMinColumns = 32;
 constexpr int64_t kMaxBlocks = 64;
 
 constexpr int64_t kStreamBytes =
@@ -196,11 +198,14 @@ GemmGrid gemm_grid(const Gemm& g) {
   const int64_t busy = library ? kMaxBlocks : blocks_for_threads();
   while (grid.blocks() < wanted) {
     const int64_t height = ceil_div(g.m, grid.rows), width = ceil_div(g.n, grid.cols);
-    const int64_t side = grid.blocks() < busy ? kMinSide : kGoodSide;
-    const bool by_rows = height >= 2 * side, by_cols = width >= 2 * side;
+    const bool idle = grid.blocks() < busy;
+    const int64_t least = idle ? kMinSide : kGoodSide,
+                  least_columns = idle && !library && g.a_col == 1 ? kMinColumns : least;
+    const bool by_rows = height >= 2 * least, by_cols = width >= 2 * least_columns;
     if (!by_rows && !by_cols) break;
     // Rows rather than columns in a library, which packs columns of b but mostly not rows of a.
-    if (by_rows && (!by_cols || height * (library ? 4 : 1) >= width))
+    const bool tall = library ? height * 4 >= width : height >= std::max(width, 2 * kGoodSide);
+    if (by_rows && (!by_cols || tall))
       grid.rows *= 2;
     else
       grid.cols *= 2;

@@ -125,11 +125,13 @@ template <class T>
 void by_panels(const OwnGemm& g) {
   constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 2 * kLanes;
   constexpr int64_t kDepth = kPanelBytes / int64_t(sizeof(T)) / kWidth;
-  constexpr int64_t kTall = (kOwnGemmScratch - kSlack) / int64_t(sizeof(T)) / kDepth / 24 * 24;
+  // As many rows as a block holds meet a panel of b once it is packed.
+  constexpr int64_t kBlock = (kOwnGemmScratch - kSlack) / int64_t(sizeof(T));
+  const int64_t tall = kBlock / (g.k < kDepth ? g.k : kDepth) / 24 * 24;
   alignas(64) T panel[kPanelBytes / sizeof(T)];
   T* const scratch = static_cast<T*>(g.scratch);
-  for (int64_t i = 0; i < g.m; i += kTall) {
-    const int64_t rows = g.m - i < kTall ? g.m - i : kTall;
+  for (int64_t i = 0; i < g.m; i += tall) {
+    const int64_t rows = g.m - i < tall ? g.m - i : tall;
     for (int64_t p = 0; p < g.k; p += kDepth) {
       const int64_t k = g.k - p < kDepth ? g.k - p : kDepth;
       const T* a = static_cast<const T*>(g.a) + i * g.a_row + p * g.a_col;
