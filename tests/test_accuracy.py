@@ -53,6 +53,14 @@ def ulps(got: np.ndarray, want: np.ndarray) -> np.ndarray:
     return np.where(agree, 0, np.where(zero, np.where(signed, 0, np.inf), distance)).astype(float)
 
 
+def test_exponentials_around_their_largest_argument():
+    for f, limit in ((fb.exp, 88.72284), (fb.exp2, 128.0), (fb.expm1, 88.72284)):
+        x = np.float32(limit).view(np.int32) + np.arange(-40, 40, dtype=np.int32)
+        x = x.view(np.float32)
+        want = getattr(np, f.__name__)(x.astype(wide))
+        assert ulps(f(fb.asarray(x)).numpy(), want).max() <= 2
+
+
 def sigmoid(x):
     return np.where(x < 0, np.exp(-np.abs(x)), 1) / (1 + np.exp(-np.abs(x)))
 

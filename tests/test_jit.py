@@ -276,6 +276,37 @@ def test_the_text_tells_what_was_compiled(mode):
     )
 
 
+def test_a_later_phase_makes_cheap_maps_again(mode):
+    """What is left of the mean is needed for the variance and for the result: it is not stored."""
+    x, w = values(40, 1024), values(1024)
+    program = assert_compiled_is_tape(mode, layer, x, w, w).text()
+    # The maximum is subtracted once, the mean for the variance and again for the result.
+    assert (program.count("subtract r0"), program.count("subtract")) == (1, 3)
+    assert program.count("multiply r7") == 3  # by one over the sum of r7, in three phases
+
+
+@pytest.mark.parametrize("columns", [64, 95, 96, 100, 128, 255, 256, 300, 512, 1000, 1024, 1025])
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 16, 17, 70])
+def test_rows_of_one_call(mode, rows, columns):
+    def f(x, y, w, r):
+        e = fb.exp(x - fb.max(x, axis=-1, keepdims=True))
+        p = e / fb.sum(e, axis=-1, keepdims=True) * r
+        return layer(y * w, w, w) + p, p, fb.log(fb.sum(e, axis=-1)), fb.sum(p * y, axis=0)
+
+    x, y = rng.normal(size=(2, rows, columns)).astype("f4")
+    w, r = rng.normal(size=columns).astype("f4"), rng.normal(size=(rows, 1)).astype("f4")
+    assert_compiled_is_tape(mode, f, x, y, w, r)
+    assert_compiled_is_tape(
+        mode, f, values(rows, columns), values(rows, columns), values(columns), values(rows, 1)
+    )
+
+
+def test_extrema_of_any_length_are_compiled(mode):
+    mode("always")
+    x = fb.asarray(values(6, 1000))
+    assert "\n      r3 = max" in planned(lambda x: fb.max(x * 1.5, axis=-1), x).text()
+
+
 def test_small_programs_are_not_worth_it(mode):
     mode("on")
     small, large = (fb.asarray(np.ones(n, "f4")) for n in (100, 100_000))

@@ -59,8 +59,7 @@ bool FusedCpu::build(const FusedSpec& spec) {
   outputs_ = spec.outputs;
   for (size_t o = 0; o < outputs_.size(); ++o)
     if (Register& r = registers_[size_t(outputs_[o])]; r.output < 0) r.output = int(o);
-  if (cols_ < kShare)
-    while (2 * set_rows_ * cols_ <= kBlock && set_rows_ < rows_) set_rows_ *= 2;
+  choose_sets(spec);
   std::vector<Instruction> tape;
   if (!translate(spec, tape)) return false;
   make_phases(tape);
@@ -68,7 +67,33 @@ bool FusedCpu::build(const FusedSpec& spec) {
   cut();
   assign_homes(spec);
   compile();
+  if (one_loop()) block_cols_ = chunk_cols_;
   return true;
+}
+
+// Compiled loops take several rows in one call, each with a scalar of its own where others would
+// read a row value: what a call costs, and waiting for the sum of a row, is shared. No more than
+// the nearest caches hold. Elsewhere short rows share a block.
+void FusedCpu::choose_sets(const FusedSpec& spec) {
+  const jit::Mode mode = jit::mode();
+  compiles_ =
+      mode == jit::Mode::kAlways || (mode == jit::Mode::kOn && rows_ * cols_ >= kWorthCompiling);
+  const auto dense = [](const FusedInput& i) {
+    return i.level != Level::kElement || i.access == Access::kDense || i.access == Access::kScalar;
+  };
+  const auto of_row = [](const auto& x) { return x.level == Level::kRow; };
+  const bool compiled =
+      compiles_ && cols_ <= kBlock && std::all_of(spec.inputs.begin(), spec.inputs.end(), dense) &&
+      std::all_of(spec.instructions.begin(), spec.instructions.end(),
+                  [&](const auto& i) { return i.level >= Level::kColumn || can_compile(i); });
+  const bool row_values = std::any_of(spec.inputs.begin(), spec.inputs.end(), of_row) ||
+                          std::any_of(spec.instructions.begin(), spec.instructions.end(), of_row);
+  const int64_t share = compiled && row_values ? kShareCompiled : kShare;
+  if (cols_ < share)
+    while (2 * block_rows_ * cols_ <= kBlock && block_rows_ < rows_) block_rows_ *= 2;
+  set_rows_ = block_rows_;
+  if (compiled && block_rows_ == 1)
+    while (2 * set_rows_ * cols_ <= kAtOnce && set_rows_ < rows_) set_rows_ *= 2;
 }
 
 bool FusedCpu::translate(const FusedSpec& spec, std::vector<Instruction>& tape) {
@@ -77,9 +102,6 @@ bool FusedCpu::translate(const FusedSpec& spec, std::vector<Instruction>& tape) 
     for (int k = 0; k < i.arity; ++k) ++uses[size_t(i.src[k])];
   for (int o : spec.outputs) uses[size_t(o)] += 2;
   const Loops& table = loops();
-  const jit::Mode mode = jit::mode();
-  const bool compiles =
-      mode == jit::Mode::kAlways || (mode == jit::Mode::kOn && rows_ * cols_ >= kWorthCompiling);
   for (size_t k = 0; k < spec.instructions.size(); ++k) {
     const FusedInstruction& ins = spec.instructions[k];
     Instruction t;
@@ -88,7 +110,7 @@ bool FusedCpu::translate(const FusedSpec& spec, std::vector<Instruction>& tape) 
     std::copy(ins.src, ins.src + 3, t.src);
     t.dst = inputs_ + int(k);
     t.row = ins.row;
-    t.native = compiles && can_compile(ins);
+    t.native = compiles_ && can_compile(ins);
     const int slot = slot_of(ins.compute);
     if (ins.reduction != Reduction::kNone) {
       if (slot == no_slot) return false;
@@ -220,6 +242,7 @@ void FusedCpu::make_phases(const std::vector<Instruction>& tape) {
       known[size_t(t.dst)] = t.kind == Instruction::kFoldColumns ? p + 1 : p;
     }
   }
+  if (block_rows_ == 1) repeat_cheap_maps();
   std::vector<int> defined(registers_.size(), -1);
   for (size_t p = 0; p < phases_.size(); ++p) {
     Phase& phase = phases_[p];
@@ -239,6 +262,66 @@ void FusedCpu::make_phases(const std::vector<Instruction>& tape) {
   }
 }
 
+// A phase that reads what an earlier one made of one array by a few cheap instructions makes it
+// again in its compiled loop, rather than have it stored by the one and loaded by the other.
+void FusedCpu::repeat_cheap_maps() {
+  constexpr int kFew = 3, kStored = 0;
+  const auto cheap = [](const Instruction& t) {
+    return t.native && t.kind == Instruction::kMap &&
+           (t.row == kCode_add || t.row == kCode_subtract || t.row == kCode_multiply ||
+            t.row == kCode_square || t.row == kCode_negative || t.row == kCode_abs);
+  };
+  struct Made {
+    int phase = -1, cost = kStored;  // instructions to make it again
+    int array = -1;                  // what they read
+    Instruction by;
+  };
+  std::vector<Made> made(registers_.size());
+  const auto array_of = [&](int r) { return made[size_t(r)].cost ? made[size_t(r)].array : r; };
+  const auto is_array = [&](int r) {
+    return registers_[size_t(r)].level == Level::kElement ||
+           registers_[size_t(r)].level == Level::kColumn;
+  };
+  for (size_t p = 0; p < phases_.size(); ++p)
+    for (const Instruction& t : phases_[p].elements) {
+      Made& m = made[size_t(t.dst)];
+      m.phase = int(p), m.by = t;
+      if (!cheap(t) || registers_[size_t(t.dst)].output >= 0) continue;
+      int cost = 1, array = -1;
+      for (int i = 0; i < t.arity; ++i) {
+        const Made& from = made[size_t(t.src[i])];
+        if (!is_array(t.src[i])) continue;
+        const int a = array_of(t.src[i]);
+        const bool kept = from.cost || made[size_t(a)].phase < int(p);
+        cost += kept && (array < 0 || array == a) ? from.cost : kFew;
+        array = a;
+      }
+      if (array >= 0 && cost <= kFew) m.cost = cost, m.array = array;
+    }
+  for (size_t p = 1; p < phases_.size(); ++p) {
+    std::vector<Instruction> all;
+    std::vector<int> again(made.size(), -1);
+    const auto make_again = [&](auto& self, int r) -> int {
+      if (size_t(r) >= made.size() || !made[size_t(r)].cost || made[size_t(r)].phase >= int(p))
+        return r;
+      int& copy = again[size_t(r)];
+      if (copy >= 0) return copy;
+      Instruction t = made[size_t(r)].by;
+      for (int i = 0; i < t.arity; ++i) t.src[i] = self(self, t.src[i]);
+      if (registers_.size() >= kMaxRegisters) return r;
+      copy = t.dst = int(registers_.size());
+      registers_.push_back(Register(registers_[size_t(r)]));
+      all.push_back(t);
+      return copy;
+    };
+    for (Instruction t : phases_[p].elements) {
+      for (int i = 0; i < t.arity; ++i) t.src[i] = make_again(make_again, t.src[i]);
+      all.push_back(t);
+    }
+    phases_[p].elements = std::move(all);
+  }
+}
+
 // Sets of rows and chunks of the pool, by shape alone.
 void FusedCpu::cut() {
   long_rows_ = row_folds_ > 0 && cols_ > kLongRow;
@@ -246,7 +329,7 @@ void FusedCpu::cut() {
   if (long_rows_) {
     chunk_rows_ = column_folds_ ? together : 1, chunk_cols_ = kLongRow;
   } else {
-    chunk_cols_ = row_values_ || set_rows_ > 1 ? cols_ : std::min(cols_, kChunk);
+    chunk_cols_ = row_values_ || block_rows_ > 1 ? cols_ : std::min(cols_, kChunk);
     const int64_t unit = std::max(together, set_rows_);  // both powers of two
     chunk_rows_ = std::max<int64_t>(1, kChunk / chunk_cols_);
     chunk_rows_ = (chunk_rows_ + unit - 1) / unit * unit;
@@ -254,7 +337,7 @@ void FusedCpu::cut() {
 }
 
 void FusedCpu::assign_homes(const FusedSpec& spec) {
-  one_block_ = set_rows_ > 1 || cols_ <= kWholeRow;
+  one_block_ = block_rows_ > 1 || cols_ <= kWholeRow;
   const int64_t block = one_block_ ? set_rows_ * cols_ : kBlock;
   // Widest element, so that slots can be shared.
   int width = 1;
@@ -283,7 +366,7 @@ void FusedCpu::assign_homes(const FusedSpec& spec) {
         x.at = take_workspace(rows_ * x.width);
       if (x.level == Level::kElement && x.access != Access::kDense && x.access != Access::kScalar)
         x.gather = block_slots_++;
-      if (x.level == Level::kColumn && set_rows_ > 1) x.gather = block_slots_++;
+      if (x.level == Level::kColumn && block_rows_ > 1) x.gather = block_slots_++;
     } else if (x.output >= 0) {
       x.home = Home::kOutput;
     } else if (x.level >= Level::kColumn || (x.level == Level::kRow && whole[r])) {
@@ -298,7 +381,7 @@ void FusedCpu::assign_homes(const FusedSpec& spec) {
     // Several chunks share a long row: what they know of it is their own until the end.
     if (x.home == Home::kRows || (x.level == Level::kRow && x.home != Home::kInput && long_rows_))
       x.slot = take_rows(x.width);
-    if (x.level == Level::kRow && x.by_elements && set_rows_ > 1) x.spread = block_slots_++;
+    if (x.level == Level::kRow && x.by_elements && block_rows_ > 1) x.spread = block_slots_++;
   }
   // Elements: a slot is free again after its last reader. Those read in a later phase live for the
   // set.
@@ -345,9 +428,10 @@ void FusedCpu::assign_homes(const FusedSpec& spec) {
   for (size_t r = 0; r < size_t(inputs_); ++r) {
     if (registers_[r].level == Level::kRow) row_inputs_.push_back(int(r));
     const Register& x = registers_[r];
-    const bool repeats = (x.level == Level::kColumn && set_rows_ > 1) ||
-                         (x.level == Level::kElement && x.access == Access::kPeriodic &&
-                          x.period < block && set_rows_ > 1 && (set_rows_ * cols_) % x.period == 0);
+    const bool repeats =
+        (x.level == Level::kColumn && block_rows_ > 1) ||
+        (x.level == Level::kElement && x.access == Access::kPeriodic && x.period < block &&
+         block_rows_ > 1 && (block_rows_ * cols_) % x.period == 0);
     if (repeats) periodic_.push_back(int(r));
   }
   // Partial sums: of columns, and of long rows.

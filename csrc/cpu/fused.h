@@ -32,7 +32,10 @@ class FusedCpu : public FusedKernel {
   static constexpr int64_t kBlock = kSumBlock;      // elements
   static constexpr int64_t kWholeRow = 2 * kBlock;  // rows up to this length are one block
   static constexpr int64_t kChunk = 16 * kBlock;    // elements of a chunk of the pool
-  static constexpr int64_t kShare = 256;  // rows up to this length share a block with others
+  // Rows up to this length share a block with others, and in programs that are compiled throughout:
+  static constexpr int64_t kShare = 256, kShareCompiled = 96;
+  static constexpr int64_t kAtOnce = 4 * kBlock;  // elements of longer rows that are a set
+  static constexpr int64_t kManyRows = 8;         // in a set: their row values are made together
   static constexpr int kMaxRegisters = 256, kMaxRowFolds = 32;
   static constexpr int64_t kWorthCompiling = 2048;  // elements
 
@@ -81,9 +84,9 @@ class FusedCpu : public FusedKernel {
   struct Segment {
     struct Operand {
       jit::Stream kind;
-      int id;  // the register, or of lanes the instruction
+      int id;  // the register, or of folds the instruction
     };
-    size_t first = 0, end = 0;
+    size_t first = 0, end = 0, size = 0;  // size: nodes of its graph
     std::vector<Operand> operands;
     std::vector<int> last;  // by operand: the node of the loop that reads or stores it last
     bool sums = false;
@@ -102,16 +105,19 @@ class FusedCpu : public FusedKernel {
   bool translate(const FusedSpec& spec, std::vector<Instruction>& tape);
   void join(const FusedSpec& spec, size_t k, std::vector<Instruction>& tape,
             const std::vector<int>& uses);
+  void choose_sets(const FusedSpec& spec);
   void make_phases(const std::vector<Instruction>& tape);
+  void repeat_cheap_maps();
   void assign_homes(const FusedSpec& spec);
   void cut();
   bool can_compile(const FusedInstruction& ins) const;
   void compile();
   bool make_segment(size_t phase, size_t first, size_t end, Segment& s, jit::Graph& graph) const;
   bool goes_past(int r) const;
-  std::vector<jit::Ahead> ahead(size_t phase, const Segment& s) const;
+  std::vector<jit::Ahead> ahead(const Segment& s) const;
   const Instruction* row_map(int r) const;
   void absorb_row_maps();
+  bool one_loop() const;
 
   Frame frame(void* const* in, void* const* out, char* workspace, const FusedBlock* given) const;
   void chunk(Frame& f, int64_t first_row, int64_t end_row) const;
@@ -120,7 +126,9 @@ class FusedCpu : public FusedKernel {
   Operand input(Frame& f, int r, int64_t begin, int64_t col, int64_t n) const;
   void gather_rows(int r, const void* from, int64_t row, int64_t rows, char* to) const;
   void elements(Frame& f, const Phase& phase, int64_t col, int64_t n) const;
+  void fold(Frame& f, const Instruction& t, int64_t i, int64_t col, int64_t n) const;
   char* element(Frame& f, int r, int64_t begin, int64_t col) const;
+  const char* dense(Frame& f, int r, int64_t row, int64_t n) const;
   void native(Frame& f, const Phase& phase, const Segment& s, int64_t col, int64_t n) const;
   void maps_of_rows(Frame& f, const std::vector<Instruction>& maps) const;
   void show_row(Frame& f, int r) const;
@@ -136,8 +144,11 @@ class FusedCpu : public FusedKernel {
   std::vector<Instruction> first_;  // maps of row inputs
   std::vector<Instruction> last_;   // folds of totals and maps of columns and totals
   std::vector<int> outputs_, row_inputs_, row_results_, periodic_;
-  int64_t set_rows_ = 1;  // rows computed together
+  bool compiles_ = false;   // what can be
+  int64_t block_rows_ = 1;  // rows that share a block
+  int64_t set_rows_ = 1;    // rows computed together, in whole blocks
   int64_t chunk_rows_ = 1, chunk_cols_ = 0;
+  int64_t block_cols_ = kBlock;  // of a row that is several blocks
   int block_slots_ = 0, set_slots_ = 0, scratch_slot_ = 0;
   int64_t row_bytes_ = 0, block_bytes_ = 0, set_bytes_ = 0, workspace_ = 0;
   int column_folds_ = 0, row_folds_ = 0;

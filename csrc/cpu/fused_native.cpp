@@ -27,10 +27,10 @@ int64_t half_of_the_last_cache() {
 
 bool FusedCpu::can_compile(const FusedInstruction& ins) const {
   if (ins.level == Level::kRow && ins.reduction != Reduction::kNone) {
-    // Rows that share a block are folded side by side; extrema fold whole sets of 64 lanes.
-    return set_rows_ == 1 && ins.dtype == DType::f32 && ins.compute == DType::f32 &&
+    // Rows that share a block are folded side by side, extrema of few numbers one by one.
+    return block_rows_ == 1 && ins.dtype == DType::f32 && ins.compute == DType::f32 &&
            registers_[size_t(ins.src[0])].level == Level::kElement &&
-           (ins.reduction == Reduction::kSum || cols_ % 64 == 0);
+           (ins.reduction == Reduction::kSum || cols_ >= 64);
   }
   if (ins.level > Level::kRow || ins.reduction != Reduction::kNone || ins.row < 0) return false;
   for (int k = 0; k < ins.arity; ++k) {
@@ -67,7 +67,7 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
     int& node = nodes[size_t(r)];
     if (node >= 0) return node;
     const Register& x = registers_[size_t(r)];
-    const bool one = x.level == Level::kTotal || (x.level == Level::kRow && set_rows_ == 1) ||
+    const bool one = x.level == Level::kTotal || (x.level == Level::kRow && block_rows_ == 1) ||
                      (x.home == Home::kInput && x.access == Access::kScalar);
     if (const Instruction* t = one && !long_rows_ ? row_map(r) : nullptr) {
       int args[3] = {-1, -1, -1};
@@ -91,7 +91,7 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
       graph.effect(sum                               ? jit::Kind::kSum
                    : t.fold == loops().max[kSlotF32] ? jit::Kind::kLargest
                                                      : jit::Kind::kSmallest,
-                   args[0], stream(jit::Stream::kLanes, int(k)));
+                   args[0], stream(jit::Stream::kFold, int(k)));
       continue;
     }
     nodes[size_t(t.dst)] = jit::trace_row(graph, t.row, args);
@@ -102,10 +102,19 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
     graph.effect(jit::Kind::kStore, nodes[size_t(t.dst)],
                  stream(past ? jit::Stream::kPast : jit::Stream::kOutput, t.dst));
   }
+  s.last.assign(s.operands.size(), -1);
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    const jit::Node& n = graph.nodes()[i];
+    if (n.kind >= jit::Kind::kStore) s.last[n.bits] = int(i);
+    for (int k = 0; k < n.arity; ++k)
+      if (const jit::Node& x = graph.nodes()[size_t(n.arg[k])]; x.kind == jit::Kind::kInput)
+        s.last[x.bits] = int(i);
+  }
+  s.size = graph.nodes().size();
   // Sums begin anew with each block of theirs, extrema don't.
   if (s.sums && extrema && one_block_ && cols_ > kSumBlock) return false;
   return std::count_if(s.operands.begin(), s.operands.end(), [](const Segment::Operand& o) {
-           return o.kind != jit::Stream::kScalar;
+           return o.kind != jit::Stream::kScalar && o.kind != jit::Stream::kFold;
          }) <= jit::kMaxStreams;
 }
 
@@ -114,26 +123,31 @@ bool FusedCpu::goes_past(int r) const {
   return registers_[size_t(r)].home == Home::kOutput && cols_ % 8 == 0 &&
          rows_ * cols_ * 4 >= half_of_the_last_cache();
 }
-// While a row is worked at for the last time, the next one comes in.
-std::vector<jit::Ahead> FusedCpu::ahead(size_t phase, const Segment& s) const {
+// While rows are worked at, the next ones come in: in the longest loop that reads them, which has
+// the most time for it.
+std::vector<jit::Ahead> FusedCpu::ahead(const Segment& s) const {
   std::vector<jit::Ahead> all;
-  if (phases_.size() == 1 || !one_block_ || set_rows_ > 1) return all;
+  if (phases_.size() == 1 || !one_block_ || block_rows_ > 1) return all;
   for (size_t i = 0; i < s.operands.size(); ++i) {
     const auto [kind, id] = s.operands[i];
     const Register& x = registers_[size_t(id)];
     if (kind != jit::Stream::kInput || x.home != Home::kInput || x.level != Level::kElement ||
         x.access != Access::kDense)
       continue;
-    bool later = false;
-    for (size_t p = phase + 1; p < phases_.size(); ++p)
-      later |= std::count(phases_[p].entering.begin(), phases_[p].entering.end(), id) > 0;
-    if (!later) all.push_back({int(i), int32_t(cols_ * 4)});
+    const Segment* longest = &s;
+    for (const Phase& phase : phases_)
+      for (const Segment& other : phase.segments)
+        for (const Segment::Operand& o : other.operands)
+          if (o.kind == kind && o.id == id && other.size > longest->size) longest = &other;
+    if (longest == &s) all.push_back({int(i), int32_t(set_rows_ * cols_ * 4)});
   }
   return all;
 }
 
-// The map that makes row value r, if a compiled loop can make it too.
+// The map that makes row value r, if a compiled loop should make it too: for one row, 8 times the
+// same, which is less than a call for few rows and more than one for many.
 const FusedCpu::Instruction* FusedCpu::row_map(int r) const {
+  if (set_rows_ >= kManyRows) return nullptr;
   const auto find = [r](const std::vector<Instruction>& maps) {
     const auto it = std::find_if(maps.begin(), maps.end(),
                                  [r](const Instruction& t) { return t.dst == r && t.native; });
@@ -163,7 +177,7 @@ void FusedCpu::absorb_row_maps() {
     }
     for (const Segment& s : p.segments)
       for (const Segment::Operand& o : s.operands)
-        if (o.kind != jit::Stream::kLanes) needed[size_t(o.id)] = 1;
+        if (o.kind != jit::Stream::kFold) needed[size_t(o.id)] = 1;
   }
   const auto visit = [&](std::vector<Instruction>& maps) {
     for (size_t k = maps.size(); k-- > 0;) {
@@ -176,7 +190,7 @@ void FusedCpu::absorb_row_maps() {
 }
 
 void FusedCpu::compile() {
-  std::vector<uint8_t> code;
+  std::vector<jit::Graph> graphs;
   for (size_t p = 0; p < phases_.size(); ++p) {
     std::vector<Instruction>& all = phases_[p].elements;
     for (size_t first = 0; first < all.size();) {
@@ -189,32 +203,43 @@ void FusedCpu::compile() {
         Segment s;
         jit::Graph graph;
         if (!make_segment(p, first, end, s, graph)) continue;
-        s.last.assign(s.operands.size(), -1);
-        for (size_t i = 0; i < graph.nodes().size(); ++i) {
-          const jit::Node& n = graph.nodes()[i];
-          if (n.kind >= jit::Kind::kStore) s.last[n.bits] = int(i);
-          for (int k = 0; k < n.arity; ++k)
-            if (const jit::Node& x = graph.nodes()[size_t(n.arg[k])]; x.kind == jit::Kind::kInput)
-              s.last[x.bits] = int(i);
-        }
-        std::vector<jit::Stream> streams;
-        for (const Segment::Operand& o : s.operands) streams.push_back(o.kind);
-        s.at = int64_t(code.size());
-        const std::vector<uint8_t> loop = jit::compile(graph, streams, ahead(p, s));
-        code.insert(code.end(), loop.begin(), loop.end());
-        code.resize((code.size() + 63) / 64 * 64, 0xcc);
         all[first].segment = int(phases_[p].segments.size());
         phases_[p].segments.push_back(std::move(s));
+        graphs.push_back(std::move(graph));
         break;
       }
       first = std::max(end, first + 1);
     }
   }
-  if (code.empty()) return;
+  if (graphs.empty()) return;
+  std::vector<uint8_t> code;
+  auto graph = graphs.begin();
+  for (Phase& phase : phases_)
+    for (Segment& s : phase.segments) {
+      std::vector<jit::Stream> streams;
+      for (const Segment::Operand& o : s.operands) streams.push_back(o.kind);
+      s.at = int64_t(code.size());
+      const std::vector<uint8_t> loop = jit::compile(*graph++, streams, ahead(s));
+      code.insert(code.end(), loop.begin(), loop.end());
+      code.resize((code.size() + 63) / 64 * 64, 0xcc);
+    }
   pages_ = jit::Pages(code);
   if (pages_) return absorb_row_maps();
   for (Phase& phase : phases_)
     for (Instruction& t : phase.elements) t.segment = -1;
+}
+
+// Whether one loop, from inputs to results, is all there is: then no block has to stay in a cache.
+bool FusedCpu::one_loop() const {
+  const Phase& only = phases_[0];
+  if (phases_.size() > 1 || row_folds_ > 0 || only.elements.empty() || only.elements[0].segment < 0)
+    return false;
+  const Segment& s = only.segments[0];
+  return s.end == only.elements.size() && !s.past &&
+         std::all_of(s.operands.begin(), s.operands.end(), [&](const Segment::Operand& o) {
+           const Register& x = registers_[size_t(o.id)];
+           return x.home == Home::kOutput || (x.home == Home::kInput && x.gather < 0);
+         });
 }
 
 }  // namespace flowbook::cpu

@@ -54,8 +54,10 @@ struct FusedCpu::Frame {
   const FusedBlock* given;  // or null
   char *blocks, *sets, *row_slots;
   int64_t row = 0, rows = 0;           // the set
+  int64_t apart = 1;                   // so many of its rows are blocks of their own
   int64_t first_col = 0, end_col = 0;  // its columns
-  Operand at[kMaxRegisters];           // registers as elements of the block read them
+  Operand at[kMaxRegisters];           // registers as elements of the first block read them,
+  int64_t step[kMaxRegisters];         // and how many bytes further those of the next row do
   char* rows_at[kMaxRegisters];        // row values of the set, dense
   Counter counters[kMaxRowFolds];
 };
@@ -103,11 +105,12 @@ void FusedCpu::run_block(void* const* in, void* const* out, const FusedBlock& bl
 void FusedCpu::chunk(Frame& f, int64_t first_row, int64_t end_row) const {
   const bool all = f.first_col == 0 && f.end_col == cols_;
   const bool together =
-      set_rows_ > 1 && all && (!f.given || f.given->given < 0 || f.given->stride == cols_);
-  const int64_t step = together ? set_rows_ : 1;
+      block_rows_ > 1 && all && (!f.given || f.given->given < 0 || f.given->stride == cols_);
+  const int64_t step = together || block_rows_ == 1 ? set_rows_ : 1;
   if (together) repeat_inputs(f, std::min(step, end_row - first_row));
   for (f.row = first_row; f.row < end_row; f.row += step) {
     f.rows = std::min(step, end_row - f.row);
+    f.apart = together ? 1 : f.rows;
     set(f);
   }
 }
@@ -142,7 +145,8 @@ void FusedCpu::gather_rows(int r, const void* from, int64_t row, int64_t rows, c
 void FusedCpu::show_row(Frame& f, int r) const {
   const Register& x = registers_[size_t(r)];
   if (!x.by_elements) return;
-  if (f.rows == 1) {
+  f.step[r] = x.width;
+  if (f.apart == f.rows) {
     f.at[r] = {f.rows_at[r], 0};
     return;
   }
@@ -185,10 +189,10 @@ void FusedCpu::set(Frame& f) const {
   const int64_t width = f.end_col - f.first_col;
   for (const Phase& phase : phases_) {
     if (one_block_) {
-      elements(f, phase, f.first_col, f.rows * width);
+      elements(f, phase, f.first_col, f.rows / f.apart * width);
     } else {
-      for (int64_t c = f.first_col; c < f.end_col; c += kBlock)
-        elements(f, phase, c, std::min(kBlock, f.end_col - c));
+      for (int64_t c = f.first_col; c < f.end_col; c += block_cols_)
+        elements(f, phase, c, std::min(block_cols_, f.end_col - c));
     }
     if (row_folds_)
       for (const Instruction& t : phase.elements) {
@@ -206,22 +210,27 @@ void FusedCpu::set(Frame& f) const {
   }
 }
 
-// Input r for the n elements from `begin` on, which stand in column `col`.
+// Input r for the n elements from `begin` on, which stand in column `col`. Where rows are blocks of
+// their own, it is as far from row to row as dense numbers are, or the same for all.
 Operand FusedCpu::input(Frame& f, int r, int64_t begin, int64_t col, int64_t n) const {
   const Register& x = registers_[size_t(r)];
   const char* p = static_cast<const char*>(f.in[r]);
-  if (f.given && f.given->given == r)
+  f.step[r] = 0;
+  if (f.given && f.given->given == r) {
+    f.step[r] = f.given->stride * x.width;
     return {static_cast<const char*>(f.given->data) +
                 ((f.row - f.given->row) * f.given->stride + col - f.given->col) * x.width,
             1};
+  }
   if (x.level == Level::kTotal) return {p, 0};
   if (x.level == Level::kColumn) {
-    if (f.rows > 1) return f.at[r];  // repeat_inputs()
+    if (f.rows > f.apart) return f.at[r];  // repeat_inputs()
     return {p + col * x.width, 1};
   }
   char* to = x.gather >= 0 ? f.blocks + x.gather * block_bytes_ : nullptr;
   switch (x.access) {
     case Access::kDense:
+      f.step[r] = cols_ * x.width;
       return {p + begin * x.width, 1};
     case Access::kScalar:
       return {p, 0};
@@ -273,37 +282,55 @@ char* FusedCpu::element(Frame& f, int r, int64_t begin, int64_t col) const {
              : x.home == Home::kSet  ? f.sets + x.slot * set_bytes_ + (col - f.first_col) * x.width
                                      : f.blocks + x.slot * block_bytes_;
   f.at[r] = {to, 1};
+  f.step[r] = (x.home == Home::kOutput ? cols_ : f.end_col - f.first_col) * x.width;
+  return to;
+}
+// Elements of register r in the set's row `row`, or the block's, for a fold, which takes dense
+// ones.
+const char* FusedCpu::dense(Frame& f, int r, int64_t row, int64_t n) const {
+  const Operand x{static_cast<const char*>(f.at[r].p) + row * f.step[r], f.at[r].stride};
+  if (x.stride == 1) return static_cast<const char*>(x.p);
+  char* to = f.blocks + scratch_slot_ * block_bytes_;
+  loops().copy[std::countr_zero(unsigned(registers_[size_t(r)].width))](&x, to, n);
   return to;
 }
 
-// One compiled loop over the n elements from column `col` on.
+// One compiled loop over the n elements of each block from column `col` on.
 void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t col,
                       int64_t n) const {
   const int64_t begin = f.row * cols_ + col;
-  alignas(64) float lanes[jit::kMaxStreams][72];
+  float partial[kMaxRowFolds];  // of blocks that are not the first of their row
   void* streams[kMaxRegisters];
+  int64_t steps[kMaxRegisters];
   const size_t count = s.operands.size();
-  int folds = 0;
   char* past = nullptr;  // where what is written past the caches has to be copied to
   for (size_t i = 0; i < count; ++i) {
     const auto [kind, id] = s.operands[i];
     switch (kind) {
       case jit::Stream::kOutput:
         streams[i] = element(f, id, begin, col);
+        steps[i] = f.step[id];
         break;
       case jit::Stream::kPast:
         streams[i] = past = element(f, id, begin, col);
+        steps[i] = f.step[id];
         if (reinterpret_cast<uintptr_t>(past) % 32)  // no memory of ours
-          streams[i] = f.blocks + scratch_slot_ * block_bytes_;
+          streams[i] = f.blocks + scratch_slot_ * block_bytes_, steps[i] = n * 4;
         else
           past = nullptr;
         break;
-      case jit::Stream::kLanes:
-        streams[i] = lanes[folds++];
+      case jit::Stream::kFold: {
+        const Instruction& t = phase.elements[size_t(id)];
+        streams[i] = one_block_ ? f.rows_at[t.dst] : reinterpret_cast<char*>(partial + t.index);
+        steps[i] = 4;
         break;
-      case jit::Stream::kScalar:
-        streams[i] = registers_[size_t(id)].level == Level::kRow ? f.rows_at[id] : f.in[id];
+      }
+      case jit::Stream::kScalar: {
+        const bool row = registers_[size_t(id)].level == Level::kRow;
+        streams[i] = row ? f.rows_at[id] : f.in[id];
+        steps[i] = row ? 4 : 0;
         break;
+      }
       case jit::Stream::kInput:
         if (f.at[id].stride == 0) {
           // One number for the whole block, which is rare where a block may have several.
@@ -313,37 +340,39 @@ void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t co
           f.at[id] = {to, 1};
         }
         streams[i] = const_cast<void*>(f.at[id].p);
+        steps[i] = f.step[id];
         break;
     }
   }
   const auto run = reinterpret_cast<jit::Loop32>(pages_.data() + s.at);
-  for (int64_t done = 0; done < n;) {
+  for (int64_t done = 0; done < n;) {  // more than once only where a row is a block of its own
     const int64_t m = s.sums ? std::min(kSumBlock, n - done) : n;
-    run(streams, m, m < 256 ? jit::kFewLanes : jit::kManyLanes);
-    folds = 0;
+    run(streams, steps, f.apart, m, m < 256 ? jit::kFewLanes : jit::kManyLanes);
+    if (one_block_ && m == n) break;
     for (size_t i = 0; i < count; ++i) {
       const auto [kind, id] = s.operands[i];
-      if (kind != jit::Stream::kScalar && kind != jit::Stream::kLanes)
-        streams[i] = static_cast<char*>(streams[i]) + m * 4;
-      if (kind != jit::Stream::kLanes) continue;
+      if (kind != jit::Stream::kFold) {
+        if (kind != jit::Stream::kScalar) streams[i] = static_cast<char*>(streams[i]) + m * 4;
+        continue;
+      }
       const Instruction& t = phase.elements[size_t(id)];
-      const char* value = reinterpret_cast<const char*>(lanes[folds++] + 64);
       if (!one_block_)
-        f.counters[t.index].add(t.join, value, 4);
-      else if (done == 0)
-        memcpy(f.rows_at[t.dst], value, 4);
-      else  // a block is at most two blocks of a sum
-        t.join(f.rows_at[t.dst], value, 1);
+        f.counters[t.index].add(t.join, static_cast<const char*>(streams[i]), 4);
+      else if (done > 0)  // a block is at most two blocks of a sum
+        t.join(f.rows_at[t.dst], streams[i], 1);
+      streams[i] = partial + t.index;
     }
     done += m;
   }
 #ifdef __x86_64__
   if (s.past) __builtin_ia32_sfence();  // such stores are ordered with nothing else
 #endif
-  if (past) memcpy(past, f.blocks + scratch_slot_ * block_bytes_, size_t(n * 4));
+  if (past)
+    for (int64_t row = 0; row < f.apart; ++row)
+      memcpy(past + row * cols_ * 4, f.blocks + scratch_slot_ * block_bytes_ + row * n * 4,
+             size_t(n * 4));
 }
-
-// The n elements from column `col` on, one block of the set.
+// The n elements from column `col` on of each block of the set.
 void FusedCpu::elements(Frame& f, const Phase& phase, int64_t col, int64_t n) const {
   const int64_t begin = f.row * cols_ + col;
   for (int r : phase.entering) {
@@ -355,13 +384,6 @@ void FusedCpu::elements(Frame& f, const Phase& phase, int64_t col, int64_t n) co
     else if (x.home == Home::kOutput)
       f.at[r] = {static_cast<char*>(f.out[x.output]) + begin * x.width, 1};
   }
-  // Folds take dense elements.
-  auto dense = [&](int r) {
-    if (f.at[r].stride == 1) return static_cast<const char*>(f.at[r].p);
-    char* to = f.blocks + scratch_slot_ * block_bytes_;
-    loops().copy[std::countr_zero(unsigned(registers_[size_t(r)].width))](&f.at[r], to, n);
-    return static_cast<const char*>(to);
-  };
   for (size_t k = 0; k < phase.elements.size(); ++k) {
     const Instruction& t = phase.elements[k];
     if (t.segment >= 0) {
@@ -370,38 +392,52 @@ void FusedCpu::elements(Frame& f, const Phase& phase, int64_t col, int64_t n) co
       k = s.end - 1;
       continue;
     }
-    const Register& x = registers_[size_t(t.dst)];
-    switch (t.kind) {
-      case Instruction::kMap: {
-        char* to = element(f, t.dst, begin, col);
-        const Operand operands[3] = {f.at[t.src[0]], f.at[t.src[1]], f.at[t.src[2]]};
-        t.loop(operands, to, n);
-        break;
-      }
-      case Instruction::kFoldColumns: {
-        const char* a = dense(t.src[0]);
-        const char* b = t.arity == 2 ? dense(t.src[1]) : nullptr;
-        alignas(8) char value[8];
-        t.rows(a, b, f.rows, n / f.rows, one_block_ ? f.rows_at[t.dst] : value);
-        if (!one_block_) f.counters[t.index].add(t.join, value, x.width);
-        break;
-      }
-      case Instruction::kFoldRows: {
-        const char* a = dense(t.src[0]);
-        const int64_t together = rows_together(cols_), m = n / f.rows;
-        for (int64_t i = 0; i < f.rows; ++i, a += m * x.width) {
-          const int64_t row = f.row + i;
-          char* acc = f.workspace + t.at + row / together * t.part_bytes + col * x.width;
-          if (row % together == 0)
-            memcpy(acc, a, size_t(m * x.width));
-          else
-            t.join(acc, a, m);
-        }
-        break;
-      }
-      case Instruction::kFoldTotal:
-        break;
+    if (t.kind != Instruction::kMap) {
+      for (int64_t i = 0; i < f.apart; ++i) fold(f, t, i, col, n);
+      continue;
     }
+    char* to = element(f, t.dst, begin, col);
+    Operand operands[3] = {f.at[t.src[0]], f.at[t.src[1]], f.at[t.src[2]]};
+    for (int64_t i = 0; i < f.apart; ++i) {
+      t.loop(operands, to, n);
+      to += f.step[t.dst];
+      for (int j = 0; j < t.arity; ++j)
+        operands[j].p = static_cast<const char*>(operands[j].p) + f.step[t.src[j]];
+    }
+  }
+}
+
+// A fold of the set's i-th block.
+void FusedCpu::fold(Frame& f, const Instruction& t, int64_t i, int64_t col, int64_t n) const {
+  const Register& x = registers_[size_t(t.dst)];
+  const int64_t rows = f.rows / f.apart;
+  switch (t.kind) {
+    case Instruction::kFoldColumns: {
+      const char* a = dense(f, t.src[0], i, n);
+      const char* b = t.arity == 2 ? dense(f, t.src[1], i, n) : nullptr;
+      alignas(8) char value[8];
+      t.rows(a, b, rows, n / rows, one_block_ ? f.rows_at[t.dst] + i * rows * x.width : value);
+      if (!one_block_) f.counters[t.index].add(t.join, value, x.width);
+      break;
+    }
+    case Instruction::kFoldRows: {
+      const char* a = dense(f, t.src[0], i, n);
+      const int64_t together = rows_together(cols_), m = n / rows, bytes = m * x.width;
+      const ColumnFold join = t.join;
+      char* parts = f.workspace + t.at + col * x.width;
+      const int64_t part_bytes = t.part_bytes, first = f.row + i * rows, end = first + rows;
+      for (int64_t row = first; row < end; ++row, a += bytes) {
+        char* acc = parts + row / together * part_bytes;
+        if (row % together == 0)
+          memcpy(acc, a, size_t(bytes));
+        else
+          join(acc, a, m);
+      }
+      break;
+    }
+    case Instruction::kMap:
+    case Instruction::kFoldTotal:
+      break;
   }
 }
 

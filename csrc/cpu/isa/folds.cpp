@@ -126,8 +126,12 @@ T extreme_of(const T* x, int64_t n) {
   int64_t i = W;
   for (; i + W <= n; i += W)
     for (int64_t j = 0; j < W; ++j) lanes[j] = Op::join(lanes[j], x[i + j]);
-  if (i < n)  // the last W, some of them again
-    for (int64_t j = 0; j < W; ++j) lanes[j] = Op::join(lanes[j], x[n - W + j]);
+  if (i < n) {  // the rest, and behind it what changes nothing
+    T rest[W];
+    for (int64_t j = 0; j < W; ++j) rest[j] = lanes[j];
+    __builtin_memcpy(rest, x + i, (n - i) * int64_t(sizeof(T)));
+    for (int64_t j = 0; j < W; ++j) lanes[j] = Op::join(lanes[j], rest[j]);
+  }
   return join_lanes<Op>(lanes, W);
 }
 template <class Op, class T>

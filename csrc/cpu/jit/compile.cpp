@@ -15,12 +15,16 @@ namespace {
 
 constexpr int kRegisters = 16, kVector = 32, kNever = 1 << 30;
 constexpr int kLaneRegisters = 8;  // the last ones, where they hold the lanes of a fold
+// Instructions from one use of a value to the next beyond which it leaves its register: an input is
+// read again, another value costs a store and a load.
+constexpr int kFarInput = 8, kFarValue = 28;
 constexpr Gpr kStreamBases[kMaxStreams] = {Gpr::r8,  Gpr::r9,  Gpr::r10, Gpr::r11, Gpr::rdi,
                                            Gpr::rbx, Gpr::r12, Gpr::r13, Gpr::r14};
 constexpr Gpr kSaved[] = {Gpr::rbx, Gpr::r12, Gpr::r13, Gpr::r14};  // by whoever is called
 // rax: offset of the pass, in bytes. rcx: scratch. rdx: mask of sum lanes. rsi: last offset.
-// The frame, from rsp: the arguments, bytes in all, whether this is the rest; then vectors.
-constexpr int kArguments = 0, kTotal = 8, kRest = 16, kMask = 32, kSlots = 64;
+// The frame, from rsp: the arguments, whether this is the rest; then vectors.
+constexpr int kStreams = 0, kSteps = 8, kRows = 16, kTotal = 24, kRest = 32, kMask = 64,
+              kSlots = 96;
 
 class Compiler {
  public:
@@ -31,7 +35,7 @@ class Compiler {
     // As many vectors at a time as registers allow: one alone waits for its own results. A fold of
     // what takes few registers has its lanes in the others.
     const int alive = std::max(1, most_alive());
-    lanes_in_registers_ = std::count(streams_.begin(), streams_.end(), Stream::kLanes) == 1 &&
+    lanes_in_registers_ = std::count(streams_.begin(), streams_.end(), Stream::kFold) == 1 &&
                           2 * alive <= kRegisters - kLaneRegisters - 3;
     if (lanes_in_registers_) registers_ = kRegisters - kLaneRegisters;
     together_ = lanes_in_registers_ ? 2 : std::clamp(kRegisters / alive, 1, 4);
@@ -60,6 +64,9 @@ class Compiler {
   bool made_once(int i) const { return fixed(i) && node(i).arity > 0; }
   bool needed(int i) const { return first_use_[size_t(i)] < first_use_[size_t(i) + 1]; }
   Gpr base(uint32_t stream) const { return kStreamBases[base_of_[stream]]; }
+  Place lane(uint32_t stream, int vector) const {
+    return at(Gpr::rsp, lanes_of_[stream] + vector * kVector);
+  }
 
   void collect_uses();
   void lay_out();
@@ -67,11 +74,15 @@ class Compiler {
   void pin();
   int32_t take_slot();
   int32_t pool_vector(uint32_t bits);
+  int32_t identity_at(Kind k) const {
+    return k == Kind::kLargest ? minus_infinity_at_ : infinity_at_;
+  }
 
   int next_use(int i);
   bool last_use(int i);
   bool in_memory(int i);
   Place memory(int i);
+  bool far(int i);
   int take();
   void lock(int r) { locked_ |= 1u << r; }
   bool locked(int r) const { return locked_ >> r & 1; }
@@ -85,7 +96,9 @@ class Compiler {
   Assembler::Label body(int copies);
   void enter();
   void make_fixed();
-  void leave(Assembler::Label loop);
+  Assembler::Label begin_row();
+  void end_row(Assembler::Label loop);
+  void leave(Assembler::Label row);
   void stage_rest(Assembler::Label loop);
   void write_rest();
   void join_lanes(size_t stream);
@@ -103,8 +116,9 @@ class Compiler {
   const std::vector<Ahead>& ahead_;
   std::vector<int32_t> uses_, first_use_;  // the nodes that read a node, from first_use_[i] on
   std::vector<char> fixed_;
-  std::vector<int32_t> fixed_slot_;          // of constants in the pool, of the others in the frame
-  std::vector<int32_t> base_of_, stage_of_;  // of streams: number of the base, slot for the rest
+  std::vector<int32_t> fixed_slot_;  // of constants in the pool, of the others in the frame
+  // Of streams: number of the base, slot for the rest, slots of the lanes.
+  std::vector<int32_t> base_of_, stage_of_, lanes_of_;
   std::vector<Kind> fold_of_;                // of streams of lanes
   std::vector<std::pair<int, int>> pinned_;  // node, register
   std::vector<uint8_t> pool_;
@@ -148,11 +162,17 @@ void Compiler::collect_uses() {
 void Compiler::lay_out() {
   base_of_.assign(streams_.size(), 0);
   stage_of_.assign(streams_.size(), -1);
+  lanes_of_.assign(streams_.size(), -1);
   fold_of_.assign(streams_.size(), Kind::kSum);
   for (size_t s = 0; s < streams_.size(); ++s) {
     if (streams_[s] == Stream::kScalar) continue;
-    base_of_[s] = bases_++;
-    if (streams_[s] != Stream::kLanes) stage_of_[s] = take_slot();
+    if (streams_[s] == Stream::kFold) {
+      lanes_of_[s] = take_slot();
+      for (int k = 1; k < kLaneRegisters; ++k) take_slot();
+    } else {
+      base_of_[s] = bases_++;
+      stage_of_[s] = take_slot();
+    }
   }
   fixed_.assign(nodes_.size(), 0);
   fixed_slot_.assign(nodes_.size(), -1);
@@ -273,10 +293,16 @@ int Compiler::in_register(int i) {
   lock(v.reg);
   return v.reg;
 }
+// Whether its next use after this one is far off, for which no register should wait.
+bool Compiler::far(int i) {
+  const int32_t at = first_use_[size_t(i)] + value(i).use;
+  return at + 1 < first_use_[size_t(i) + 1] &&
+         uses_[size_t(at) + 1] - uses_[size_t(at)] > (is(i, Kind::kInput) ? kFarInput : kFarValue);
+}
 // As the last operand of an instruction, which may be memory; an input that is read again is
 // loaded.
 Place Compiler::operand(int i) {
-  const bool loads = is(i, Kind::kInput) && !last_use(i);
+  const bool loads = is(i, Kind::kInput) && !last_use(i) && !far(i);
   if (value(i).reg < 0 && in_memory(i) && !loads) return memory(i);
   return ymm(in_register(i));
 }
@@ -285,8 +311,13 @@ void Compiler::done_with(const Node& n) {
   for (int k = 0; k < n.arity; ++k) {
     Value& v = value(n.arg[k]);
     if (fixed(n.arg[k]) && copy_ + 1 < copies_) continue;  // the other copies read it too
+    const bool leaves = !fixed(n.arg[k]) && far(n.arg[k]);
     ++v.use;
-    if (v.reg < 0 || v.pinned || next_use(n.arg[k]) != kNever) continue;
+    if (v.reg < 0 || v.pinned || (next_use(n.arg[k]) != kNever && !leaves)) continue;
+    if (next_use(n.arg[k]) != kNever && !in_memory(n.arg[k])) {
+      v.slot = take_slot();
+      assembler_.move(op::kStore, v.reg, memory(n.arg[k]));
+    }
     holder_[size_t(v.reg)] = -1;
     locked_ &= ~(1u << v.reg);
     v.reg = -1;
@@ -304,12 +335,14 @@ void Compiler::emit() {
   loads_.assign(nodes_.size(), 0);
   frame_ = fixed_frame_;
   enter();
+  const Assembler::Label row = begin_row();
   if (lanes_in_registers_)
     body(kLaneRegisters);
   else if (together_ > 1)
     body(together_);
   const Assembler::Label loop = body(1);
-  leave(loop);
+  end_row(loop);
+  leave(row);
 }
 
 // A loop over passes of `copies` vectors, instruction by instruction in turns: what one waits for,
@@ -506,14 +539,14 @@ void Compiler::multiply_add(int i, const Node& n, Opcode form231) {
 }
 
 void Compiler::move_lanes(Opcode o) {
-  const auto lanes = std::find(streams_.begin(), streams_.end(), Stream::kLanes);
+  const auto lanes = std::find(streams_.begin(), streams_.end(), Stream::kFold);
   for (int k = 0; k < kLaneRegisters; ++k)
     assembler_.move(o, kRegisters - kLaneRegisters + k,
-                    at(base(uint32_t(lanes - streams_.begin())), k * kVector));
+                    lane(uint32_t(lanes - streams_.begin()), k));
 }
 void Compiler::fold(const Node& n) {
   const int v = in_register(n.arg[0]);
-  const Place lanes = at(base(n.bits), Gpr::rcx);
+  const Place lanes = at(Gpr::rsp, Gpr::rcx, lanes_of_[n.bits]);
   const auto temporary = [&] {
     const int r = take();
     lock(r);
@@ -536,7 +569,12 @@ void Compiler::fold(const Node& n) {
     assembler_.and_(Gpr::rcx, int32_t(kManyLanes));
     assembler_.move(op::kLoad, r, lanes);
     const int a = temporary(), b = temporary();
-    join(n.kind, r, v, a, b);
+    if (copies_ == 1) {  // beyond the rest's end are numbers that are no larger, or no smaller
+      assembler_.move(op::kLoad, a, pool(identity_at(n.kind)));
+      assembler_.move(op::kLoad, b, at(Gpr::rsp, kMask));
+      assembler_.immediate_vector(op::kBlend, a, a, ymm(v), uint8_t(b << 4));
+    }
+    join(n.kind, r, copies_ == 1 ? a : v, a, b);
   }
   assembler_.move(op::kStore, r, lanes);
   done_with(n);
@@ -559,32 +597,42 @@ void Compiler::enter() {
   a.sub(Gpr::rsp, 0);
   frame_patch_ = a.here() - 4;
   a.and_(Gpr::rsp, -kVector);
-  a.shift_left(Gpr::rsi, 2);
-  a.store(Gpr::rsp, kArguments, Gpr::rdi);
-  a.store(Gpr::rsp, kTotal, Gpr::rsi);
+  a.shift_left(Gpr::rcx, 2);
+  a.store(Gpr::rsp, kStreams, Gpr::rdi);
+  a.store(Gpr::rsp, kSteps, Gpr::rsi);
+  a.store(Gpr::rsp, kRows, Gpr::rdx);
+  a.store(Gpr::rsp, kTotal, Gpr::rcx);
+  a.move(Gpr::rdx, Gpr::r8);
+}
+
+// What differs from row to row: scalars and what is made of them, bases, lanes.
+Assembler::Label Compiler::begin_row() {
+  Assembler& a = assembler_;
+  const Assembler::Label row = a.here();
   a.store(Gpr::rsp, kRest, 0);
   a.move(op::kLoad, 0, pool(rest_mask_at_));
   a.move(op::kStore, 0, at(Gpr::rsp, kMask));
+  a.load(Gpr::rcx, Gpr::rsp, kStreams);
   for (size_t i = 0; i < nodes_.size(); ++i) {
     if (!is(int(i), Kind::kScalar) || !needed(int(i))) continue;
-    a.load(Gpr::rax, Gpr::rdi, int32_t(8 * nodes_[i].bits));
+    a.load(Gpr::rax, Gpr::rcx, int32_t(8 * nodes_[i].bits));
     a.move(op::kBroadcast, 0, at(Gpr::rax, 0));
     a.move(op::kStore, 0, at(Gpr::rsp, fixed_slot_[i]));
   }
   make_fixed();
-  a.move(Gpr::rcx, Gpr::rdi);  // rdi is a base too
   for (size_t s = 0; s < streams_.size(); ++s)
-    if (streams_[s] != Stream::kScalar) a.load(base(uint32_t(s)), Gpr::rcx, int32_t(8 * s));
+    if (stage_of_[s] >= 0) a.load(base(uint32_t(s)), Gpr::rcx, int32_t(8 * s));
   a.clear(Gpr::rax);
   for (size_t s = 0; s < streams_.size(); ++s) {
-    if (streams_[s] != Stream::kLanes) continue;
+    if (streams_[s] != Stream::kFold) continue;
     if (fold_of_[s] == Kind::kSum)
       a.vector(op::kXor, 0, 0, ymm(0));
     else
-      a.move(op::kLoad, 0, pool(fold_of_[s] == Kind::kLargest ? minus_infinity_at_ : infinity_at_));
-    for (int k = 0; k < 8; ++k) a.move(op::kStore, 0, at(base(uint32_t(s)), k * kVector));
+      a.move(op::kLoad, 0, pool(identity_at(fold_of_[s])));
+    for (int k = 0; k < kLaneRegisters; ++k) a.move(op::kStore, 0, lane(uint32_t(s), k));
   }
   for (const auto& [i, r] : pinned_) a.move(op::kLoad, r, memory(i));
+  return row;
 }
 
 // What is the same in each pass, into the frame.
@@ -605,7 +653,7 @@ void Compiler::make_fixed() {
 }
 
 // The last vector may not be full: the loop runs once more, over copies of what is left.
-void Compiler::leave(Assembler::Label loop) {
+void Compiler::end_row(Assembler::Label loop) {
   Assembler& a = assembler_;
   a.compare(Gpr::rsp, kRest, 0);
   const Assembler::Label was_rest = a.jump(Assembler::kNotEqual);
@@ -617,7 +665,26 @@ void Compiler::leave(Assembler::Label loop) {
   write_rest();
   a.land(nothing_left);
   for (size_t s = 0; s < streams_.size(); ++s)
-    if (streams_[s] == Stream::kLanes) join_lanes(s);
+    if (streams_[s] == Stream::kFold) join_lanes(s);
+}
+
+// On to the next row, or back to the caller.
+void Compiler::leave(Assembler::Label row) {
+  Assembler& a = assembler_;
+  a.load(Gpr::rcx, Gpr::rsp, kRows);
+  a.sub(Gpr::rcx, 1);
+  const Assembler::Label done = a.jump(Assembler::kEqual);
+  a.store(Gpr::rsp, kRows, Gpr::rcx);
+  a.load(Gpr::r8, Gpr::rsp, kStreams);
+  a.load(Gpr::r9, Gpr::rsp, kSteps);
+  for (size_t s = 0; s < streams_.size(); ++s) {
+    a.load(Gpr::rcx, Gpr::r8, int32_t(8 * s));
+    a.load(Gpr::rax, Gpr::r9, int32_t(8 * s));
+    a.add(Gpr::rcx, Gpr::rax);
+    a.store(Gpr::r8, int32_t(8 * s), Gpr::rcx);
+  }
+  a.jump_always(row);
+  a.land(done);
   a.address(Gpr::rsp, Gpr::rbp, -int32_t(8 * std::size(kSaved)));
   for (size_t k = std::size(kSaved); k-- > 0;) a.pop(kSaved[k]);
   a.pop(Gpr::rbp);
@@ -650,7 +717,7 @@ void Compiler::stage_rest(Assembler::Label loop) {
 void Compiler::write_rest() {
   Assembler& a = assembler_;
   a.sub(Gpr::rax, kVector);
-  a.load(Gpr::rsi, Gpr::rsp, kArguments);
+  a.load(Gpr::rsi, Gpr::rsp, kStreams);
   a.move(op::kLoad, 0, at(Gpr::rsp, kMask));
   for (size_t s = 0; s < streams_.size(); ++s) {
     if (streams_[s] != Stream::kOutput && streams_[s] != Stream::kPast) continue;
@@ -660,15 +727,14 @@ void Compiler::write_rest() {
   }
 }
 
-// The tree over a fold's 64 lanes, its result behind them.
+// The tree over a fold's 64 lanes, to where its result is wanted.
 void Compiler::join_lanes(size_t stream) {
   Assembler& a = assembler_;
-  const Gpr lanes = base(uint32_t(stream));
   const Kind kind = fold_of_[stream];
   const auto with = [&](int to, int r, bool wide = true) { join(kind, to, r, 5, 6, wide); };
   for (int r = 0; r < 4; ++r) {
-    a.move(op::kLoad, r, at(lanes, r * kVector));
-    a.move(op::kLoad, 4, at(lanes, (r + 4) * kVector));
+    a.move(op::kLoad, r, lane(uint32_t(stream), r));
+    a.move(op::kLoad, 4, lane(uint32_t(stream), r + 4));
     with(r, 4);
   }
   with(0, 2), with(1, 3), with(0, 1);
@@ -678,7 +744,9 @@ void Compiler::join_lanes(size_t stream) {
   with(0, 4, false);
   a.move(op::kOddLanes, 4, ymm(0), false);
   with(0, 4, false);
-  a.move(op::kStoreOne, 0, at(lanes, 8 * kVector), false);
+  a.load(Gpr::rcx, Gpr::rsp, kStreams);
+  a.load(Gpr::rcx, Gpr::rcx, int32_t(8 * stream));
+  a.move(op::kStoreOne, 0, at(Gpr::rcx, 0), false);
 }
 
 }  // namespace

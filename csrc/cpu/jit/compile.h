@@ -10,14 +10,16 @@ enum class Stream : uint8_t {
   kScalar,  // one number
   kOutput,  // n dense numbers; may be the memory of an input
   kPast,    // an output that goes past the caches: 32-byte aligned, and a fence is to follow
-  kLanes,   // out: 64 running numbers of a fold, 32-byte aligned, and the joined one behind them
+  kFold,    // out: one number, what a fold makes of all
 };
-inline constexpr int kMaxStreams = 9;  // other than scalars; scalars are not limited
+inline constexpr int kMaxStreams = 9;  // kInput, kOutput and kPast; the others are not limited
 
-// Streams in the order of their numbers, and how many elements. `sum_lanes`: bytes of the lanes
-// that sums use, less the vector that is addressed last: element i belongs to lane i % 64
-// (kManyLanes) or i % 16. Extrema take n that are multiples of 64 only.
-using Loop32 = void (*)(void* const* streams, int64_t n, int64_t sum_lanes);
+// Rows of n numbers each. `streams`: where each begins for the first row; a loop counts them up by
+// `steps` bytes a row. `sum_lanes`: bytes of the lanes that sums use, less the vector that is
+// addressed last: element i belongs to lane i % 64 (kManyLanes) or i % 16 (kFewLanes). Extrema
+// always use 64.
+using Loop32 = void (*)(void** streams, const int64_t* steps, int64_t rows, int64_t n,
+                        int64_t sum_lanes);
 inline constexpr int64_t kManyLanes = 224, kFewLanes = 32;
 
 // Memory that will be needed soon: as far behind the elements of the stream.

@@ -35,7 +35,7 @@ FB_SCALAR f32 reduce_exp(f32 x, f32 j) {
 FB_SCALAR f32 exp(f32 x) {
   const f32 c = at_least(x, -104.0f), t = fma(c, 1.44269502f, kMagic), j = t - kMagic;
   const f32 y = scale(exp_reduced(reduce_exp(c, j)), t);
-  return select(x <= 88.7228394f, y, x + kInf<float>);
+  return select(x < 88.7228394f, y, x + kInf<float>);
 }
 FB_SCALAR f32 exp2(f32 x) {
   const f32 c = at_least(x, -151.0f), t = c + kMagic, f = c - (t - kMagic);
