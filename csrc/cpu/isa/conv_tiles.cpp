@@ -20,31 +20,35 @@ template <class T, int kR, int kV>
   const int64_t* const to = m.c_rows + first;
   T* const c = static_cast<T*>(m.c);
   const T* a[kR];
-  for (int r = 0; r < kR; ++r) a[r] = static_cast<const T*>(m.a) + m.a_rows[first + r];
   Vector<T> sum[kR][kV];
-  for (int r = 0; r < kR; ++r)
-    for (int v = 0; v < kV; ++v)
-      sum[r][v] = m.accumulate ? load_some(c + to[r] + v * kLanes, v == kV - 1 ? last : kLanes)
-                               : Vector<T>{};
+  times<kR>([&](int r) FB_INLINE { a[r] = static_cast<const T*>(m.a) + m.a_rows[first + r]; });
+  // body(sum, where it lies in c, how many of its lanes are real)
+  const auto each_sum = [&](auto&& body) FB_INLINE {
+    times<kR>([&](int r) FB_INLINE {
+      times<kV>([&](int v) FB_INLINE {
+        body(sum[r][v], c + to[r] + v * kLanes, v == kV - 1 ? last : kLanes);
+      });
+    });
+  };
+  if (m.accumulate)
+    each_sum([](Vector<T>& s, const T* at, int64_t n) FB_INLINE { s = load_some(at, n); });
+  else
+    each_sum([](Vector<T>& s, const T*, int64_t) FB_INLINE { s = Vector<T>{}; });
   const T* panel = static_cast<const T*>(m.panel);
   const int64_t step = m.step;
   for (const Run *run = m.runs, *end = run + m.run_count; run < end; ++run)
     for (int64_t i = run->offset, stop = run->end; i < stop; i += step, panel += kV * kLanes) {
       Vector<T> y[kV];
-      for (int v = 0; v < kV; ++v) y[v] = load(panel + v * kLanes);
-      for (int r = 0; r < kR; ++r) {
+      times<kV>([&](int v) FB_INLINE { y[v] = load(panel + v * kLanes); });
+      times<kR>([&](int r) FB_INLINE {
         const Vector<T> x = a[r][i] - Vector<T>{};
-        for (int v = 0; v < kV; ++v) multiply_add<T>(sum[r][v], x, y[v]);
-      }
+        times<kV>([&](int v) FB_INLINE { multiply_add<T>(sum[r][v], x, y[v]); });
+      });
     }
-  if (last == kLanes) {
-    for (int r = 0; r < kR; ++r)
-      for (int v = 0; v < kV; ++v) store(c + to[r] + v * kLanes, sum[r][v]);
-  } else {
-    for (int r = 0; r < kR; ++r)
-      for (int v = 0; v < kV; ++v)
-        store_some(c + to[r] + v * kLanes, sum[r][v], v == kV - 1 ? last : kLanes);
-  }
+  if (last == kLanes)
+    each_sum([](const Vector<T>& s, T* at, int64_t) FB_INLINE { store(at, s); });
+  else
+    each_sum([](const Vector<T>& s, T* at, int64_t n) FB_INLINE { store_some(at, s, n); });
 }
 
 // The tile of `rows` rows, at most kR.

@@ -87,6 +87,17 @@ inline void multiply_add<double>(Vector<double>& sum, Vector<double> x, Vector<d
 }
 #endif
 
+// f(0) ... f(kN - 1), unrolled before the compiler looks: an array that is indexed by them alone
+// stays in registers, whereas one loop that it unrolls too late puts all of it into memory.
+#define FB_INLINE __attribute__((always_inline))
+template <int kN, class F>
+[[gnu::always_inline]] inline void times(F&& f) {
+  if constexpr (kN > 0) {
+    times<kN - 1>(f);
+    f(kN - 1);
+  }
+}
+
 // Sums of kRows x kV vectors, kV vectors of b and one of a are what the registers hold; 8 sums at
 // least keep both multiply-add units busy.
 template <class T>
