@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import re
+import resource
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,6 +177,45 @@ def test_arenas_of_finished_runs_give_way() -> None:
 
 
 # ---- the message -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/statm")
+def test_the_pages_of_a_large_arena_come_at_once(threads: int) -> None:
+    """All of the arena is resident after the first run, and hardly more than the plan says."""
+    page = resource.getpagesize()
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * page
+
+    x = block(16)
+    f = fb.graph(lambda x: fb.sum(fb.cumulative_sum(fb.cumulative_sum(x * 2.0, axis=1), axis=0)))
+    fb.memory.free_cached()  # so that the arena is new memory
+    before, kept = fb.get_num_threads(), fb.memory.stats().by_kind["activation"]
+    fb.set_num_threads(threads)
+    try:
+        start = resident()
+        assert float(f(x)) == 0.0
+        grown = resident() - start
+    finally:
+        fb.set_num_threads(before)
+    arena = fb.memory.stats().by_kind["activation"] - kept
+    assert arena >= 32 * MB
+    assert arena - MB < grown < arena + 12 * MB
+
+
+def test_a_run_is_cancelled_before_its_pages_are_there() -> None:
+    x = block(16)
+    f = fb.graph(lambda x: fb.cumulative_sum(fb.cumulative_sum(x, axis=1), axis=0) * 0.5)
+    token = _core.CancelToken()
+    token.cancel()
+    _core.set_thread_cancel_token(token)
+    try:
+        with pytest.raises(fb.errors.CancelledError):
+            f(x)
+    finally:
+        _core.set_thread_cancel_token(None)
+    assert f(x).numpy().sum() == 0.0
 
 
 def test_the_message_names_the_holders() -> None:

@@ -12,6 +12,7 @@
 #include "core/plan.h"
 #include "core/profile_log.h"
 #include "core/random.h"
+#include "core/resident.h"
 
 namespace flowbook {
 
@@ -116,6 +117,7 @@ std::unique_ptr<Executable::State> Executable::take_state() {
   }
   auto s = std::make_unique<State>();
   s->arena = allocate(arena_bytes_, BufferKind::kActivation);
+  make_resident(s->arena->data, arena_bytes_);  // a run writes all of it
   if (workspace_bytes_) s->workspace = allocate(workspace_bytes_, BufferKind::kWorkspace);
   s->address.resize(places_.size());
   s->feeds.resize(lowered_.feeds.size());
