@@ -11,7 +11,7 @@ from typing import Any
 from . import _display
 from ._chart import Series, chart, describe
 from ._progress import duration
-from ._words import image, shorten
+from ._words import first_words, image
 
 _SHOWN = 20
 
@@ -34,10 +34,10 @@ class RunList(Sequence[Any]):
             best = run.best()
             started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
             rows.append([
-                str(place), run.name, shorten(run.label, 30), started, run.status,
+                str(place), run.name, first_words(run.label, 30), started, run.status,
                 f"{len(run.logs)}/{run.about.get('epochs', '?')}",
                 f"{best[0]} {best[1]:.4g}" if best else "", duration(run.seconds),
-                shorten(str(run.about.get("model", "")), 40),
+                first_words(str(run.about.get("model", "")), 40),
             ])  # fmt: skip
         if not any(row[2] for row in rows[1:]):
             rows = [row[:2] + row[3:] for row in rows]
@@ -123,7 +123,9 @@ class Comparison:
         rows.append(("duration", [duration(run.seconds) for run in self.runs]))
         body = "".join(
             f'<tr><th style="text-align:left">{name}</th>'
-            + "".join(f'<td style="text-align:left">{escape(shorten(v, 80))}</td>' for v in values)
+            + "".join(
+                f'<td style="text-align:left">{escape(first_words(v, 80))}</td>' for v in values
+            )
             + "</tr>"
             for name, values in rows
         )

@@ -75,7 +75,7 @@ class RunLog:
 
         head = {
             "run": run.name, "label": run.label, "started": run.started, "epochs": run.epochs,
-            "steps_per_epoch": run.steps_per_epoch, "model": _line(run.model),
+            "steps_per_epoch": run.steps_per_epoch, "model": type(run.model).__name__,
             "optimizer": _line(run.optimizer), "version": __version__, "pid": os.getpid(),
         }  # fmt: skip
         self._write({**head, **run.facts})
@@ -83,12 +83,20 @@ class RunLog:
 
     def tick(self, run: Any, first: int, losses: np.ndarray) -> None:
         """Takes the losses of some steps."""
+        if len(losses):
+            self._describe(run)
         self._steps.append(losses)
         self._write_due(run)
 
     def epoch(self, run: Any) -> None:
         """Looks what is new in the history."""
         self._write_due(run)
+
+    def _describe(self, run: Any) -> None:
+        """Says what the model is, once it has made a step: that builds its layers."""
+        if not self._described:
+            self._described = True
+            self._write({"summary": _text(run.model)})
 
     def marked(self, run: Any, mark: Any) -> None:
         """Appends a change."""
@@ -122,9 +130,8 @@ class RunLog:
     def _write_epochs(self, run: Any) -> None:
         """A line for all that are new, with a column for each number; several if the names change."""
         fresh = run.history.logs[self._epochs :]
-        if fresh and not self._described:  # layers are built by the first step
-            self._described = True
-            self._write({"summary": _text(run.model)})
+        if fresh:
+            self._describe(run)
         for names, group in itertools.groupby(fresh, tuple):
             logs = list(group)
             columns = {name: [_number(epoch[name]) for epoch in logs] for name in names}

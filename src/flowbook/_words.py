@@ -34,6 +34,21 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
 
 
+def first_words(text: str, limit: int) -> str:
+    """Cuts a text to `limit` characters behind a word, with an ellipsis.
+
+    Example:
+        >>> first_words("Sequential: 9,610 parameters, 38.4 kB", 32)
+        'Sequential: 9,610 parameters…'
+    """
+    if len(text) <= limit:
+        return text
+    kept = text[: limit - 1]
+    if not text[limit - 1].isspace():
+        kept = kept.rpartition(" ")[0] or kept
+    return kept.rstrip(" ,;:·-") + "…"
+
+
 def human_bytes(count: float) -> str:
     """Writes a number of bytes as a person would: `1.2 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

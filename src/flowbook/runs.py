@@ -105,6 +105,7 @@ class LoggedRun:
                 )
         elif "summary" in entry:
             self.summary = str(entry["summary"])[:4000]
+            self.about["model"] = self.summary.partition("\n")[0]
         elif "ended" in entry:
             self.ended = float(entry["ended"])
             self.steps = int(entry.get("steps", self.steps))

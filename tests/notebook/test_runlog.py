@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("flowbook._core")
+import flowbook as fb
 from flowbook import _chart, _runlog, runs
 from flowbook._history import Mark
 from flowbook.errors import ArgumentError
@@ -69,6 +70,29 @@ def test_a_run_is_read_back() -> None:
     points = run.points()
     assert points.step.tolist() == list(range(1, 31))
     assert points.mean[:3] == pytest.approx([1, 1 / 2, 1 / 3])
+
+
+def test_the_model_is_described_as_its_first_step_has_built_it() -> None:
+    model = fb.nn.Sequential(fb.nn.Dense(128, activation=fb.nn.relu), fb.nn.Dense(10))
+    run = fake_run(model=model)
+    entry = _runlog.RunLog(run)
+    entry.began(run)
+    entry._flush()
+    assert runs.get(run.name).about["model"] == "Sequential"
+    entry.tick(run, 1, [])  # no step yet
+    model(fb.ones((2, 64)))
+    entry.tick(run, 1, [1.0])
+    assert runs.get(run.name).about["model"] == "Sequential: 9,610 parameters, 38.4 kB"
+    entry.ended(run)
+    assert "Dense(64 -> 128, relu)" in runs.get(run.name).summary
+    assert "Sequential: 9,610 parameters, 38.4 kB" in repr(runs.all())
+
+
+def test_lists_cut_at_the_end_of_a_word() -> None:
+    log(label="the first try with a very small learning rate", model="a " * 40)
+    text = repr(runs.all())
+    assert "the first try with a very…" in text
+    assert "a a a…" in text
 
 
 def test_a_running_log_is_told_from_one_that_was_killed() -> None:
