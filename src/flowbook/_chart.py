@@ -197,14 +197,14 @@ def _style(count: int) -> str:
     light = "".join(f".s{k}{{--k:{_LIGHT[k]}}}" for k in used)
     dark = "".join(f".s{k}{{--k:{_DARK[k]}}}" for k in used)
     return (
-        ":root{--bg:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#687385;--grid:#e8ecf1}"
+        ":root{--bg:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#5f6b7b;--grid:#e8ecf1}"
         f"{light}@media(prefers-color-scheme:dark){{:root{{--bg:#14171c;--rim:#3a424e;"
         f"--ink:#e8ecf2;--soft:#98a3b3;--grid:#262c35}}{dark}}}"
         "text{font:10px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;fill:var(--soft)}"
         ".c{fill:var(--bg);stroke:var(--rim)}.t{font-size:13px;font-weight:600;fill:var(--ink)}"
         ".g{stroke:var(--grid);fill:none}.e{text-anchor:end}.m{text-anchor:middle}"
         "path{fill:none;stroke:var(--k);stroke-width:1.7;stroke-linejoin:round}"
-        ".g{stroke-width:1}.d{stroke-dasharray:4 3}.l{font-size:10.5px;fill:var(--k)}"
+        ".g{stroke-width:1}.d{stroke-dasharray:4 3}.l{font-size:10.5px;fill:var(--ink)}"
         ".f{opacity:.35;stroke-width:1}"
         ".p{fill:var(--k)}.k{stroke:var(--soft);stroke-width:1;stroke-dasharray:2 3}"
         ".kk{fill:var(--soft);stroke:none}"

@@ -18,6 +18,7 @@ from flowbook._boxes import Record
 from flowbook._graph_svg import svg
 from flowbook._graph_words import ROWS, describe, label_of, text, time_of
 from flowbook._nodes import Nodes
+from flowbook._palette import ALARM, ALARMED, aside
 from flowbook._record import compact
 from flowbook._scene import build
 from flowbook._tensor_view import histogram_image
@@ -73,7 +74,7 @@ def _values(node: Record) -> str:
     if stats["count"] > stats["nan"] + stats["inf"]:
         words.append(f"{stats['low']:.4g} … {stats['high']:.4g}, mean {stats['mean']:.4g}")
     words += [f"{stats[k]:,} {w}" for k, w in (("nan", "NaN"), ("inf", "Inf")) if stats[k]]
-    red = ' style="color:#d02a2a;font-weight:600"' if stats["nan"] or stats["inf"] else ""
+    red = f' style="{ALARMED}"' if stats["nan"] or stats["inf"] else ""
     return f"<td{red}>{histogram_image(stats['counts'])} {escape(', '.join(words))}</td>"
 
 
@@ -111,7 +112,7 @@ def _error(record: Record) -> str:
     error = record.get("error")
     if not error:
         return ""
-    out = ['<div style="border-left:4px solid #d02a2a;padding:4px 12px;margin:4px 0 8px">']
+    out = [f'<div style="{aside(ALARM)}">']
     out.append(f"<div><b>{escape(str(error['type']))}</b> {escape(str(error['message']))}</div>")
     if error.get("source"):
         where = f"line {error['line']}: " if error.get("line") else ""

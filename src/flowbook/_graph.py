@@ -272,7 +272,10 @@ class Graph:
         if why:
             self.stats["compile_ms"] = executable.compile_seconds * 1e3
             self.stats["planned_peak_bytes"] = executable.peak_bytes
-            self.stats["recompiled"] = None if why == "first run" else why
+            if self._executable is None:
+                self.stats["recompiled"] = None
+            elif fuse and effects:  # what a profile or an inspection plans is no news
+                self.stats["recompiled"] = why
         if fuse and self._executable is None:
             self._executable = executable
         return executable, values

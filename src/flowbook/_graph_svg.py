@@ -10,7 +10,7 @@ from flowbook._boxes import SOURCES, Box, Record
 from flowbook._graph_words import describe, status_line
 from flowbook._record import compact
 from flowbook._scene import Line, Scene, build
-from flowbook._words import shorten, text_width
+from flowbook._words import fitting, shorten, text_width
 
 _SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
@@ -18,7 +18,7 @@ _MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace
 # look: (light colour, dark colour)
 COLOURS = {
     "linalg": ("#4f5bd5", "#8b94f5"),
-    "elementwise": ("#0e8a7d", "#3fc7b8"),
+    "elementwise": ("#0b7a6f", "#3fc7b8"),
     "reduce": ("#96620f", "#e3b25c"),
     "nn": ("#9440c9", "#c58af0"),
     "shape": ("#64748b", "#94a3b8"),
@@ -43,11 +43,11 @@ def _style(looks: Iterable[str]) -> str:
     light = "".join(f".{_CLASS[k]}{{--c:{COLOURS[k][0]}}}" for k in looks)
     dark = "".join(f".{_CLASS[k]}{{--c:{COLOURS[k][1]}}}" for k in looks)
     return (
-        ":root{--bg:#fff;--card:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#687385;--line:#9aa6b6;--frame:#6b7a9010;"
-        "--bad:#d02a2a;--badbg:#fdecec;--grad:#d2477b}"
+        ":root{--bg:#fff;--card:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#5a6576;--line:#748196;--frame:#6b7a9010;"
+        "--bad:#c62323;--badbg:#fdecec;--grad:#b3316a;--gradbg:#fbe8f0;--on:#fff}"
         f"{light}"
         "@media(prefers-color-scheme:dark){:root{--bg:#14171c;--card:#1d2229;--rim:#3a424e;--ink:#e8ecf2;"
-        "--soft:#98a3b3;--line:#6c7888;--frame:#8fa0b80f;--bad:#ff6b6b;--badbg:#3a1b1e;--grad:#f27aa5}"
+        "--soft:#98a3b3;--line:#6c7888;--frame:#8fa0b80f;--bad:#ff6b6b;--badbg:#3a1b1e;--grad:#f27aa5;--gradbg:#3a2230;--on:#14171c}"
         f"{dark}}}"
         f"text{{font:10.5px {_SANS};fill:var(--soft)}}"
         ".t{font-size:12.5px;font-weight:600;fill:var(--ink)}"
@@ -62,7 +62,7 @@ def _style(looks: Iterable[str]) -> str:
         ".o{fill:var(--card);stroke:var(--c);stroke-width:1.6}"
         ".l{fill:none;stroke:var(--line);stroke-width:1.3}"
         ".d{fill:none;stroke:var(--grad);stroke-width:1.2;stroke-dasharray:3 2.5}"
-        ".v{fill:var(--grad);fill-opacity:.12;stroke:var(--grad);stroke-opacity:.6}"
+        ".v{fill:var(--gradbg);stroke:var(--grad);stroke-opacity:.6}"
         ".w{fill:var(--grad);font-size:10px;font-weight:600}"
         ".x{fill:var(--badbg);stroke:var(--bad);stroke-width:2}"
         ".y{fill:var(--bad)}"
@@ -116,9 +116,13 @@ def _marker(name: str, colour: str) -> str:
     )
 
 
+def _badge_width(words: str) -> float:
+    return text_width(words, 10.5, bold=True) + 12
+
+
 def _badge(right_edge: float, y: float, words: str) -> str:
     """A small label whose right end is given, such as "×12"."""
-    width = text_width(words, 10.5, bold=True) + 12
+    width = _badge_width(words)
     box = _rect(right_edge - width, y, width, 16, 8, "n")
     return box + _text(right_edge - width / 2, y + 11.8, words, "b", "middle")
 
@@ -132,10 +136,12 @@ def _box(box: Box, scene: Scene) -> str:
         look = "x" if box.failed else "k"
         parts.append(_rect(x + 4, y + 4, w, h, 7, "k"))
         parts.append(_rect(x, y, w, h, 7, look))
-        parts.append(_text(x + 14, y + 19, box.title, "t"))
+        count = f"×{box.repeat}" if box.repeat > 1 else ""
+        room = w - 26 - (_badge_width(count) if count else 0)
+        parts.append(_text(x + 14, y + 19, fitting(box.title, room, 12.5), "t"))
         parts.append(_text(x + 14, y + 34, box.sub))
-        if box.repeat > 1:
-            parts.append(_badge(x + w - 8, y + 7, f"×{box.repeat}"))
+        if count:
+            parts.append(_badge(x + w - 8, y + 7, count))
     elif box.look == "constant":
         parts.append(_rect(x, y, w, h, h / 2, "i"))
         parts.append(_text(x + w / 2, y + h / 2 + 3.8, box.title, "m", "middle"))
@@ -149,7 +155,7 @@ def _box(box: Box, scene: Scene) -> str:
         parts.append(f'<path d="M{_n(x + 5.5)} {_n(y + 8)}v{_n(h - 16)}" class="r {bar}"/>')
         parts.append(_text(x + 14, y + 17, box.title, "t"))
         if box.tag:
-            parts.append(_text(x + w - 11, y + 17, box.tag, "g", "end"))
+            parts.append(_text(x + w - 11, y + 17, box.tag, "m" if box.failed else "g", "end"))
         parts.append(_text(x + 14, y + 31, box.sub or ("failed" if box.failed else ""), "m"))
         if box.rows:
             parts.append(f'<path d="M{_n(x + 14)} {_n(y + 38)}h{_n(w - 25)}" class="j"/>')
@@ -179,10 +185,10 @@ def _box(box: Box, scene: Scene) -> str:
 
 def _frame_title(box: Box) -> str:
     """The head of a frame, drawn over the lines that cross its border."""
-    words = _text(box.x + 12, box.y + 18, box.title, "s u")
-    return words + (
-        _badge(box.x + box.width - 8, box.y + 6, f"×{box.repeat}") if box.repeat > 1 else ""
-    )
+    count = f"×{box.repeat}" if box.repeat > 1 else ""
+    room = box.width - 24 - (_badge_width(count) if count else 0)
+    words = _text(box.x + 12, box.y + 18, fitting(box.title, room, 11.5), "s u")
+    return words + (_badge(box.x + box.width - 8, box.y + 6, count) if count else "")
 
 
 def _stubs(scene: Scene) -> list[str]:
@@ -270,7 +276,7 @@ def svg(record: Record, scene: Scene | None = None, **options: Any) -> str:
         f'aria-label="{escape(describe(record))}">',
         f"<style>{_style(looks)}.r{{fill:none;stroke:var(--c);stroke-width:3;stroke-linecap:round}}"
         ".y.r{stroke:var(--bad)}.q{font-size:9.5px}.b{font-weight:600;fill:var(--ink)}"
-        ".e{fill:#fff;font-weight:700;font-size:11px}</style>",
+        ".e{fill:var(--on);font-weight:700;font-size:11px}</style>",
         f"<defs>{_marker('p', 'line')}{_marker('z', 'grad')}</defs>",
         f'<rect x=".5" y=".5" width="{_n(width - 1)}" height="{_n(height - 1)}" rx="10" '
         'style="fill:var(--bg);stroke:var(--rim)"/>',

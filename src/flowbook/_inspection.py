@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
+from ._palette import ALARM, ALARMED, aside
 from ._record import plain
 from ._tensor_view import histogram_image
 from ._words import shorten
@@ -314,7 +315,7 @@ class Inspection:
         cell = "padding:1px 10px 1px 0;text-align:left;border:none"
         rows = []
         for label, what, stats in self._rows()[:_ROWS]:
-            red = "" if stats.finite else ";color:#d02a2a;font-weight:600"
+            red = "" if stats.finite else f";{ALARMED}"
             rows.append(
                 f'<tr><td style="{cell}"><code>{escape(label)}</code></td>'
                 f'<td style="{cell}">{escape(what)}</td>'
@@ -327,10 +328,7 @@ class Inspection:
 
 def alarm_html(text: str) -> str:
     """A sentence that must not be missed, above a view."""
-    return (
-        '<div style="border-left:4px solid #d02a2a;padding:4px 12px;margin:4px 0 8px">'
-        f"{escape(text)}</div>"
-    )
+    return f'<div style="{aside(ALARM)}">{escape(text)}</div>'
 
 
 def stats_record(stats: ValueStats) -> dict[str, Any]:

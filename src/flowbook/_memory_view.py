@@ -10,23 +10,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from flowbook._palette import ALARM, ALARMED, KINDS, PAPER, aside
 from flowbook._words import human_bytes, human_time, image, shorten
 
 Snapshot = Mapping[str, Any]
 
-COLOURS = {
-    "parameter": "#d97a1f",
-    "gradient": "#d2477b",
-    "optimizer": "#2f9e63",
-    "activation": "#4f7fd5",
-    "tensor": "#0e8a7d",
-    "workspace": "#9440c9",
-    "external": "#7a869a",
-    "cache": "#a9b3c1",
-}
 _WORDS = {"optimizer": "optimizer state"}
-# The live view's own colour, or the page's: red on dark pages has to be lighter.
-_ALERT = "var(--bad,var(--jp-error-color1,#d02a2a))"
 _ROWS = 40
 _CELLS = 12
 
@@ -76,6 +65,10 @@ def _names(row: Mapping[str, Any], limit: int) -> str:
 def _change(row: Mapping[str, Any]) -> str:
     change = row.get("change")
     return "" if change is None else "new" if change == "new" else _signed(int(change))
+
+
+def _colour(kind: str) -> str:
+    return KINDS.get(kind, KINDS["external"])
 
 
 def _kind(kind: str) -> str:
@@ -130,7 +123,7 @@ def text(snapshot: Snapshot) -> str:
     return "\n".join(out)
 
 
-def course(snapshot: Snapshot, width: int = 620, height: int = 90) -> str:
+def course(snapshot: Snapshot, width: int = 620, height: int = 100) -> str:
     """Live bytes over time as an SVG document, with the peak marked; empty without a history."""
     history = [h for h in snapshot.get("history", ()) if h]
     if len(history) < 2:
@@ -138,13 +131,13 @@ def course(snapshot: Snapshot, width: int = 620, height: int = 90) -> str:
     start, end = history[0][0], history[-1][0]
     span = max(end - start, 1e-9)
     top = max(max(h[2] for h in history), snapshot.get("limit") or 0, 1)
-    plot_w, plot_h = width - 16, height - 26
+    plot_w, plot_h = width - 16, height - 34
 
     def x(t: float) -> float:
         return 8 + plot_w * (t - start) / span
 
     def y(n: float) -> float:
-        return 6 + plot_h * (1 - n / top)
+        return 10 + plot_h * (1 - n / top)
 
     live, peaks = [], []
     for i, (t, n, peak) in enumerate(history):
@@ -163,17 +156,18 @@ def course(snapshot: Snapshot, width: int = 620, height: int = 90) -> str:
         limit = f'<path d="M8 {level:.1f}h{plot_w}" class="m"/>'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" role="img"><style>text{{font:10px system-ui,sans-serif;'
-        "fill:#6b7686}.l{fill:none;stroke:#4f7fd5;stroke-width:1.5}.a{fill:#4f7fd5;fill-opacity:.15}"
-        ".p{fill:none;stroke:#d97a1f;stroke-opacity:.7}.m{fill:none;stroke:#d02a2a;"
-        "stroke-dasharray:4 3}@media(prefers-color-scheme:dark){text{fill:#98a3b3}}</style>"
+        f'viewBox="0 0 {width} {height}" role="img"><style>{PAPER}'
+        ".l{fill:none;stroke:#4f7fd5;stroke-width:1.5}.a{fill:#4f7fd5;fill-opacity:.15}"
+        ".h{fill:#d97a1f}.p{fill:none;stroke:#d97a1f}.m{fill:none;stroke:#d02a2a;"
+        "stroke-dasharray:4 3}</style>"
+        f'<rect x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="9" class="c"/>'
         f'<path d="{area}" class="a"/><path d="{"".join(peaks)}" class="p"/>'
         f'<path d="{line}" class="l"/>{limit}'
-        f'<circle cx="{x(high[0]):.1f}" cy="{y(high[2]):.1f}" r="3" fill="#d97a1f"/>'
+        f'<circle cx="{x(high[0]):.1f}" cy="{y(high[2]):.1f}" r="3" class="h"/>'
         f'<text x="{x(high[0]) + (-6 if anchor == "end" else 6):.1f}" '
-        f'y="{max(y(high[2]) + 4, 11):.1f}" text-anchor="{anchor}">peak {human_bytes(high[2])}</text>'
-        f'<text x="8" y="{height - 6}">{human_time(span * 1e6)} ago</text>'
-        f'<text x="{width - 8}" y="{height - 6}" text-anchor="end">now</text></svg>'
+        f'y="{max(y(high[2]) + 4, 15):.1f}" text-anchor="{anchor}">peak {human_bytes(high[2])}</text>'
+        f'<text x="8" y="{height - 9}">{human_time(span * 1e6)} ago</text>'
+        f'<text x="{width - 8}" y="{height - 9}" text-anchor="end">now</text></svg>'
     )
 
 
@@ -191,20 +185,20 @@ def html(snapshot: Snapshot, view_id: str = "", *, live: bool = False) -> str:
     total = max(1, sum(kinds.values()))
     bar = "".join(
         f'<div title="{escape(_kind(k))} {human_bytes(v)}" style="width:{100 * v / total:.2f}%;'
-        f'background:{COLOURS.get(k, "#7a869a")}"></div>'
+        f'background:{_colour(k)}"></div>'
         for k, v in kinds.items()
         if v
     )
     legend = "".join(
         f'<span style="white-space:nowrap"><span style="display:inline-block;width:9px;height:9px;'
-        f"border-radius:2px;margin:0 5px 0 0;background:{COLOURS.get(k, '#7a869a')}"
+        f"border-radius:2px;margin:0 5px 0 0;background:{_colour(k)}"
         f'"></span>{escape(_kind(k))} {human_bytes(v)}</span>'
         for k, v in kinds.items()
         if v
     )
     held = snapshot.get("held_by_notebook") or 0
     hint = (
-        '<div style="font-size:12px;margin-top:6px;border-left:3px solid #d02a2a;padding-left:8px">'
+        f'<div style="font-size:12px;{aside(ALARM)}">'
         f"{human_bytes(held)} are held by the notebook only. "
         f"<code>%memory free outputs tracebacks</code> gives them back.</div>"
         if held
@@ -301,7 +295,7 @@ def _cell_table(snapshot: Snapshot) -> str:
 
 def _row(row: Mapping[str, Any], largest: int) -> str:
     width = max(1.0, 120 * row["bytes"] / largest)
-    colour = COLOURS.get(row["kind"], "#7a869a")
+    colour = _colour(row["kind"])
     bar = (
         f'<div style="width:{width:.0f}px;height:8px;border-radius:4px;background:{colour}"></div>'
     )
@@ -309,7 +303,10 @@ def _row(row: Mapping[str, Any], largest: int) -> str:
     names = f"<code>{escape(shorten(first, 60))}</code>"
     if row.get("holders"):
         words = escape(", ".join(row["holders"][:4]))
-        names += f'<div style="color:{_ALERT};text-align:left">held by {words}</div>'
+        # Red where the page is known to suit it: in the live view.
+        names += (
+            f'<div style="color:var(--bad,inherit);text-align:left;{ALARMED}">held by {words}</div>'
+        )
     elif others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         words = escape(shorten(", ".join(others[:3]), 80) + more)

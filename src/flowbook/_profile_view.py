@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ._palette import PAPER, STEPS
 from ._words import human_time, image, shorten
 
 Data = Mapping[str, Any]
 
 _ROWS = 40
+_NUMBERS = ("share", "median", "min", "spread")
 _WIDTH, _LANE = 860.0, 22.0
-_LIGHT = ("#4f5bd5", "#0e8a7d", "#b7791f", "#9440c9", "#c2377e", "#2b6cb0", "#2f855a", "#64748b")
 
 
 def _headline(data: Data) -> str:
@@ -82,7 +83,7 @@ def colours(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     for step in steps:
         weight[step["label"]] = weight.get(step["label"], 0.0) + step["share"]
     ranked = sorted(weight, key=lambda label: -weight[label])
-    return {label: _LIGHT[min(i, len(_LIGHT) - 1)] for i, label in enumerate(ranked)}
+    return {label: STEPS[min(i, len(STEPS) - 1)] for i, label in enumerate(ranked)}
 
 
 def timeline(data: Data) -> str:
@@ -97,19 +98,19 @@ def timeline(data: Data) -> str:
         seen.add(entry["step"])
         entries.append(entry)
     end = max((e["start_us"] + e["us"] for e in entries), default=0.0)
-    scale = (_WIDTH - 16) / end if end else 0.0
+    scale = (_WIDTH - 20) / end if end else 0.0
     bars = []
     for entry in entries:
         step = steps[entry["step"]]
         width = entry["us"] * scale
-        x = 8 + entry["start_us"] * scale
+        x = 10 + entry["start_us"] * scale
         tip = escape(f"{_what(step, 80)}: {human_time(entry['us'])}")
         fill = colour[step["label"]]
         label = ""
         if width > 6 * min(len(step["label"]), 12):
             words = escape(shorten(step["label"], max(4, int(width / 6.2))))
             label = (
-                f'<text x="{x + width / 2:.1f}" y="{8 + _LANE / 2 + 3.5:.1f}" fill="#fff" '
+                f'<text x="{x + width / 2:.1f}" y="{8 + _LANE / 2 + 3.5:.1f}" class="w" '
                 f'text-anchor="middle">{words}</text>'
             )
         bars.append(
@@ -117,14 +118,14 @@ def timeline(data: Data) -> str:
             f'height="{_LANE:.0f}" fill="{fill}"><title>{tip}</title></rect>{label}</g>'
         )
     ticks = "".join(
-        f'<text x="{8 + f * (_WIDTH - 16):.1f}" y="{8 + _LANE + 14:.0f}" class="k" '
+        f'<text x="{10 + f * (_WIDTH - 20):.1f}" y="{8 + _LANE + 16:.0f}" '
         f'text-anchor="{anchor}">{human_time(f * end)}</text>'
         for f, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH:.0f}" height="50" '
-        f'viewBox="0 0 {_WIDTH:.0f} 50" role="img"><style>text{{font:10px system-ui,sans-serif}}'
-        ".k{fill:#6b7686}@media(prefers-color-scheme:dark){.k{fill:#98a3b3}}</style>"
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH:.0f}" height="56" '
+        f'viewBox="0 0 {_WIDTH:.0f} 56" role="img"><style>{PAPER}.w{{fill:#fff}}</style>'
+        f'<rect x=".5" y=".5" width="{_WIDTH - 1:.0f}" height="55" rx="9" class="c"/>'
         f"{''.join(bars)}{ticks}</svg>"
     )
 
@@ -163,7 +164,7 @@ def html(data: Data, view: str = "", *, root: bool = True) -> str:
         ]  # fmt: skip
         rows.append("<tr>" + "".join(f'<td style="{cell}{a}">{c}</td>' for a, c in cells) + "</tr>")
     head = "".join(
-        f'<th style="{cell}left">{c}</th>'
+        f'<th style="{cell}{"right" if c in _NUMBERS else "left"}">{c}</th>'
         for c in ("share", "", "step", "median", "min", "spread", "")
     )
     more = len(steps) - _ROWS

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from flowbook._nodes import Nodes
+from flowbook._palette import ALARM, NOTICE, aside
 from flowbook._words import shorten
 
 Record = Mapping[str, Any]
@@ -37,9 +38,9 @@ def above(record: Record) -> str:
     """HTML that stands above the picture: what must not be missed."""
     out = []
     if record.get("nonfinite"):
-        out.append(_mark("#d02a2a", escape(record["nonfinite"]["text"])))
+        out.append(_mark(ALARM, escape(record["nonfinite"]["text"])))
     if record.get("stale"):
-        out.append(_mark("#b7791f", escape(record["stale"])))
+        out.append(_mark(NOTICE, escape(record["stale"])))
     return "".join(out)
 
 
@@ -48,10 +49,8 @@ def below(record: Record) -> str:
     out = []
     diff = record.get("diff")
     if diff and diff["summary"]:
-        colours = {"+": "#2f855a", "-": "#d02a2a", "~": "#b7791f"}
         rows = "".join(
-            f'<div><code style="color:{colours[mark]}">{mark}</code> '
-            f"<code>{escape(words)}</code></div>"
+            f"<div><b><code>{mark}</code></b> <code>{escape(words)}</code></div>"
             for mark, words in _changes(record)
         )
         title = f"since the last version of this cell: {escape(diff['summary'])}"
@@ -70,7 +69,7 @@ def below(record: Record) -> str:
 
 
 def _mark(colour: str, words: str) -> str:
-    return f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0 8px">{words}</div>'
+    return f'<div style="{aside(colour)}">{words}</div>'
 
 
 def _details(title: str, body: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ._palette import ALARMED, FIGURE
 from ._words import image
 
 _SIDE = 96  # cells of a heat map at most
@@ -48,13 +49,20 @@ def _shrink(a: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return a[np.ix_(pick[0], pick[1])]
 
 
+def _share(a: np.ndarray, finite: np.ndarray) -> np.ndarray:
+    """Where numbers are between the smallest, 0, and the largest, 1; the middle if all are equal."""
+    if not finite.any():
+        return np.zeros(a.shape)
+    scale = float(np.abs(a[finite]).max()) or 1.0  # the largest differences would overflow
+    scaled = np.where(finite, a, a[finite].flat[0]) / scale
+    low, high = scaled.min(), scaled.max()
+    return (scaled - low) / (high - low) if high > low else np.full(a.shape, 0.5)
+
+
 def _heat(a: np.ndarray) -> np.ndarray:
     """Colours of numbers, from the smallest to the largest finite one."""
     finite = np.isfinite(a)
-    low, high = (a[finite].min(), a[finite].max()) if finite.any() else (0.0, 1.0)
-    span = high - low if high > low else 1.0
-    with np.errstate(invalid="ignore", over="ignore"):
-        t = np.clip((np.where(finite, a, low) - low) / span, 0, 1) * (len(_RAMP) - 1)
+    t = _share(a, finite) * (len(_RAMP) - 1)
     i = np.minimum(t.astype(int), len(_RAMP) - 2)
     colour = _RAMP[i] + (t - i)[..., None] * (_RAMP[i + 1] - _RAMP[i])
     colour[np.isnan(a)] = _NAN
@@ -85,19 +93,18 @@ def _spark(a: np.ndarray) -> str:
     finite = np.isfinite(values)
     if not finite.any():
         return ""
-    low, high = float(values[finite].min()), float(values[finite].max())
-    span = high - low or 1.0
+    at = _share(values, finite)
     parts, pen = [], "M"
-    for i, v in enumerate(values):
+    for i in range(n):
         if not finite[i]:
             pen = "M"
             continue
-        x, y = 2 + 236 * i / max(1, n - 1), 46 - 44 * (float(v) - low) / span
+        x, y = 2 + 236 * i / max(1, n - 1), 46 - 44 * float(at[i])
         parts.append(f"{pen}{x:.1f} {y:.1f}")
         pen = "L"
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" width="240" height="48" viewBox="0 0 240 48">'
-        f'<path d="{"".join(parts)}" fill="none" stroke="#2a9d8f" stroke-width="1.5"/></svg>'
+        f'<path d="{"".join(parts)}" fill="none" stroke="{FIGURE}" stroke-width="1.5"/></svg>'
     )
     return f'<img src="{image(svg)}" alt="line of {len(a)} values">'
 
@@ -115,7 +122,7 @@ def histogram_image(counts: Sequence[int], width: int = 96, height: int = 20) ->
     )
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}"><path d="{bars}" fill="#2a9d8f"/></svg>'
+        f'viewBox="0 0 {width} {height}"><path d="{bars}" fill="{FIGURE}"/></svg>'
     )
     return f'<img src="{image(svg)}" alt="histogram" style="vertical-align:middle">'
 
@@ -162,17 +169,21 @@ def statistics(a: np.ndarray) -> list[tuple[str, str]]:
         if kept.size:
             good += kept.size
             low, high = min(low, float(kept.min())), max(high, float(kept.max()))
-            total += float(kept.sum())
+            with np.errstate(over="ignore", invalid="ignore"):
+                total += float(kept.sum())
     out: list[tuple[str, str]] = []
     if good:
+        scale = max(abs(low), abs(high)) or 1.0  # squares of the largest numbers would overflow
         mean = total / good
+        if not np.isfinite(mean):
+            parts = (values[np.isfinite(values)] / scale for values in _chunks(flat))
+            mean = scale * (sum(float(part.sum()) for part in parts) / good)
         squares = 0.0
         for values in _chunks(flat):
             kept = values[np.isfinite(values)]
-            with np.errstate(over="ignore"):
-                squares += float(((kept - mean) ** 2).sum())
+            squares += float(((kept / scale - mean / scale) ** 2).sum())
         names = ("|min|", "|mean|", "|max|", "std") if a.dtype.kind == "c" else _NAMES
-        numbers = (low, mean, high, (squares / good) ** 0.5)
+        numbers = (low, mean, high, scale * (squares / good) ** 0.5)
         whole = a.dtype.kind in "iu"
         for name, number in zip(names, numbers, strict=True):
             exact = whole and name in ("min", "max")
@@ -223,7 +234,7 @@ def html(array: Any, spec: str) -> str:
 
 
 def _alarm(name: str) -> str:
-    return ' style="color:#d02a2a;font-weight:600"' if name in ("NaN", "Inf") else ""
+    return f' style="{ALARMED}"' if name in ("NaN", "Inf") else ""
 
 
 def _image(a: np.ndarray, spec: str) -> str:

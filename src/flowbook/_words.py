@@ -34,6 +34,15 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
 
 
+def fitting(text: str, room: float, size: float) -> str:
+    """A bold text, shortened to the room in pixels that there is for it."""
+    words, limit = text, len(text)
+    while limit > 4 and text_width(words, size, bold=True) > room:
+        limit -= 1
+        words = shorten(text, limit)
+    return words
+
+
 def first_words(text: str, limit: int) -> str:
     """Cuts a text to `limit` characters behind a word, with an ellipsis.
 

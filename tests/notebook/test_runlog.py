@@ -82,6 +82,7 @@ def test_the_model_is_described_as_its_first_step_has_built_it() -> None:
     entry.tick(run, 1, [])  # no step yet
     model(fb.ones((2, 64)))
     entry.tick(run, 1, [1.0])
+    entry._flush()
     assert runs.get(run.name).about["model"] == "Sequential: 9,610 parameters, 38.4 kB"
     entry.ended(run)
     assert "Dense(64 -> 128, relu)" in runs.get(run.name).summary

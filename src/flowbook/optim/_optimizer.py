@@ -63,6 +63,7 @@ class Optimizer(Stateful):
         with fb.outside_graph():
             self.step = fb.Variable(np.asarray(0, np.int64), name="step", trainable=False)
             self.lr = fb.Variable(np.asarray(peak, np.float32), name="lr", trainable=False)
+            self.step.kind = self.lr.kind = "optimizer"  # in the accounting of memory
         self._paths: dict[fb.Variable, str] = {}
         self._slots: dict[str, dict[fb.Variable, fb.Variable]] = {n: {} for n in self.slot_names}
 
@@ -124,7 +125,7 @@ class Optimizer(Stateful):
                 for slot, cells in self._slots.items():
                     zeros = fb.full(tuple(variable.shape), 0, dtype=variable.dtype)
                     cells[variable] = fb.Variable(zeros, name=f"{slot}.{name}", trainable=False)
-                    cells[variable].kind = "optimizer"  # in the accounting of memory
+                    cells[variable].kind = "optimizer"
         return list(variables.values())
 
     def update(self, params: Any, grads: Any) -> None:

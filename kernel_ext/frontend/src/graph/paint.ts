@@ -9,7 +9,7 @@ export type Mode = "kind" | "time" | "memory" | "dtype" | "device";
 /** look: light colour, dark colour; the same as in src/flowbook/_drawing.py. */
 export const LOOKS: Record<string, [light: string, dark: string]> = {
   linalg: ["#4f5bd5", "#8b94f5"],
-  elementwise: ["#0e8a7d", "#3fc7b8"],
+  elementwise: ["#0b7a6f", "#3fc7b8"],
   reduce: ["#96620f", "#e3b25c"],
   nn: ["#9440c9", "#c58af0"],
   shape: ["#64748b", "#94a3b8"],

@@ -89,7 +89,7 @@ export function boxShapes({ scene, painter, badges }: Drawing, index: number): S
     rect("panel", 10);
     const count = box.repeat > 1 ? `×${box.repeat}` : "";
     const room = w - 26 - (count ? textWidth(count, 10.5, "bold") + 16 : 0);
-    const title = `▾ ${fitting(box.title, room - 14)}`;
+    const title = `▾ ${fitting(box.title, room - 14, 11.5)}`;
     out.push({
       kind: "rect",
       cls: "grip",
@@ -115,9 +115,11 @@ export function boxShapes({ scene, painter, badges }: Drawing, index: number): S
   if (paint.share) rect("heat", round, 0, 0.04 + 0.5 * paint.share);
   if (box.kind === "scope") {
     text(11, 18.5, "▸", "chevron");
-    text(24, 19, box.title, "title");
+    const count = box.repeat > 1 ? `×${box.repeat}` : "";
+    const room = w - 36 - (count ? textWidth(count, 10.5, "bold") + 12 : 0);
+    text(24, 19, fitting(box.title, room, 12.5), "title");
     text(24, 34, sub, "sub");
-    if (box.repeat > 1) pill("pill", -8, 7, 16, `×${box.repeat}`, 10.5);
+    if (count) pill("pill", -8, 7, 16, count, 10.5);
   } else if (box.look === "constant") {
     text(w / 2, h / 2 + 3.8, box.title, "sub mono", "middle");
   } else if (source) {
@@ -162,11 +164,11 @@ export function floor({ x, y, width, height }: Box): Shape {
   return { kind: "rect", cls: "floor", x, y, w: width, h: height, r: 10 };
 }
 
-/** The title of a frame, shortened to the room that it has. */
-function fitting(title: string, room: number): string {
+/** A title, shortened to the room that it has. */
+function fitting(title: string, room: number, size: number): string {
   let limit = title.length;
   let words = title;
-  while (limit > 4 && textWidth(words, 11.5, "bold") > room) words = shorten(title, --limit);
+  while (limit > 4 && textWidth(words, size, "bold") > room) words = shorten(title, --limit);
   return words;
 }
 
