@@ -155,3 +155,16 @@ def _seconds(run) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
+
+
+def test_profiles_and_inspections_are_no_news_of_the_graph() -> None:
+    x = fb.ones((4, 4))
+    with fb.graph("quiet") as g:
+        g.output(y=fb.exp(x), z=fb.sum(x))
+    graph = g.graph
+    graph()
+    graph.profile(runs=1)
+    graph.inspect()
+    assert graph.stats["recompiled"] is None
+    fb.Session().run([graph["y"]])
+    assert graph.stats["recompiled"] == "other results or inputs are asked for"

@@ -73,10 +73,19 @@ def _frames(shell: Any) -> list[tuple[FrameType, str]]:
         entry: TracebackType | None = trace
         while entry is not None:
             frame = entry.tb_frame
-            if frame.f_locals is not shell.user_ns and frame.f_code.co_name != "<module>":
+            if _users(frame) and frame.f_locals is not shell.user_ns:
                 frames[id(frame)] = (frame, frame.f_code.co_name)
             entry = entry.tb_next
     return list(frames.values())
+
+
+_MACHINERY = ("IPython", "ipykernel", "flowbook", "flowbook_ext")
+
+
+def _users(frame: FrameType) -> bool:
+    """Whether a frame is of a function outside of the notebook's machinery and of this library."""
+    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return package not in _MACHINERY and frame.f_code.co_name != "<module>"
 
 
 def free_outputs(shell: Any) -> None:

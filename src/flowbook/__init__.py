@@ -178,7 +178,11 @@ __all__ = sorted(
 def __getattr__(name: str) -> Any:
     where = _LAZY.get(name)
     if where is None:
-        raise AttributeError(f"module 'flowbook' has no attribute {name!r}")
+        import difflib
+
+        near = difflib.get_close_matches(name, __all__, 1) if not name.startswith("_") else []
+        hint = f". Did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module 'flowbook' has no attribute {name!r}{hint}")
     module, _, attribute = where.partition(":")
     found: Any = _importlib.import_module(module, __name__)
     if attribute:

@@ -189,7 +189,7 @@ def describe(title: str, series: Sequence[Series]) -> str:
         finite = [v for v in values if math.isfinite(v)]
         if finite and not (len(more) == 2 and more[1]):
             parts.append(f"{name} from {_number(finite[0])} to {_number(finite[-1])}")
-    return f"{title}: " + ("; ".join(parts) or "no values")
+    return f"{title}: " + ("; ".join(parts) or "no finite values")
 
 
 def _style(count: int) -> str:

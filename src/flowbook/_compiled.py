@@ -281,7 +281,9 @@ class GraphFunction:
             except FlowbookError as error:
                 # For the notebook, which draws what was recorded up to the error.
                 if getattr(error, "record", None) is None and _core.recording_depth() == 1:
-                    vars(error)["record"] = functools.partial(trace.partial_record, error)
+                    vars(error)["record"] = functools.partial(
+                        trace.partial_record, error, _names_known_to(self._function)
+                    )
                 raise
             # Results that are Variables are read here, after the function's assignments.
             leaves = []
@@ -412,6 +414,15 @@ class GraphFunction:
 
     def __repr__(self) -> str:
         return f"<fb.graph function {self.__name__}{self._signature}, traced {self.traces} times>"
+
+
+def _names_known_to(function: Callable[..., Any]) -> dict[str, Any]:
+    """What a function refers to outside of itself, under the names that it uses."""
+    try:
+        found = inspect.getclosurevars(function)
+    except TypeError:  # a callable of another kind
+        return {}
+    return {**found.globals, **found.nonlocals}
 
 
 def _input_of(leaf: Any) -> Any:

@@ -118,18 +118,12 @@ def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:
     if not colon:
         head, body = "", text
     labels = [_label(inputs, i, len(values)) for i in range(len(values))]
-    renamed = {
+    others = {
         label: known[id(value)]
         for label, value in zip(labels, values)
         if id(value) in known and label and label != known[id(value)]
     }
-    if renamed:
-        pattern = "|".join(re.escape(k) for k in sorted(renamed, key=len, reverse=True))
-        body = re.sub(
-            rf"(?<![\w.`\[])(?:`({pattern})`|({pattern})(?=:? (?:is\b|has\b|of\b|[iufbc]+\d+\[)))",
-            lambda m: f"`{renamed[m.group(1)]}`" if m.group(1) else renamed[m.group(2)],
-            body,
-        )
+    body = renamed(body, others)
     specs = [
         f"{known.get(id(value), label)} is {value.spec}"
         for label, value in zip(labels, values)
@@ -147,6 +141,18 @@ def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:
         first, dot, rest = body.partition(". ")
         body = f"{first}: {', '.join(dict.fromkeys(specs))}{dot or '.'}{rest}"
     return f"{head}: {body}" if colon else body
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """A message with other names for what it tells the specs of, as in `x is f32[2, 3]`."""
+    if not names:
+        return text
+    pattern = "|".join(re.escape(k) for k in sorted(names, key=len, reverse=True))
+    return re.sub(
+        rf"(?<![\w.`\[])(?:`({pattern})`|({pattern})(?=:? (?:is\b|has\b|of\b|[iufbc]+\d+\[)))",
+        lambda m: f"`{names[m.group(1)]}`" if m.group(1) else names[m.group(2)],
+        text,
+    )
 
 
 def _label(inputs: list[str], i: int, count: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _core
 from ._cell import CellInfo
-from ._errors import Failure, take_failure
+from ._errors import Failure, renamed, take_failure
 from ._record import plain, record_of
 from .errors import FlowbookError
 
@@ -23,16 +23,40 @@ def of_run(graph: Any, name: str, outputs: list[tuple[str, int]], text: str) -> 
         text: The error's message.
     """
     record = plain(record_of(graph, name, outputs))
+    failed = _failed_node(record["nodes"], text)
+    if failed is not None:
+        failed["failed"] = True
+    return record
+
+
+def _failed_node(nodes: list[dict[str, Any]], text: str) -> dict[str, Any] | None:
+    """The node that a message of planning or running is about."""
     ran = re.search(r"\(node (\d+) of the graph\)", text)
     line = re.search(r"\bline (\d+)\)", text)
     op = text.partition(":")[0]
-    for node in record["nodes"]:
+    for node in nodes:
         if ran:
-            node["failed"] = node["id"] == int(ran[1])
+            if node["id"] == int(ran[1]):
+                return node
         elif node["op"] == op and (line is None or node["line"] == int(line[1])):
-            node["failed"] = True
-            break
-    return record
+            return node
+    return None
+
+
+def named(graph: Any, text: str) -> str:
+    """A message of planning with the graph's names in place of the op's own (`x`, `y`)."""
+    nodes = plain(record_of(graph))["nodes"]
+    node = _failed_node(nodes, text)
+    labels: list[str] = []
+    if node is not None and hasattr(_core.ops, node["op"]):
+        labels = [x["name"] for x in _core.op_record(getattr(_core.ops, node["op"]))["inputs"]]
+    by_id = {n["id"]: n["name"] for n in nodes}
+    known = {
+        label: by_id[i]
+        for label, i in zip(labels, node["inputs"] if node else (), strict=False)
+        if by_id.get(i) and by_id[i] != label
+    }
+    return re.sub(r"\. (\((?:In \[\d+\], )?line \d+\))$", r" \1", renamed(text, known))
 
 
 def of_recording(
@@ -67,7 +91,7 @@ def of_recording(
         if failure is not None and failure.op == op:
             inputs = _inputs_of_failure(graph, cell, failure, nodes)
         else:
-            inputs = _named_inputs(graph, failed, namespace)
+            inputs = _named_inputs(graph, failed, namespace, nodes)
         own = {"line": _error_line(failed, cell), "scope": graph.scope}
         nodes.append(_pseudo(cell, nodes, op, "op", inputs=inputs, failed=True, **own))
     return record
@@ -122,13 +146,26 @@ def _error_line(error: BaseException, cell: CellInfo | None) -> int | None:
     return line
 
 
-def _named_inputs(graph: Any, error: BaseException, namespace: Mapping[str, Any]) -> list[int]:
-    """Nodes of the variables that the error's message names, as in `h is f32[2, 4]`."""
-    nodes = []
-    for name in dict.fromkeys(re.findall(r"([\w.\[\]']+) is \w+\[", str(error))):
+def _named_inputs(
+    graph: Any,
+    error: BaseException,
+    namespace: Mapping[str, Any],
+    nodes: list[dict[str, Any]],
+) -> list[int]:
+    """Nodes of the variables that the error's message names, as in `h is f32[2, 4]`.
+
+    Names inside of the library (`x` of a layer) lead nowhere: then a node is meant which nobody has
+    read yet and which is the only one that looks like this.
+    """
+    found = []
+    read = {i for node in nodes for i in node["inputs"]}
+    for name, spec in dict.fromkeys(re.findall(r"([\w.\[\]']+) is (\w+\[[^\]]*\])", str(error))):
         value = namespace.get(name)
         if isinstance(value, (_core.Tensor, _core.Variable)):
             v = graph.find(value)
             if v >= 0:
-                nodes.append(graph.value(v)["node"])
-    return nodes
+                found.append(graph.value(v)["node"])
+        else:
+            alike = [n["id"] for n in nodes if n["spec"] == spec and n["id"] not in read]
+            found += alike if len(alike) == 1 else []
+    return found

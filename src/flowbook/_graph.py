@@ -258,12 +258,15 @@ class Graph:
             )
         except ShapeError as error:
             if feeds:
+                from . import _failed_record
+
+                text = _failed_record.named(self._core, str(error))
                 names = ", ".join(
                     f"{self._core.value_name(v) or v}={_core.describe(fed[v])}" for v in feeds
                 )
                 told = ShapeError(
                     f"graph `{self.name}` was traced with other shapes and cannot run with {names}: "
-                    f"{error}. Trace it with symbolic sizes (--shapes, fb.graph(shapes=...)) or run "
+                    f"{text}. Trace it with symbolic sizes (--shapes, fb.graph(shapes=...)) or run "
                     "the cell again with the new input."
                 )
                 self._attach_record(told, str(error))
@@ -343,7 +346,7 @@ class Graph:
             name = self._core.value_name(v) or f"%{v}"
             raise FeedError(
                 f"graph `{self.name}`: {name} is {want['spec']} and was fed {_core.describe(value)}. "
-                f"Cast it with astype(fb.{want['dtype']})."
+                f"Cast it: fb.asarray(..., fb.{want['dtype']})."
             )
         return value
 

@@ -113,7 +113,7 @@ class History:
         """Header and rows as texts; long histories keep their ends."""
         names = self.keys()
         rows = [
-            [str(i + 1), *(_number(logs.get(n, math.nan)) for n in names)]
+            [str(i + 1), *(f"{logs[n]:.4g}" if n in logs else "" for n in names)]
             for i, logs in enumerate(self.logs)
         ]
         if len(rows) > _SHOWN:
@@ -143,10 +143,6 @@ class History:
         )
         table = f'<table style="border-collapse:collapse;font-size:90%">{rows}</table>'
         return f"{head}<div>{charts}</div><details><summary>numbers</summary>{table}</details>"
-
-
-def _number(value: float) -> str:
-    return "" if isinstance(value, float) and math.isnan(value) else f"{value:.4g}"
 
 
 def _chart(title: str, series: Sequence[Series], marks: Sequence[tuple[float, str]]) -> str:

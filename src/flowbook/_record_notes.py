@@ -29,7 +29,7 @@ def text_lines(record: Record) -> list[str]:
         out.append(f"  since the last version: {diff['summary']}")
         out += [f"    {mark} {words}" for mark, words in _changes(record)]
     optimised = record.get("optimised")
-    if optimised:
+    if optimised and optimised["nodes"]:
         out.append(f"  optimised: {optimised['summary']}")
     return out
 
@@ -56,7 +56,7 @@ def below(record: Record) -> str:
         title = f"since the last version of this cell: {escape(diff['summary'])}"
         out.append(_details(title, rows))
     optimised = record.get("optimised")
-    if optimised:
+    if optimised and optimised["nodes"]:
         rows = "".join(
             f"<div><code>{escape(group['label'])}</code> "
             f'<span style="opacity:.7">{escape(_members(record, group))}</span></div>'

@@ -98,7 +98,17 @@ class Comparison:
         ]
 
     def __repr__(self) -> str:
-        return "\n".join(describe(title, lines) for title, lines, _ in self.charts())
+        heads = [f"{run.title}: {self._facts(run)}" for run in self.runs]
+        return "\n".join([*heads, *(describe(title, lines) for title, lines, _ in self.charts())])
+
+    def _facts(self, run: Any) -> str:
+        """How a run went, in a line."""
+        count = len(run.logs)
+        words = [run.status, f"{count} epoch{'s' * (count != 1)}", f"{run.steps:,} steps"]
+        best = run.best()
+        return ", ".join(
+            [*words, duration(run.seconds), *([f"best {best[0]} {best[1]:.4g}"] if best else [])]
+        )
 
     def _repr_html_(self) -> str:
         pictures = "".join(

@@ -4,6 +4,7 @@ optimizer and metrics inside.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -123,17 +124,8 @@ class TrainingStep:
 
     def inspect(self, batch: Any, count: int) -> Inspection:
         """Statistics of all values of a step; it changes nothing, not even random numbers."""
-        labels = ["inputs", "target", "weights"]
-        paths = [
-            label + (f"[{i}]" if len(leaves) > 1 else "")
-            for label, part in zip(labels, batch, strict=False)
-            for leaves in [leaves_of(part)]
-            for i in range(len(leaves))
-        ]
 
         def names(core: Any, feeds: Sequence[int]) -> None:
-            for value, path in zip(feeds, paths, strict=False):
-                core.set_name(value, path)
             for path, variable in named_variables(self._model).items():
                 for value in core.values_of(variable):
                     core.set_name(value, path)
@@ -182,9 +174,25 @@ class Compiled:
             batch = rebuild(example, iter(values[:leaves]))
             return function(batch, *values[leaves:])
 
+        names = [*_names_of(example), *(f"count_{i}" if i else "count" for i in range(numbers))]
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        step.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [inspect.Parameter(name, kind) for name in names]
+        )
         graph = fb.graph(step)
         graph.only_finite(self._finite)
         return graph
+
+
+def _names_of(batch: Any) -> list[str]:
+    """Names of a batch's tensors, for messages and drawings: `inputs`, `target`, `inputs_0`, ..."""
+    parts = batch if isinstance(batch, tuple) else (batch,)
+    labels = ["inputs", "target", "weights", *(f"part_{i}" for i in range(3, len(parts)))]
+    names = []
+    for label, part in zip(labels, parts, strict=False):
+        count = len(leaves_of(part))
+        names += [label] if count == 1 else [f"{label}_{i}" for i in range(count)]
+    return names
 
 
 def loss_of(loss: Loss, prediction: Any, target: Any, weights: Any) -> Any:

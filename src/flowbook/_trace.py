@@ -70,7 +70,7 @@ class Trace:
         found = {}
         for name, dims in self.shapes.items():
             if name not in namespace:
-                raise ArgumentError(f"--shapes: there is no variable `{name}`. Define it first.")
+                raise ArgumentError(f"shapes: there is no variable `{name}`. Define it first.")
             tensor = _as_tensor(namespace[name])
             spec = symbolic_spec(name, tensor, dims)
             symbol = self.graph.input_spec(spec, name)

@@ -225,7 +225,8 @@ def get(name: str | int) -> LoggedRun:
     if re.fullmatch(r"-?\d{1,4}", name):
         place = abs(int(name))
         if not 1 <= place <= len(every):
-            raise KeyError(f"there are {len(every)} runs, so {name} is none of them")
+            count = f"are {len(every)} runs" if len(every) != 1 else "is 1 run"
+            raise KeyError(f"there {count}, so {name} is none of them")
         return every[place - 1]
     raise KeyError(f"there is no run {name!r}")
 

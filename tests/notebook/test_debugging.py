@@ -195,9 +195,10 @@ def test_errors_of_fed_graphs_draw_the_failing_node(book: Notebook) -> None:
     shown = book.run("net(x=np.zeros((2, 5), np.float32))")
     assert shown.kind == "ShapeError"
     assert "was traced with other shapes" in shown.error
+    assert "x is f32[2, 5], w is f32[3, 4] (5 != 3) (In [" in shown.error  # not matmul's `y`
     assert "_graph.py" not in shown.error
     assert re.search(r"matmul\(x, w\).*<-- failed here", text_of_failed(shown))
-    assert "Cast it with astype(fb.float32)" in book.run("net(x=np.zeros((2, 3)))").error
+    assert "Cast it: fb.asarray(..., fb.float32)" in book.run("net(x=np.zeros((2, 3)))").error
     assert "has no input `z`. It has x, w" in book.run("net(z=1)").error
 
 
@@ -215,7 +216,20 @@ def test_errors_in_fit_show_the_step_and_no_frames_of_the_library(book: Notebook
     assert shown.kind == "ShapeError"
     assert "----> 2 fb.fit(m, data" in shown.error
     assert "_fit.py" not in shown.error
-    assert re.search(r"mean_squared_error\(.*<-- failed here", text_of_failed(shown))
+    drawn = text_of_failed(shown)
+    assert re.search(r"mean_squared_error\(.*target.*<-- failed here", drawn)
+    assert "inputs: f32[8, 3] (input)" in drawn
+
+
+def test_errors_in_compiled_functions_know_the_users_names(book: Notebook) -> None:
+    book.run("net = fb.nn.Sequential(fb.nn.Dense(4, inputs=3), fb.nn.Dense(2, inputs=7))")
+    book.run("@fb.graph\ndef forward(batch):\n    return net(batch)")
+    drawn = text_of_failed(book.run("forward(fb.ones((5, 3)))"))
+    assert "net.layers[0].weight: f32[3, 4] (variable)" in drawn
+    failed = re.search(r"= Dense\((%\d+)\) : \?   <-- failed here", drawn)
+    assert failed is not None
+    assert f"{failed[1]} = add(" in drawn  # it hangs at what it was given
+    book.run("del net, forward")
 
 
 def test_xmode_verbose_shows_all_frames(book: Notebook) -> None:
@@ -274,6 +288,28 @@ def test_the_limit_is_set_and_shown(book: Notebook) -> None:
     assert "is no size" in book.run("%memory limit lots").stderr
 
 
+def test_a_limit_below_what_is_used_says_so(book: Notebook) -> None:
+    book.run("used = fb.ones((100, 100))")
+    assert "are in use already: nothing more can be made" in book.run("%memory limit 12").stdout
+    book.run("%memory limit none\ndel used")
+
+
+def test_the_first_diff_says_that_it_is_the_first() -> None:
+    with Notebook() as book:
+        assert "this is the first look" in book.run("%memory diff").stdout
+        assert book.run("%memory diff").stdout == ""
+
+
+def test_only_the_users_frames_hold_memory(book: Notebook) -> None:
+    book.run("def fails():\n    inner = fb.ones((64, 1024))\n    return inner @ inner")
+    book.run("fb.ones((3, 1024))")
+    book.run("fails()")
+    text = book.value("%memory")
+    assert "traceback (fails: inner)" in text
+    assert "run_code" not in text
+    book.run("%memory free\ndel fails")
+
+
 def test_out_of_memory_tells_holders_plan_and_batch(book: Notebook) -> None:
     book.run(
         "d = fb.nn.Dense(2048, activation=fb.tanh)\nd(fb.ones((1, 8)))\n"
@@ -322,6 +358,7 @@ def test_values_complete(book: Notebook) -> None:
     assert completions(book, "%memory limit ") == ["auto", "none"]
     assert completions(book, "%device ") == ["cpu"]
     assert "--inspect" in completions(book, "%%graph net --")
+    assert set(completions(book, "%runs ")) == {"list", "show", "compare", "delete"}
     assert completions(book, "%%graph net --ins") == ["--inspect"]
 
 

@@ -89,6 +89,18 @@ def test_the_model_is_described_as_its_first_step_has_built_it() -> None:
     assert "Sequential: 9,610 parameters, 38.4 kB" in repr(runs.all())
 
 
+def test_runs_are_told_in_words() -> None:
+    name = log(label="mine")
+    assert "mine: finished, 3 epochs, 30 steps, 2 s, best loss 0.3333\n" in repr(
+        runs.compare(name)
+    )
+    with pytest.raises(KeyError, match="there is 1 run, so 7 is none of them"):
+        runs.get(7)
+    log()
+    with pytest.raises(KeyError, match="there are 2 runs"):
+        runs.get(7)
+
+
 def test_lists_cut_at_the_end_of_a_word() -> None:
     log(label="the first try with a very small learning rate", model="a " * 40)
     text = repr(runs.all())

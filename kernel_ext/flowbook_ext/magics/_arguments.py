@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import shlex
 from argparse import Namespace
+from collections.abc import Iterable
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -19,5 +22,24 @@ def parse(magic: Any, line: str) -> Namespace:
         words = shlex.split(line)
     except ValueError as error:
         raise UsageError(f"{error}: {line!r}.") from None
-    options: Namespace = magic.parser.parse_args(words)
+    try:
+        options: Namespace = magic.parser.parse_args(words)
+    except UsageError as error:
+        raise UsageError(_plain(str(error))) from None
     return options
+
+
+def _plain(text: str) -> str:
+    """argparse's words for a choice that there is not, as a person would say it."""
+    found = re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", text)
+    if not found:
+        return text
+    choices = re.findall(r"[\w-]+", found[3])
+    return f"there is no {found[1]} {found[2]!r}{near(found[2], choices)}"
+
+
+def near(word: str, choices: Iterable[str]) -> str:
+    """The end of a message about an unknown word: what was meant, or what there is."""
+    known = list(choices)
+    close = difflib.get_close_matches(word, known, 1)
+    return f". Did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}."

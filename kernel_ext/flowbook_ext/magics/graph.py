@@ -154,7 +154,7 @@ class _Execution:
         )
         try:
             with trace:
-                symbols = trace.symbols(self.before) if self.shapes else {}
+                symbols = self._symbols(trace)
                 self.names.update(symbols)
                 exec(self.code, self.names)
                 for name, symbol in symbols.items():  # inputs keep their tensors afterwards
@@ -178,6 +178,14 @@ class _Execution:
         watched = {n: v for n, v in reads.items() if n.partition(".")[0] not in outputs}
         _stale.watch(self.shell, graph, watched)
         return self._succeeded(graph, outputs, values)
+
+    def _symbols(self, trace: Trace) -> dict[str, Any]:
+        """The inputs whose sizes stay open."""
+        try:
+            return trace.symbols(self.before) if self.shapes else {}
+        except fb.FlowbookError as error:
+            text = str(error).removeprefix("shapes: ").removeprefix("--shapes: ")
+            raise UsageError(f"--shapes: {text}") from None
 
     def _compare(self, graph: Any) -> None:
         """Notes what is different from the graph that this cell made before."""

@@ -71,6 +71,8 @@ class MemoryMagics(Magics):  # type: ignore[misc]
             fb.memory.reset_peak(device)
             return None
         before = self.last.get(device) if options.action == "diff" else None
+        if options.action == "diff" and before is None:
+            print("this is the first look; the next `%memory diff` compares with it")
         snapshot = take(self.shell, device, before)
         self.last[device] = snapshot
         if options.action == "live":
@@ -99,8 +101,10 @@ class MemoryMagics(Magics):  # type: ignore[misc]
                 fb.memory.set_limit(None if text.lower() in ("none", "off") else text)
             except fb.ArgumentError as error:
                 raise UsageError(f"%memory limit: {error}") from None
-        limit = fb.memory.limit()
+        limit, live = fb.memory.limit(), fb.memory.stats().live
         print(f"limit {human_bytes(limit)}" if limit else "no limit")
+        if limit and limit <= live:
+            print(f"{human_bytes(live)} are in use already: nothing more can be made")
 
     def _free(self, what: list[str], device: str) -> None:
         names = self.shell.user_ns

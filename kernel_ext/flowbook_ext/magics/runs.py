@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import shlex
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -11,9 +13,10 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from flowbook import runs as _runs
 from flowbook.errors import ArgumentError
 
-from ._arguments import parse
+from ._arguments import near, parse
 
 _ACTIONS = ("list", "show", "compare", "delete")
+_OFFERED = 20  # runs that completion offers
 
 
 @magics_class
@@ -33,6 +36,10 @@ class RunMagics(Magics):  # type: ignore[misc]
         """List the training runs on this machine; show, compare or delete some of them."""
         action, *names = parse(self.runs, line).words or ["list"]
         if action not in _ACTIONS:  # `%runs NAME` shows it, `%runs A B` compares
+            if difflib.get_close_matches(action, _ACTIONS, 1) and not _there(action):
+                raise UsageError(
+                    f"%runs: there is no action or run {action!r}{near(action, _ACTIONS)}"
+                )
             names = [action, *names]
             action = "show" if len(names) == 1 else "compare"
         if action == "list":
@@ -50,3 +57,22 @@ class RunMagics(Magics):  # type: ignore[misc]
             raise UsageError(f"%runs: {error.args[0]}. `%runs` lists them.") from None
         except ArgumentError as error:
             raise UsageError(str(error)) from None
+
+    @staticmethod
+    def runs_values(shell: Any, given: list[str]) -> list[str]:
+        """Actions, then the labels and names of the newest runs."""
+        if not given:
+            return list(_ACTIONS)
+        if given[0] == "list" or (given[0] == "show" and len(given) > 1):
+            return []
+        newest = _runs.all(_OFFERED)
+        known = dict.fromkeys([*(run.label for run in newest), *(run.name for run in newest)])
+        return [shlex.quote(word) for word in known if word and word not in given]
+
+
+def _there(name: str) -> bool:
+    try:
+        _runs.get(name)
+    except KeyError:
+        return False
+    return True
