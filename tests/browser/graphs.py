@@ -26,3 +26,11 @@ def folded(view: Any) -> Any:
     """The view with all scopes closed."""
     view.get_by_role("button", name="Close all scopes").click()
     return view
+
+
+def card(view: Any, words: str) -> Any:
+    """The card of a box, by hovering over it."""
+    box(view, words).hover()
+    found = view.locator(".tip")
+    found.wait_for()
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from .cells import SETUP
-from .graphs import box, boxes, live
+from .graphs import box, boxes, card, live
 
 INSPECT = """\
 %%graph seen --inspect
@@ -39,14 +39,6 @@ def book(open_book: Any) -> Any:
     opened = open_book([SETUP, INSPECT, FIRST, FUSED, FAILS])
     assert "Error" not in opened.run(0)
     return opened
-
-
-def card(view: Any, words: str) -> Any:
-    """The card of a box, by hovering over it."""
-    box(view, words).hover()
-    found = view.locator(".tip")
-    found.wait_for()
-    return found
 
 
 def test_values_of_the_last_run(book: Any, shot: Any) -> None:

@@ -91,9 +91,7 @@ def test_the_model_is_described_as_its_first_step_has_built_it() -> None:
 
 def test_runs_are_told_in_words() -> None:
     name = log(label="mine")
-    assert "mine: finished, 3 epochs, 30 steps, 2 s, best loss 0.3333\n" in repr(
-        runs.compare(name)
-    )
+    assert "mine: finished, 3 epochs, 30 steps, 2 s, best loss 0.3333\n" in repr(runs.compare(name))
     with pytest.raises(KeyError, match="there is 1 run, so 7 is none of them"):
         runs.get(7)
     log()
