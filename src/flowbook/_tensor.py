@@ -312,16 +312,20 @@ def reshape(self: Any, *shape: Any) -> Any:
     return _ops.reshape(self, shape=shape)
 
 
+# By the number of axes; a tensor has at most eight. Making it anew was a quarter of a small `x.T`.
+_REVERSED = tuple(tuple(range(n))[::-1] for n in range(9))
+
+
 def transpose(self: Any, *axes: Any) -> Any:
     """The axes in another order; without arguments reversed."""
     if len(axes) == 1 and isinstance(axes[0], (tuple, list)):
         axes = tuple(axes[0])
-    return _ops.permute_dims(self, axes=axes or tuple(range(self.ndim))[::-1])
+    return _ops.permute_dims(self, axes=axes or _REVERSED[self.ndim])
 
 
 def _transposed(self: Any) -> Any:
     """The axes reversed (the standard defines it for matrices; `mT` swaps the last two)."""
-    return _ops.permute_dims(self, axes=tuple(range(self.ndim))[::-1])
+    return _ops.permute_dims(self, axes=_REVERSED[self.ndim])
 
 
 def _matrix_transposed(self: Any) -> Any:
