@@ -1,0 +1,142 @@
+// One pass over the nodes gives each its registers and its instructions. It is made twice: the
+// first time tells how many registers and how much of a frame the values need, the second has
+// constants and scalars in the registers that are left.
+//
+//   compile.cpp       before the passes: who uses what, and where it lies
+//   registers.cpp     which values are in registers
+//   instructions.cpp  from a node to instructions
+//   loop.cpp          loops over vectors and rows, the rest of a row, joining folds
+#pragma once
+#include <array>
+
+#include "cpu/jit/assembler.h"
+#include "cpu/jit/compile.h"
+
+namespace flowbook::cpu::jit {
+
+inline constexpr int kRegisters = 16, kVector = 32, kNever = 1 << 30;
+inline constexpr int kLaneRegisters = 8;  // the last ones, where they hold the lanes of a fold
+// Instructions from one use of a value to the next beyond which it leaves its register: an input is
+// read again, another value costs a store and a load.
+inline constexpr int kFarInput = 8, kFarValue = 28;
+inline constexpr Gpr kStreamBases[kMaxStreams] = {Gpr::r8,  Gpr::r9,  Gpr::r10, Gpr::r11, Gpr::rdi,
+                                                  Gpr::rbx, Gpr::r12, Gpr::r13, Gpr::r14};
+inline constexpr Gpr kSaved[] = {Gpr::rbx, Gpr::r12, Gpr::r13, Gpr::r14};  // by whoever is called
+// rax: offset of the pass, in bytes. rcx: scratch. rdx: mask of sum lanes. rsi: last offset.
+// The frame, from rsp: the arguments, whether this is the rest; then vectors.
+inline constexpr int kStreams = 0, kSteps = 8, kRows = 16, kTotal = 24, kRest = 32, kMask = 64,
+                     kSlots = 96;
+
+class Compiler {
+ public:
+  Compiler(const Graph& graph, const std::vector<Stream>& streams, const std::vector<Ahead>& ahead)
+      : nodes_(graph.nodes()), streams_(streams), ahead_(ahead) {
+    collect_uses();
+    lay_out();
+    // As many vectors at a time as registers allow: one alone waits for its own results. A fold of
+    // what takes few registers has its lanes in the others.
+    const int alive = std::max(1, most_alive());
+    lanes_in_registers_ = std::count(streams_.begin(), streams_.end(), Stream::kFold) == 1 &&
+                          2 * alive <= kRegisters - kLaneRegisters - 3;
+    if (lanes_in_registers_) registers_ = kRegisters - kLaneRegisters;
+    together_ = lanes_in_registers_ ? 2 : std::clamp(kRegisters / alive, 1, 4);
+  }
+  std::vector<uint8_t> run() {
+    emit();
+    pin();
+    emit();
+    return assembler_.finish(pool_);
+  }
+
+ private:
+  // Where the value of a node is.
+  struct Value {
+    int8_t reg = -1;
+    bool pinned = false;
+    int32_t slot = -1;  // in the frame
+    int32_t use = 0;    // how many of its uses are past
+  };
+  const Node& node(int i) const { return nodes_[size_t(i)]; }
+  // Of the copy at work; constants and scalars are the same for all.
+  Value& value(int i) { return values_[size_t(i * copies_ + (fixed(i) ? 0 : copy_))]; }
+  bool is(int i, Kind k) const { return node(i).kind == k; }
+  // The same in each pass: constants, scalars, and what is made of these alone.
+  bool fixed(int i) const { return fixed_[size_t(i)]; }
+  bool made_once(int i) const { return fixed(i) && node(i).arity > 0; }
+  bool needed(int i) const { return first_use_[size_t(i)] < first_use_[size_t(i) + 1]; }
+  Gpr base(uint32_t stream) const { return kStreamBases[base_of_[stream]]; }
+  Place lane(uint32_t stream, int vector) const {
+    return at(Gpr::rsp, lanes_of_[stream] + vector * kVector);
+  }
+
+  void collect_uses();
+  void lay_out();
+  int most_alive() const;
+  void pin();
+  int32_t take_slot();
+  int32_t pool_vector(uint32_t bits);
+  int32_t identity_at(Kind k) const {
+    return k == Kind::kLargest ? minus_infinity_at_ : infinity_at_;
+  }
+
+  int next_use(int i);
+  bool last_use(int i);
+  bool in_memory(int i);
+  Place memory(int i);
+  bool far(int i);
+  int take();
+  void lock(int r) { locked_ |= 1u << r; }
+  bool locked(int r) const { return locked_ >> r & 1; }
+  void hold(int r, int i);
+  int in_register(int i);
+  Place operand(int i);
+  void done_with(const Node& n);
+  int target(const Node& n);
+
+  void emit();
+  Assembler::Label body(int copies);
+  void enter();
+  void make_fixed();
+  Assembler::Label begin_row();
+  void end_row(Assembler::Label loop);
+  void leave(Assembler::Label row);
+  void stage_rest(Assembler::Label loop);
+  void write_rest();
+  void join_lanes(size_t stream);
+  void instruction(int i, const Node& n);
+  void two(int i, const Node& n, Opcode o, bool commutes);
+  void one(int i, const Node& n, Opcode o);
+  void compare(int i, const Node& n, uint8_t predicate);
+  void multiply_add(int i, const Node& n, Opcode form231);
+  void move_lanes(Opcode o);
+  void fold(const Node& n);
+  void join(Kind kind, int to, int with, int a, int b, bool wide = true);
+
+  const std::vector<Node>& nodes_;
+  const std::vector<Stream>& streams_;
+  const std::vector<Ahead>& ahead_;
+  std::vector<int32_t> uses_, first_use_;  // the nodes that read a node, from first_use_[i] on
+  std::vector<char> fixed_;
+  std::vector<int32_t> fixed_slot_;  // of constants in the pool, of the others in the frame
+  // Of streams: number of the base, slot for the rest, slots of the lanes.
+  std::vector<int32_t> base_of_, stage_of_, lanes_of_;
+  std::vector<Kind> fold_of_;                // of streams of lanes
+  std::vector<std::pair<int, int>> pinned_;  // node, register
+  std::vector<uint8_t> pool_;
+  int32_t rest_mask_at_ = 0, infinity_at_ = 0, minus_infinity_at_ = 0, fixed_frame_ = 0,
+          frame_ = kSlots;
+  int bases_ = 0, registers_ = kRegisters, peak_ = 0;
+  int together_ = 1;  // vectors that are worked at in turns
+  bool lanes_in_registers_ = false;
+
+  // Of the pass that is made.
+  Assembler assembler_;
+  std::vector<Value> values_;
+  std::vector<int32_t> loads_;            // how often a constant or scalar was put into a register
+  std::array<int, kRegisters> holder_{};  // node in each register, or -1
+  uint32_t locked_ = 0;                   // registers of the instruction at work
+  size_t frame_patch_ = 0;                // where the frame's size is written
+  int copies_ = 1, copy_ = 0;             // vectors of a pass, the one at work
+};
+
+}  // namespace flowbook::cpu::jit

@@ -1,0 +1,206 @@
+// From a node to the instructions that compute it.
+#include <algorithm>
+
+#include "cpu/jit/compiler.h"
+
+namespace flowbook::cpu::jit {
+
+void Compiler::instruction(int i, const Node& n) {
+  switch (n.kind) {
+    case Kind::kConstant:
+    case Kind::kInput:
+    case Kind::kScalar:
+      return;
+    case Kind::kStore:
+      assembler_.move(streams_[n.bits] == Stream::kPast ? op::kStorePast : op::kStore,
+                      in_register(n.arg[0]), at(base(n.bits), Gpr::rax, copy_ * kVector));
+      return done_with(n);
+    case Kind::kSum:
+    case Kind::kLargest:
+    case Kind::kSmallest:
+      return fold(n);
+    case Kind::kFma:
+      return multiply_add(i, n, op::kFma);
+    case Kind::kFms:
+      return multiply_add(i, n, op::kFms);
+    case Kind::kFnma:
+      return multiply_add(i, n, op::kFnma);
+    case Kind::kAdd:
+      return two(i, n, op::kAdd, true);
+    case Kind::kSub:
+      return two(i, n, op::kSub, false);
+    case Kind::kMul:
+      return two(i, n, op::kMul, true);
+    case Kind::kDiv:
+      return two(i, n, op::kDiv, false);
+    case Kind::kMax:
+      return two(i, n, op::kMax, false);
+    case Kind::kMin:
+      return two(i, n, op::kMin, false);
+    case Kind::kAnd:
+      return two(i, n, op::kAnd, true);
+    case Kind::kOr:
+      return two(i, n, op::kOr, true);
+    case Kind::kNegate:
+      return two(i, n, op::kXor, true);
+    case Kind::kAndNot:
+      return two(i, n, op::kAndNot, false);
+    case Kind::kIntAdd:
+      return two(i, n, op::kIntAdd, true);
+    case Kind::kIntSub:
+      return two(i, n, op::kIntSub, false);
+    case Kind::kIntGreater:
+      return two(i, n, op::kIntGreater, false);
+    case Kind::kIntMax:
+      return two(i, n, op::kIntMax, true);
+    case Kind::kIntMin:
+      return two(i, n, op::kIntMin, true);
+    case Kind::kLess:
+      return compare(i, n, 0x11);
+    case Kind::kLessEqual:
+      return compare(i, n, 0x12);
+    case Kind::kEqual:
+      return compare(i, n, 0x00);
+    case Kind::kNotEqual:
+      return compare(i, n, 0x04);
+    case Kind::kUnordered:
+      return compare(i, n, 0x03);
+    case Kind::kSqrt:
+      return one(i, n, op::kSqrt);
+    case Kind::kToFloat:
+      return one(i, n, op::kToFloat);
+    case Kind::kRound: {
+      const Place x = operand(n.arg[0]);
+      const int r = target(n);
+      assembler_.immediate_vector(op::kRound, r, 0, x, n.extra);
+      return hold(r, i);
+    }
+    case Kind::kShiftLeft: {
+      const int x = in_register(n.arg[0]), r = target(n);
+      assembler_.shift(6, r, x, n.extra);
+      return hold(r, i);
+    }
+    case Kind::kSelect: {
+      const int mask = in_register(n.arg[0]), otherwise = in_register(n.arg[2]);
+      const Place then = operand(n.arg[1]);
+      const int r = target(n);
+      assembler_.immediate_vector(op::kBlend, r, otherwise, then, uint8_t(mask << 4));
+      return hold(r, i);
+    }
+  }
+}
+
+void Compiler::one(int i, const Node& n, Opcode o) {
+  const Place x = operand(n.arg[0]);
+  const int r = target(n);
+  assembler_.move(o, r, x);
+  hold(r, i);
+}
+void Compiler::two(int i, const Node& n, Opcode o, bool commutes) {
+  int a = n.arg[0], b = n.arg[1];
+  if (commutes && value(a).reg < 0 && value(b).reg >= 0) std::swap(a, b);
+  const int first = in_register(a);
+  const Place second = operand(b);
+  const int r = target(n);
+  assembler_.vector(o, r, first, second);
+  hold(r, i);
+}
+void Compiler::compare(int i, const Node& n, uint8_t predicate) {
+  int a = n.arg[0], b = n.arg[1];
+  if (value(a).reg < 0 && value(b).reg >= 0) {
+    std::swap(a, b);
+    if (predicate == 0x11) predicate = 0x1e;  // less than: greater than
+    if (predicate == 0x12) predicate = 0x1d;
+  }
+  const int first = in_register(a);
+  const Place second = operand(b);
+  const int r = target(n);
+  assembler_.immediate_vector(op::kCompare, r, first, second, predicate);
+  hold(r, i);
+}
+
+// The machine writes the result over an operand: over one that nobody reads again, or else a copy.
+void Compiler::multiply_add(int i, const Node& n, Opcode form231) {
+  int a = n.arg[0], b = n.arg[1];
+  const int c = n.arg[2];
+  const auto loaded = [&](int x) { return value(x).reg >= 0; };
+  const auto dies = [&](int x) { return loaded(x) && !value(x).pinned && last_use(x); };
+  if (dies(b) && !dies(a)) std::swap(a, b);
+  int r;
+  if (!dies(c) && dies(a)) {  // a = a b + c
+    r = in_register(a);
+    const bool b_last = !loaded(b) && loaded(c);
+    const int first = in_register(b_last ? c : b);
+    const Place last = operand(b_last ? b : c);
+    const uint8_t code = uint8_t(form231.code - (b_last ? 0x20 : 0x10));  // form 132 or 213
+    assembler_.vector({code, form231.map, form231.prefix}, r, first, last);
+  } else {  // c = a b + c
+    if (loaded(b) && !loaded(a)) std::swap(a, b);
+    const bool there = loaded(c);
+    if (there) lock(value(c).reg);
+    const int first = in_register(a);
+    const Place last = operand(b);
+    if (dies(c)) {
+      r = in_register(c);
+    } else {
+      r = take();
+      lock(r);
+      if (!there && fixed(c)) ++loads_[size_t(c)];
+      assembler_.move(op::kLoad, r, loaded(c) ? ymm(value(c).reg) : memory(c));
+    }
+    assembler_.vector(form231, r, first, last);
+  }
+  done_with(n);
+  hold(r, i);
+}
+
+void Compiler::move_lanes(Opcode o) {
+  const auto lanes = std::find(streams_.begin(), streams_.end(), Stream::kFold);
+  for (int k = 0; k < kLaneRegisters; ++k)
+    assembler_.move(o, kRegisters - kLaneRegisters + k,
+                    lane(uint32_t(lanes - streams_.begin()), k));
+}
+void Compiler::fold(const Node& n) {
+  const int v = in_register(n.arg[0]);
+  const Place lanes = at(Gpr::rsp, Gpr::rcx, lanes_of_[n.bits]);
+  const auto temporary = [&] {
+    const int r = take();
+    lock(r);
+    return r;
+  };
+  if (lanes_in_registers_ && copies_ > 1) {
+    const bool sum = n.kind == Kind::kSum;
+    const int a = sum ? -1 : temporary(), b = sum ? -1 : temporary();
+    join(n.kind, kRegisters - kLaneRegisters + copy_, v, a, b);
+    return done_with(n);
+  }
+  const int r = temporary();
+  assembler_.address(Gpr::rcx, Gpr::rax, copy_ * kVector);
+  if (n.kind == Kind::kSum) {
+    assembler_.and_(Gpr::rcx, Gpr::rdx);
+    // Beyond the rest's end 0 is added, which changes no lane: none is -0.
+    if (copies_ == 1) assembler_.vector(op::kAnd, r, v, at(Gpr::rsp, kMask));
+    assembler_.vector(op::kAdd, r, copies_ == 1 ? r : v, lanes);
+  } else {
+    assembler_.and_(Gpr::rcx, int32_t(kManyLanes));
+    assembler_.move(op::kLoad, r, lanes);
+    const int a = temporary(), b = temporary();
+    if (copies_ == 1) {  // beyond the rest's end are numbers that are no larger, or no smaller
+      assembler_.move(op::kLoad, a, pool(identity_at(n.kind)));
+      assembler_.move(op::kLoad, b, at(Gpr::rsp, kMask));
+      assembler_.immediate_vector(op::kBlend, a, a, ymm(v), uint8_t(b << 4));
+    }
+    join(n.kind, r, copies_ == 1 ? a : v, a, b);
+  }
+  assembler_.move(op::kStore, r, lanes);
+  done_with(n);
+}
+// to = join(to, with), as sums, maximum() and minimum() of the plain loops do. a, b: temporaries.
+void Compiler::join(Kind kind, int to, int with, int a, int b, bool wide) {
+  if (kind == Kind::kSum) return assembler_.vector(op::kAdd, to, to, ymm(with), wide);
+  assembler_.vector(kind == Kind::kLargest ? op::kMax : op::kMin, a, to, ymm(with), wide);
+  assembler_.immediate_vector(op::kCompare, b, to, ymm(to), 0x03, wide);  // NaN stays
+  assembler_.immediate_vector(op::kBlend, to, a, ymm(to), uint8_t(b << 4), wide);
+}
+
+}  // namespace flowbook::cpu::jit
