@@ -223,7 +223,7 @@ def test_a_profile_sorts_and_stretches(profile: Any, shot: Any) -> None:
     steps = column(view, "step")
     view.get_by_role("button", name="step", exact=True).click()
     assert column(view, "step") != steps
-    bar = view.locator("svg rect").first
+    bar = view.locator("svg g rect").first
     assert bar.locator("title").text_content()  # a bar says what it is
     width = bar.bounding_box()["width"]
     view.get_by_role("button", name="wider").click()
