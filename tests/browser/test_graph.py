@@ -99,7 +99,18 @@ def test_hover_tells_what_a_node_is(book: Any, shot: Any) -> None:
     words = card.inner_text()
     for part in ("relu", "h", "f32[32, 128]", "16.4 kB", "In [2], line 2"):
         assert part in words
-    shot(view, "graph-card")
+    shot(book.page, "graph-card")
+    # It stands below the box, where the drawing runs to the right, and hides neither it nor the next.
+    tip, own, after = (e.bounding_box() for e in (card, box(view, "relu"), box(view, "softmax")))
+    assert tip["y"] >= own["y"] + own["height"] - 1
+    assert tip["y"] >= after["y"] + after["height"] - 1
+    # All of it can be seen: no output cuts it off.
+    ends = card.evaluate("""e => {
+      const {left, right, bottom} = e.getBoundingClientRect();
+      return [left + 3, right - 3].every(x => e.contains(
+        e.getRootNode().elementFromPoint(x, bottom - 3)));
+    }""")
+    assert ends
     book.page.mouse.move(5, 5)
     card.wait_for(state="hidden")
 

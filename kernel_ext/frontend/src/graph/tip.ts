@@ -1,5 +1,5 @@
 // The card beside a box: it comes after a moment, stays while the pointer is on it, and goes along
-// when the drawing moves.
+// when the drawing moves. It is a popover: notebooks cut off what reaches out of an output.
 
 import { h } from "../dom.js";
 import type { Box } from "./scene.js";
@@ -9,10 +9,16 @@ const DELAY_MS = 120;
 export type Place = (box: Box, card: HTMLElement) => { left: number; top: number };
 
 export class Tip {
-  readonly element = h("div", { class: "tip", role: "tooltip", hidden: true });
+  readonly element = h("div", {
+    class: "tip",
+    role: "tooltip",
+    popover: "manual",
+    hidden: true,
+  });
   readonly #place: Place;
   #box: Box | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #moved = (): void => this.follow();
 
   constructor(place: Place) {
     this.#place = place;
@@ -22,7 +28,11 @@ export class Tip {
   show(box: Box, content: Node[]): void {
     this.#wait();
     this.element.replaceChildren(...content);
-    this.element.hidden = false;
+    if (this.element.hidden) {
+      this.element.hidden = false;
+      this.element.showPopover?.();
+      addEventListener("scroll", this.#moved, { capture: true, passive: true });
+    }
     this.#box = box;
     this.follow();
   }
@@ -34,6 +44,9 @@ export class Tip {
 
   hide(): void {
     this.#wait();
+    if (this.element.hidden) return;
+    removeEventListener("scroll", this.#moved, { capture: true });
+    this.element.hidePopover?.();
     this.element.hidden = true;
   }
 

@@ -92,7 +92,9 @@ export class GraphView implements View {
       this.#renderer?.transform(t);
       this.#tip.follow();
     });
-    this.#tip = new Tip((box, card) => this.#viewport.beside(box, card, host));
+    this.#tip = new Tip((box, card) =>
+      this.#viewport.beside(box, card, this.#scene.direction === "right"),
+    );
     const style = document.createElement("style");
     style.textContent = CSS;
     const shell = h(

@@ -140,20 +140,27 @@ export class Viewport {
     this.#ease({ x, y, k });
   }
 
-  /** Where a card stands, in the host's pixels: right of the box, or left of it, or below. */
-  beside(box: Box, card: HTMLElement, host: HTMLElement): { left: number; top: number } {
+  /**
+   * Where a card stands in the window: right of the box, or left of it, or below; below at first where
+   * the drawing runs to the right, so that it doesn't hide what comes next.
+   */
+  beside(box: Box, card: HTMLElement, below: boolean): { left: number; top: number } {
     const stage = this.#stage.getBoundingClientRect();
-    const outer = host.getBoundingClientRect();
     const { x, y, k } = this.at;
-    const left = stage.left - outer.left + box.x * k + x;
-    const top = stage.top - outer.top + box.y * k + y;
-    const right = left + box.width * k + (box.gradients ? 46 * k : 0);
+    const left = stage.left + box.x * k + x;
+    const top = stage.top + box.y * k + y;
+    const right = left + box.width * k + (box.gradients ? 46 * k : 0) + 10;
     const wide = card.offsetWidth || 260;
-    const room = outer.width || FALLBACK_WIDTH;
-    if (right + 10 + wide <= room) return { left: right + 10, top: Math.max(4, top) };
-    if (left - 10 - wide >= 0) return { left: left - 10 - wide, top: Math.max(4, top) };
-    const below = top + Math.min(box.height, 60) * k + 8;
-    return { left: Math.max(4, Math.min(left, room - wide - 4)), top: below };
+    const lowest = innerHeight - card.offsetHeight - 4;
+    const under = top + Math.min(box.height, 60) * k + (below && box.gradients ? 34 * k : 8);
+    const place = (px: number, py: number): { left: number; top: number } => ({
+      left: Math.max(4, Math.min(px, innerWidth - wide - 4)),
+      top: Math.max(4, Math.min(py, lowest)),
+    });
+    if (below && under <= lowest) return place(left, under);
+    if (right + wide <= innerWidth) return place(right, top);
+    if (left - 10 - wide >= 0) return place(left - 10 - wide, top);
+    return place(left, under);
   }
 
   #move(t: Transform): void {

@@ -13,6 +13,8 @@ import type { Mark } from "./state.js";
 const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#b0529a", "#b38600", "#3a8fb7", "#7a5195"];
 const DARK = ["#56b4e9", "#ff9650", "#3ed6a5", "#e79fd0", "#f0c84b", "#8fd0ee", "#b79ae0"];
 const HEIGHT = 260;
+/** Distances of ticks: there are no half steps or epochs. */
+const WHOLE = Array.from({ length: 36 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
 
 /** The few rules of uPlot's style sheet that this chart needs. */
 export const CHART_CSS = `
@@ -106,7 +108,7 @@ export class Chart {
     const value = (name: string, other: string): string =>
       style.getPropertyValue(name).trim() || other;
     const ink = value("--soft", "#667");
-    const grid = { stroke: `${value("--rim", "#ccc")}`, width: 0.5 };
+    const grid = { stroke: value("--grid", "#ccc"), width: 0.5 };
     const axis = { stroke: ink, grid, ticks: grid, font: "11px system-ui, sans-serif" };
     const high = this.#lines.findIndex((line) => line.style === "high");
     const bands: uPlot.Band[] = [];
@@ -122,7 +124,7 @@ export class Chart {
         y: { distr: this.#options.log ? 3 : 1 },
       },
       axes: [
-        { ...axis, size: 34, values: (_, ticks) => ticks.map((t) => general(t, 6)) },
+        { ...axis, size: 34, incrs: WHOLE, values: (_, ticks) => ticks.map((t) => general(t, 6)) },
         { ...axis, size: 56, values: (_, ticks) => ticks.map((t) => (t ? general(t, 4) : "0")) },
       ],
       series: [
