@@ -10,8 +10,10 @@ To the page goes `state {html, course}`, again whenever something has changed; f
 from __future__ import annotations
 
 import gc
+import math
 import secrets
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -21,6 +23,7 @@ from flowbook import _memory_view
 from .. import _cells, _notebook
 from .. import hub as _hub
 from . import attached
+from .sender import GAP
 
 PERIOD = 0.25  # seconds between two looks at the counters
 _STATIC = 64  # points of the course that the saved notebook keeps
@@ -47,6 +50,8 @@ class LiveMemory:
         self.snapshot = snapshot
         self.view_id = secrets.token_hex(6)
         self._last = snapshot["live"], snapshot["peak"], snapshot["reserved"]
+        self._sent = -math.inf  # when, by the monotonic clock
+        self._late = False  # something waits to be sent
 
     @property
     def shell(self) -> Any:
@@ -96,6 +101,8 @@ class LiveMemory:
         stats = fb.memory.stats(self.snapshot["device"])
         now = stats.live, stats.peak, stats.reserved
         if now == self._last:
+            if self._late:
+                self._send()
             return
         self._last = now
         self.snapshot = {
@@ -106,8 +113,14 @@ class LiveMemory:
         self._send()
 
     def _send(self) -> None:
+        """Sends the state, or leaves that to the next look where cells follow each other fast."""
+        now = time.monotonic()
+        self._late = now - self._sent < GAP
+        if self._late:
+            return
         hub = _hub.hub()
         if hub is not None and hub.attached(self.view_id):
+            self._sent = now
             hub.send(self.view_id, {"kind": "state", **self.state()})
 
 
