@@ -5,7 +5,8 @@
 // pointers, runs on the calling thread alone, may run on many threads at once, and never lets an
 // exception out: failures are status codes, with a text from `message`. Who splits work over
 // threads, packs odd strides or picks the fall-back stands on the other side, in providers.cpp,
-// linalg.cpp and conv_provider.cpp. This header is plain C, so that a provider can be built by anybody.
+// linalg.cpp and conv_provider.cpp. This header is plain C, so that a provider can be built by
+// anybody.
 #ifndef FLOWBOOK_CPU_PROVIDER_H_
 #define FLOWBOOK_CPU_PROVIDER_H_
 
