@@ -19,6 +19,7 @@ import pytest
 from ops.samples.conv import _conv2d, _input_gradient, _weights_gradient
 
 import flowbook as fb
+from flowbook import _core
 
 # image [n, h, w, c], window [kh, kw, outputs], attributes
 CASES = {
@@ -38,6 +39,14 @@ CASES = {
     "1x1 with a border": ((2, 6, 5, 7), (1, 1, 9), {"pads": 1, "strides": 2}),
     "dilated": ((2, 15, 16, 8), (3, 2, 16), {"dilation": (2, 3), "padding": "same"}),
     "dilated and strided": ((2, 15, 16, 8), (3, 3, 7), {"dilation": 2, "strides": 3, "pads": 2}),
+    "wider than the image": ((1, 13, 11, 24), (3, 3, 20), {"dilation": (12, 7), "padding": "same"}),
+    "one weight sees the image": ((2, 9, 10, 16), (3, 3, 18), {"dilation": 40, "pads": 40}),
+    "no weight sees the image": ((1, 4, 5, 16), (2, 2, 18), {"dilation": 30, "pads": 15}),
+    "rows of weights see nothing": (
+        (1, 4, 5, 8),
+        (9, 1, 18),
+        {"pads": (12, 8, 0, 0), "strides": 2},
+    ),
     "more border than image": ((1, 2, 3, 6), (5, 5, 8), {"pads": 4}),
     "one channel": ((4, 20, 21, 1), (3, 3, 32), {}),
     "three channels": ((2, 23, 22, 3), (7, 7, 16), {"strides": 2, "padding": "same"}),
@@ -132,3 +141,59 @@ def test_threads_do_not_change_bits():
             assert found[0] == found[1] == found[2], name
     finally:
         fb.set_num_threads(before)
+
+
+@pytest.mark.parametrize("t", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(2, 0, 3, 8), (2, 3, 0, 8), (0, 4, 4, 8), (2, 4, 4, 0)])
+def test_images_without_entries(shape, t):
+    """Padding gives results where there is no image; compiled, where weights are packed, too."""
+    rng = np.random.default_rng(2)
+    x = fb.asarray(np.zeros(shape, t))
+    w = fb.Variable(rng.standard_normal((3, 3, shape[3], 5)).astype(t))
+
+    def gradients(x):
+        y = fb.nn.conv2d(x, w, pads=2)
+        return y, *fb.gradients(fb.sum(y * y + y), [x, w])
+
+    y, dx, dw = fb.graph(gradients)(x)
+    assert dx.shape == x.shape
+    assert not y.numpy().any()
+    assert not dw.numpy().any()
+    assert not passes(x.numpy(), w.numpy(), np.ones(y.shape, t), {"pads": 2})[2].any()
+
+
+@pytest.mark.parametrize("t", ["f4", "f8"])
+def test_no_window_is_too_wide(t):
+    """Dilation far beyond the image leaves the weight in the middle; what can't be copied is told."""
+    rng = np.random.default_rng(3)
+    x, w = (rng.integers(-3, 4, s).astype(t) for s in ((1, 8, 8, 8), (3, 3, 8, 8)))
+    far = {"dilation": 310_000_000, "pads": 310_000_000}
+    dy = rng.integers(-3, 4, (1, 8, 8, 8)).astype(t)
+    y, dx, dw = passes(x, w, dy, far)
+    assert np.array_equal(y, x @ w[1, 1])
+    assert np.array_equal(dx, dy @ w[1, 1].T)
+    assert np.array_equal(dw[1, 1], np.einsum("nhwc,nhwo->co", x, dy))
+    elsewhere = np.ones((3, 3), bool)
+    elsewhere[1, 1] = False
+    assert not dw[elsewhere].any()
+    with pytest.raises(fb.OutOfMemoryError, match="bytes of scratch memory"):
+        fb.nn.conv2d(fb.asarray(x), fb.asarray(w), strides=300_000_000, pads=300_000_000)
+
+
+def test_weights_assigned_while_onednn_is_off():
+    """What is kept in packed form is today's weights when oneDNN is on again."""
+    rng = np.random.default_rng(4)
+    x = fb.asarray(rng.integers(-3, 4, (2, 16, 16, 16)).astype(np.float32))
+    w = fb.Variable(rng.integers(-3, 4, (3, 3, 2, 16)).astype(np.float32))
+    f = fb.graph(lambda x: fb.nn.conv2d(x, w, groups=8, padding="same"))
+    before = _core.onednn_enabled()
+    try:
+        for on in (True, False, True):
+            fb.enable_onednn(on)
+            w.assign(rng.integers(-3, 4, (3, 3, 2, 16)).astype(np.float32))
+            for again in (on, True):
+                fb.enable_onednn(again)
+                want = _conv2d(x.numpy(), w.numpy(), groups=8, padding="same")
+                assert np.array_equal(f(x).numpy(), want)
+    finally:
+        fb.enable_onednn(before)

@@ -20,6 +20,7 @@ int64_t positions(const ConvGeometry& g) { return g.rows.out.value() * g.cols.ou
 int64_t window(const ConvGeometry& g) { return g.rows.size * g.cols.size; }
 int64_t weights(const ConvGeometry& g) { return window(g) * (g.c / g.groups) * g.o; }
 bool empty(const ConvGeometry& g) { return g.n == 0 || positions(g) == 0 || g.o == 0; }
+int64_t entries(const ConvGeometry& g) { return g.n * g.h * g.w * g.c; }  // of the images
 
 // One plain product: windows of one entry, one after another, in one group.
 bool pointwise(const ConvGeometry& g) {
@@ -28,11 +29,16 @@ bool pointwise(const ConvGeometry& g) {
 }
 
 // Whether a library is asked first. With AVX2 our own loops are faster (tests/benchmarks/NOTES.md,
-// "Convolutions") but for groups too narrow for our tiles.
+// "Convolutions") but for groups too narrow for our tiles, and for dilated windows so wide that
+// most of what we copy around a block is padding or is not looked at.
 constexpr int64_t kNarrow = 16;
+bool wide(const ops::Window& w, int64_t entries) {
+  return w.dilation > 1 && w.size > 1 && w.reach() > entries / 4;
+}
 bool library_first(const Conv& v) {
   const ConvGeometry& g = v.at;
-  return libraries_multiply() || (g.groups > 1 && std::min(g.c, g.o) / g.groups < kNarrow);
+  return libraries_multiply() || (g.groups > 1 && std::min(g.c, g.o) / g.groups < kNarrow) ||
+         wide(g.rows, g.h) || wide(g.cols, g.w);
 }
 
 // ---- a plain product over all results: x as [n * h * w, c], y as [n * h * w, o]
@@ -60,7 +66,7 @@ void run(const Conv& v, const Pass& pass, bool keeps, const void* in, void* out,
          const Epilogue* epilogue) {
   const void* packed = keeps ? v.packed : nullptr;
   if (!packed) {
-    void* room = conv_scratch(ConvScratch::kPacked, pass.packed_bytes());
+    void* room = conv_scratch(ConvScratch::kPacked, {pass.packed_bytes()});
     pass.pack(v.weights, room);
     packed = room;
   }
@@ -76,21 +82,23 @@ void run(const Conv& v, bool forward, const void* in, void* out, const Epilogue*
 }  // namespace
 
 int64_t conv_packed_bytes(const Conv& v, bool forward) {
-  if (empty(v.at) || pointwise(v.at) || (!forward && conv_folds(v))) return 0;
+  if (empty(v.at) || pointwise(v.at)) return 0;
+  if (!forward && (entries(v.at) == 0 || conv_folds(v))) return 0;
   if (!library_first(v)) return OwnConv(v, forward).packed_bytes();
   const ProvidedConv pass(v, forward);
   return pass ? pass.packed_bytes() : 0;
 }
 void conv_pack(const Conv& v, bool forward, void* packed) {
   if (!library_first(v)) return OwnConv(v, forward).pack(v.weights, packed);
-  // Should the library have been switched off since the room was measured, nobody reads it.
-  if (const ProvidedConv pass(v, forward); pass) pass.pack(v.weights, packed);
+  // For the library even if it has been switched off since the room was measured: it may be on
+  // again when these weights are read.
+  ProvidedConv(v, forward, /*even_off=*/true).pack(v.weights, packed);
 }
 
 Blocks conv_blocks(const Conv& v, bool forward) {
   const ConvGeometry& g = v.at;
   const int64_t columns = forward ? g.o : g.c;
-  if (empty(g)) return {1, columns};
+  if (empty(g) || (!forward && entries(g) == 0)) return {1, columns};
   if (pointwise(g)) {
     const GemmGrid grid =
         gemm_grid(forward ? pointwise_forward(v, nullptr) : pointwise_input_gradient(v, nullptr));
@@ -120,7 +128,7 @@ int64_t conv_input_gradient_workspace(const Conv& v) {
 void conv_input_gradient(const Conv& v, void* dx, void* workspace, const Epilogue* epilogue) {
   const ConvGeometry& g = v.at;
   const int64_t pixels = g.n * g.h * g.w;
-  if (pixels * g.c == 0) return;
+  if (entries(g) == 0) return;
   if (empty(g)) {
     std::memset(dx, 0, size_t(pixels * g.c * size_of(v.dtype)));
     if (epilogue) (*epilogue)(0, pixels, 0, g.c, dx, g.c);

@@ -14,8 +14,8 @@ struct Conv {
   const void* packed = nullptr;  // the weights as conv_pack() left them for this pass, if it did
 };
 
-// The weights in the form that the provider wants, for the forward pass or the image's gradient:
-// bytes (0: they are used as they are), and the packing itself.
+// The weights in the form that a pass reads, the library's or our own: bytes (0: a plain product or
+// whoever packs at each call), and the packing itself.
 int64_t conv_packed_bytes(const Conv& conv, bool forward);
 void conv_pack(const Conv& conv, bool forward, void* packed);
 

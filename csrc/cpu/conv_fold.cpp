@@ -46,9 +46,9 @@ void fold_image(const Conv& v, int64_t n, T* dx) {
   T* image = dx + n * g.h * g.w * g.c;
   std::memset(image, 0, size_t(g.h * g.w * g.c) * sizeof(T));
   const int64_t block =
-      std::clamp<int64_t>(kBlockBytes / (columns * int64_t(sizeof(T))), 16, results);
+      std::min(std::max<int64_t>(kBlockBytes / (columns * int64_t(sizeof(T))), 16), results);
   T* products = reinterpret_cast<T*>(
-      conv_scratch(ConvScratch::kImages, block * columns * int64_t(sizeof(T))));
+      conv_scratch(ConvScratch::kImages, {block, columns, int64_t(sizeof(T))}));
   for (int64_t begin = 0; begin < results; begin += block) {
     const int64_t end = std::min(begin + block, results);
     const T* dy = static_cast<const T*>(v.y) + (n * results + begin) * g.o;

@@ -61,9 +61,10 @@ ConvSlices slices_of(const ConvGeometry& g, int64_t most, bool banded) {
        ".");
 }
 
-const flowbook_provider* provider_of(const Conv& v) {
-  const bool taken = v.dtype == DType::f32 && v.at.rows.size * v.at.cols.size > 1 && v.at.c > 0;
-  return taken ? conv_provider(FLOWBOOK_F32) : nullptr;
+const flowbook_provider* provider_of(const Conv& v, bool even_off = false) {
+  const ConvGeometry& g = v.at;
+  const bool taken = v.dtype == DType::f32 && g.rows.size * g.cols.size > 1 && g.h * g.w * g.c > 0;
+  return taken ? conv_provider(FLOWBOOK_F32, even_off) : nullptr;
 }
 
 }  // namespace
@@ -117,9 +118,9 @@ bool ProvidedConv::Packing::add(const flowbook_provider& p, const flowbook_conv2
   return true;
 }
 
-ProvidedConv::ProvidedConv(const Conv& v, bool forward)
+ProvidedConv::ProvidedConv(const Conv& v, bool forward, bool even_off)
     : pass_(forward ? FLOWBOOK_CONV_FORWARD : FLOWBOOK_CONV_BACKWARD_DATA) {
-  const flowbook_provider* p = provider_of(v);
+  const flowbook_provider* p = provider_of(v, even_off);
   if (!p) return;
   for (const bool banded : {forward, false}) {
     slices_ = slices_of(v.at, kMaxSlices, banded);

@@ -25,7 +25,8 @@ struct ConvSlices {
 // The forward pass or the image's gradient.
 class ProvidedConv {
  public:
-  ProvidedConv(const Conv& conv, bool forward);
+  // `even_off`: also while libraries are switched off.
+  ProvidedConv(const Conv& conv, bool forward, bool even_off = false);
   explicit operator bool() const { return provider_ != nullptr; }  // whether it is taken at all
 
   int64_t packed_bytes() const { return packing_.bytes; }

@@ -1,6 +1,7 @@
 #include "cpu/conv_scratch.h"
 
 #include <cstdlib>
+#include <limits>
 #include <memory>
 
 #include "core/error.h"
@@ -18,7 +19,15 @@ struct Memory {
 
 }  // namespace
 
-char* conv_scratch(ConvScratch purpose, int64_t bytes) {
+char* conv_scratch(ConvScratch purpose, std::initializer_list<int64_t> factors) {
+  int64_t bytes = 1;
+  double wanted = 1;
+  bool fits = true;
+  for (const int64_t f : factors)
+    wanted *= double(f), fits &= !__builtin_mul_overflow(bytes, f, &bytes);
+  if (!fits || bytes > std::numeric_limits<int64_t>::max() / 2)
+    fail(ErrorKind::kOutOfMemory, "convolution needs ", wanted,
+         " bytes of scratch memory: its padding and strides are far larger than its images");
   thread_local Memory memories[3];
   Memory& m = memories[int(purpose)];
   if (bytes > m.size) {
@@ -26,7 +35,7 @@ char* conv_scratch(ConvScratch purpose, int64_t bytes) {
     const int64_t room = (bytes + 63) / 64 * 64;
     m.bytes.reset(static_cast<char*>(std::aligned_alloc(64, size_t(room))));
     if (!m.bytes)
-      fail(ErrorKind::kOutOfMemory, "convolution needs ", bytes, " bytes of scratch memory.");
+      fail(ErrorKind::kOutOfMemory, "convolution needs ", bytes, " bytes of scratch memory");
     m.size = room;
   }
   return m.bytes.get();

@@ -33,8 +33,8 @@ OwnConv::OwnConv(const Conv& v, bool forward)
       input_step_(forward ? v.at.o : 1),
       output_step_(forward ? 1 : v.at.o),
       group_step_(v.at.o / groups_),
-      rows_(axes(v.at.rows, out_.h, forward)),
-      cols_(axes(v.at.cols, out_.w, forward)),
+      rows_(axes(v.at.rows, in_.h, out_.h, forward)),
+      cols_(axes(v.at.cols, in_.w, out_.w, forward)),
       width_(outputs_ / tiles_.width() * tiles_.width() +
              (outputs_ % tiles_.width() ? tiles_.panel_width(outputs_ % tiles_.width()) : 0)),
       strips_(cut()) {
@@ -43,11 +43,16 @@ OwnConv::OwnConv(const Conv& v, bool forward)
     for (const Axis& c : cols_) add_phase(r, c);
 }
 
-std::vector<OwnConv::Axis> OwnConv::axes(const ops::Window& w, int64_t entries, bool forward) {
+// Taps that only ever see padding are left out: wide dilations would look far outside for nothing.
+std::vector<OwnConv::Axis> OwnConv::axes(const ops::Window& w, int64_t in, int64_t entries,
+                                         bool forward) {
   std::vector<Axis> all;
+  const auto add = [in](Axis& a, int64_t weight, int64_t offset) {
+    if (offset < in && offset + (a.results - 1) * a.stride >= 0) a.taps.push_back({weight, offset});
+  };
   if (forward) {
     Axis& a = all.emplace_back(Axis{entries, 0, 1, w.stride, {}});
-    for (int64_t k = 0; k < w.size; ++k) a.taps.push_back({k, k * w.dilation - w.pad});
+    for (int64_t k = 0; k < w.size; ++k) add(a, k, k * w.dilation - w.pad);
     return all;
   }
   // Entry e of the image met result q in tap k where e = q stride + k dilation - pad.
@@ -55,7 +60,7 @@ std::vector<OwnConv::Axis> OwnConv::axes(const ops::Window& w, int64_t entries, 
     Axis& a = all.emplace_back(Axis{ceil_div(entries - first, w.stride), first, w.stride, 1, {}});
     for (int64_t k = w.size - 1; k >= 0; --k) {
       const int64_t away = first + w.pad - k * w.dilation;
-      if (away % w.stride == 0) a.taps.push_back({k, away / w.stride});
+      if (away % w.stride == 0) add(a, k, away / w.stride);
     }
   }
   return all;
@@ -154,8 +159,10 @@ void OwnConv::pack(const void* weights, void* packed) const {
 // The images that a block's strips look at, with zeros around them where they look outside.
 const char* OwnConv::gather(int64_t block, const char* in) const {
   if (in_place_) return in;
-  const int64_t pixel = in_.c * bytes_, size = region_.rows * region_.cols * pixel;
-  char* copy = conv_scratch(ConvScratch::kImages, strips_.per_block * size);
+  const int64_t pixel = in_.c * bytes_;
+  char* copy =
+      conv_scratch(ConvScratch::kImages, {strips_.per_block, region_.rows, region_.cols, pixel});
+  const int64_t size = region_.rows * region_.cols * pixel;
   char* to = copy;
   for (int64_t i = strips_.begin(block); i < strips_.end(block); ++i, to += size) {
     const Strip s = strips_.at(i);

@@ -59,7 +59,8 @@ class OwnConv {
     }
   };
 
-  static std::vector<Axis> axes(const ops::Window& window, int64_t entries, bool forward);
+  static std::vector<Axis> axes(const ops::Window& window, int64_t in, int64_t entries,
+                                bool forward);
   Strips cut() const;
   void look();  // sets the region
   void add_phase(const Axis& rows, const Axis& cols);

@@ -52,11 +52,18 @@ void copy_channels(const char* from, int64_t from_step, int64_t cols, int64_t by
 
 // Of weights that see one entry along an axis, only the entries at the stride are looked at.
 int64_t skip(const ops::Window& w) { return w.size == 1 ? w.stride : 1; }
-int64_t looked_at(const ops::Window& w, int64_t results) {
-  return (results - 1) * w.stride / skip(w) + w.reach();
+int64_t looked_at(const ops::Window& w, int64_t taps, int64_t results) {
+  return (results - 1) * w.stride / skip(w) + std::max<int64_t>(taps - 1, 0) * w.dilation + 1;
 }
 
 }  // namespace
+
+// Weight k meets the entries q stride + k dilation - pad of each result q.
+OwnConvWeights::Taps::Taps(const ops::Window& w, int64_t entries, int64_t results)
+    : begin(std::clamp<int64_t>(
+          ceil_div(std::max<int64_t>(w.pad - (results - 1) * w.stride, 0), w.dilation), 0, w.size)),
+      end(std::clamp<int64_t>(entries + w.pad < 1 ? 0 : (entries - 1 + w.pad) / w.dilation + 1,
+                              begin, w.size)) {}
 
 OwnConvWeights::OwnConvWeights(const Conv& v)
     : conv_(v),
@@ -66,10 +73,12 @@ OwnConvWeights::OwnConvWeights(const Conv& v)
       inputs_(at_.c / at_.groups),
       outputs_(at_.o / at_.groups),
       strips_(at_.n, at_.rows.out.value(), at_.cols.out.value(), kBlock, false),
+      row_taps_(at_.rows, at_.h, strips_.rows),
+      col_taps_(at_.cols, at_.w, strips_.cols),
       row_skip_(skip(at_.rows)),
       col_skip_(skip(at_.cols)),
-      region_{at_.h, at_.w, looked_at(at_.rows, strips_.row_step),
-              looked_at(at_.cols, strips_.col_step)} {
+      region_{at_.h, at_.w, looked_at(at_.rows, row_taps_.end - row_taps_.begin, strips_.row_step),
+              looked_at(at_.cols, col_taps_.end - col_taps_.begin, strips_.col_step)} {
   divide();
 }
 
@@ -114,17 +123,19 @@ OwnConvWeights::Unit OwnConvWeights::unit_at(int64_t i) const {
           group * outputs_ + output, std::min(output_step_, outputs_ - output), input};
 }
 
-// One row for each weight of an output: where it begins in the copy, and where it lies.
+// One row for each weight of an output that sees the image: where it begins in the copy, and where
+// it lies.
 void OwnConvWeights::list_rows(const Unit& u, std::vector<int64_t>& a_rows,
                                std::vector<int64_t>& c_rows) const {
   const int64_t pixels = strips_.per_block * region_.rows * region_.cols;
   const int64_t together = std::min(tiles_.rows, u.inputs);
   for (int64_t first = 0; first < u.inputs; first += together)
-    for (int64_t i = 0; i < at_.rows.size; ++i)
-      for (int64_t j = 0; j < at_.cols.size; ++j)
+    for (int64_t i = row_taps_.begin; i < row_taps_.end; ++i)
+      for (int64_t j = col_taps_.begin; j < col_taps_.end; ++j)
         for (int64_t c = first; c < std::min(first + together, u.inputs); ++c) {
           a_rows.push_back(first * pixels +
-                           (i * at_.rows.dilation * region_.cols + j * at_.cols.dilation) *
+                           ((i - row_taps_.begin) * at_.rows.dilation * region_.cols +
+                            (j - col_taps_.begin) * at_.cols.dilation) *
                                together +
                            c - first);
           c_rows.push_back(((i * at_.cols.size + j) * inputs_ + u.first + c) * at_.o + u.output);
@@ -134,8 +145,8 @@ void OwnConvWeights::list_rows(const Unit& u, std::vector<int64_t>& a_rows,
 void OwnConvWeights::copy_images(const Strip& s, const Unit& u, char* to) const {
   const int64_t pixels = strips_.per_block * region_.rows * region_.cols;
   const int64_t together = std::min(tiles_.rows, u.inputs), step = together * bytes_;
-  const int64_t row = s.row * at_.rows.stride - at_.rows.pad;
-  const int64_t col = s.col * at_.cols.stride - at_.cols.pad;
+  const int64_t row = s.row * at_.rows.stride + row_taps_.begin * at_.rows.dilation - at_.rows.pad;
+  const int64_t col = s.col * at_.cols.stride + col_taps_.begin * at_.cols.dilation - at_.cols.pad;
   const int64_t left = std::clamp<int64_t>(ceil_div(-col, col_skip_), 0, region_.cols);
   const int64_t inside = std::clamp(ceil_div(at_.w - col, col_skip_), left, region_.cols) - left;
   for (int64_t r = 0; r < region_.rows; ++r, to += region_.cols * step) {
@@ -169,18 +180,32 @@ void OwnConvWeights::pack_results(int64_t block, const Unit& u, int64_t count, c
   }
 }
 
+void OwnConvWeights::clear_unseen(const Unit& u, char* dw) const {
+  for (int64_t i = 0; i < at_.rows.size; ++i)
+    for (int64_t j = 0; j < at_.cols.size; ++j) {
+      if (row_taps_.hold(i) && col_taps_.hold(j)) continue;
+      for (int64_t c = 0; c < u.inputs; ++c)
+        std::memset(
+            dw + (((i * at_.cols.size + j) * inputs_ + u.first + c) * at_.o + u.output) * bytes_, 0,
+            size_t(u.outputs * bytes_));
+    }
+}
+
 void OwnConvWeights::run_unit(int64_t part, const Unit& u, char* dw) const {
+  clear_unseen(u, dw);
   thread_local std::vector<int64_t> a_rows, c_rows;
   thread_local std::vector<Run> runs;
   a_rows.clear(), c_rows.clear();
   list_rows(u, a_rows, c_rows);
-  const int64_t region = region_.rows * region_.cols, pixels = strips_.per_block * region;
+  if (a_rows.empty()) return;
+  const int64_t region = region_.rows * region_.cols;
   const int64_t together = std::min(tiles_.rows, u.inputs), width = tiles_.width();
-  char* const images =
-      conv_scratch(ConvScratch::kImages, pixels * round_up(u.inputs, together) * bytes_);
-  char* const panels =
-      conv_scratch(ConvScratch::kPanels, strips_.per_block * strips_.row_step * strips_.col_step *
-                                             round_up(u.outputs, width) * bytes_);
+  char* const images = conv_scratch(
+      ConvScratch::kImages,
+      {strips_.per_block, region_.rows, region_.cols, round_up(u.inputs, together), bytes_});
+  char* const panels = conv_scratch(
+      ConvScratch::kPanels,
+      {strips_.per_block, strips_.row_step, strips_.col_step, round_up(u.outputs, width), bytes_});
   ConvMeeting m{};
   m.a = images, m.a_rows = a_rows.data(), m.c_rows = c_rows.data();
   m.rows = int64_t(a_rows.size());

@@ -26,8 +26,16 @@ class OwnConvWeights {
     int64_t output, outputs;  // channels of the results
     int64_t first;            // the first input within its group
   };
+  // Of a window, the weights from `begin` to `end` may meet entries of the image; the others only
+  // ever meet padding.
+  struct Taps {
+    Taps(const ops::Window& window, int64_t entries, int64_t results);
+    bool hold(int64_t k) const { return k >= begin && k < end; }
+    int64_t begin, end;
+  };
   Unit unit_at(int64_t i) const;
   void divide();
+  void clear_unseen(const Unit& u, char* dw) const;
   void list_rows(const Unit& u, std::vector<int64_t>& a_rows, std::vector<int64_t>& c_rows) const;
   void copy_images(const Strip& s, const Unit& u, char* to) const;
   void pack_results(int64_t block, const Unit& u, int64_t count, char* to) const;
@@ -38,6 +46,7 @@ class OwnConvWeights {
   const ConvTileLoops& tiles_;
   const int64_t bytes_, inputs_, outputs_;  // of an element; of a group
   const Strips strips_;
+  const Taps row_taps_, col_taps_;
   const int64_t row_skip_,
       col_skip_;         // entries of the image from one that is looked at to the next
   const Region region_;  // what a strip looks at

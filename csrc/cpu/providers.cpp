@@ -165,8 +165,8 @@ void provide_gemm(const flowbook_gemm& g, const void* a, const void* b, void* c)
   (g.dtype == FLOWBOOK_F32 ? own_gemm().f32 : own_gemm().f64)(own);
 }
 
-const flowbook_provider* conv_provider(int32_t dtype) {
-  if (dtype != FLOWBOOK_F32 || !onednn_enabled()) return nullptr;
+const flowbook_provider* conv_provider(int32_t dtype, bool even_off) {
+  if (dtype != FLOWBOOK_F32 || !(onednn_enabled() || even_off)) return nullptr;
   const flowbook_provider* p = onednn().provider;
   return p && p->conv_forward ? p : nullptr;
 }

@@ -18,8 +18,9 @@ bool libraries_multiply();
 // Runs one product on this thread: the first provider that can, or our own loops. Always succeeds.
 void provide_gemm(const flowbook_gemm& g, const void* a, const void* b, void* c);
 
-// The provider for convolutions of this dtype, or null. Its functions may still refuse a shape.
-const flowbook_provider* conv_provider(int32_t dtype);
+// The provider for convolutions of this dtype, or null: none fits, or it is switched off and not
+// wanted `even_off`. Its functions may still refuse a shape.
+const flowbook_provider* conv_provider(int32_t dtype, bool even_off = false);
 
 struct ProviderFact {
   std::string name;    // "onednn"
