@@ -13,6 +13,7 @@ from flowbook._nodes import Nodes
 from flowbook._words import human_bytes, human_time, shorten
 
 ROWS = 60  # nodes that are listed
+_ASSIGNED = 20  # assignments to variables that are
 
 
 def status_line(record: Record) -> str:
@@ -111,8 +112,11 @@ def text(record: Record) -> str:
         elif node.get("line") and node.get("kind") not in SOURCES:
             words += f"   # line {node['line']}"
         out.append(words)
-    for change in record.get("assignments", ()):
+    assigned = record.get("assignments", ())
+    for change in assigned[:_ASSIGNED]:
         out.append(f"  {change['variable']} <- {label(change['node'])}")
+    if len(assigned) > _ASSIGNED:
+        out.append(f"  ... {len(assigned) - _ASSIGNED:,} more assignments ...")
     out += _record_notes.text_lines(record)
     error = record.get("error")
     if error:

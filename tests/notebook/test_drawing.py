@@ -45,6 +45,13 @@ def test_text_of_a_graph() -> None:
     )
 
 
+def test_text_tells_some_of_many_assignments() -> None:
+    changes = [{"variable": f"v{k}", "node": 4} for k in range(50)]
+    text = _graph_words.text({**records.mlp(), "assignments": changes})
+    assert "  v19 <- %4\n  ... 30 more assignments ..." in text
+    assert "v20" not in text
+
+
 def test_text_of_a_failed_graph_says_where_and_with_what() -> None:
     text = _graph_words.text(records.mlp(fail=True))
     assert "%7 = matmul(h, w2) : ?   <-- failed here" in text
