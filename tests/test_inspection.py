@@ -174,3 +174,23 @@ def test_hostile_names_stay_text() -> None:
     assert "<b>y" not in html
     assert "<script" not in html
     assert "<img src=x" not in html
+
+
+def test_long_inspections_list_what_is_around_the_finding() -> None:
+    def chain(broken: int | None) -> fb.Graph:
+        with fb.graph("chain") as g:
+            x = fb.ones(3)
+            for k in range(100):
+                x = fb.log(x - 9.0) if k == broken else fb.tanh(x)
+            g.output(x=x)
+        return g.graph
+
+    fine = chain(None).inspect()
+    assert "more" in repr(fine).splitlines()[-1]
+    assert fine._repr_html_().count("<tr>") == 40
+    assert "before" not in repr(fine)
+    broken = chain(80).inspect()
+    lines = repr(broken).splitlines()
+    assert "before" in lines[2]
+    assert any("log" in line and "3 NaN" in line for line in lines[3:])
+    assert "before</div>" in broken._repr_html_()

@@ -35,6 +35,8 @@ def view_id(record: Record) -> str:
     return digest.hexdigest()[:12]
 
 
+_VALUED_ROWS = 30  # nodes that are listed where each has a histogram
+
 _SHOWN = (
     "id", "op", "name", "start", "inputs", "spec", "kind", "scope", "line", "failed", "forward_of",
 )  # fmt: skip
@@ -47,8 +49,8 @@ def _table(record: Record) -> str:
     seen = any(fields.get("values") for fields in nodes.more.values())
     columns = ["", "op", "name", "inputs", "spec", "memory", "line"]
     columns += (["time"] if timed else []) + (["values"] if seen else [])
-    rows = []
-    for node in nodes[:ROWS]:
+    rows, most = [], _VALUED_ROWS if seen else ROWS
+    for node in nodes[:most]:
         inputs = ", ".join(label_of(nodes, j) for j in node["inputs"])
         cells = [
             f"%{node['id']}" if node["id"] >= 0 else "", node["op"], node.get("name") or "",
@@ -60,7 +62,7 @@ def _table(record: Record) -> str:
         shown = "".join(f"<td>{escape(str(c))}</td>" for c in cells)
         rows.append(f"<tr>{shown}{_values(node) if seen else ''}</tr>")
     head = "".join(f'<th style="text-align:left">{c}</th>' for c in columns)
-    more = f"<p>and {len(nodes) - ROWS:,} more</p>" if len(nodes) > ROWS else ""
+    more = f"<p>and {len(nodes) - most:,} more</p>" if len(nodes) > most else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<table style="font-size:12px">{body}</table>{more}'
 

@@ -18,7 +18,7 @@ from ._record import plain
 from ._tensor_view import histogram_image
 from ._words import shorten
 
-_ROWS = 200
+_ROWS = 40  # values that a table lists
 _SOURCES = ("input", "capture", "variable", "constant")
 
 # The n of In [n] for the name under which a notebook's cell was compiled, or 0; of the extension.
@@ -284,28 +284,40 @@ class Inspection:
             text += f" {spread} other node{'s hold' if spread > 1 else ' holds'} NaN or Inf."
         return text
 
-    def _rows(self) -> list[tuple[str, str, ValueStats]]:
+    def _listed(self) -> tuple[list[tuple[str, str, ValueStats]], str, str]:
+        """The rows of a table, and how many there are before and after them.
+
+        They are the first ones, or those around what went wrong first.
+        """
         stats = self._node_stats()
+        nodes = [
+            node
+            for node in self._record["nodes"]
+            if node["id"] in stats and node.get("kind") != "constant"
+        ]
+        start = 0
+        if self.first is not None:
+            at = next((i for i, node in enumerate(nodes) if node["id"] == self.first.node), 0)
+            start = at - _ROWS // 2 if at >= _ROWS else 0
         rows = []
-        for node in self._record["nodes"]:
-            if node["id"] in stats and node.get("kind") != "constant":
-                label = node["name"] or f"%{node['id']}"
-                source = node.get("kind") in _SOURCES
-                what = str(node["kind"] if source else node["op"])
-                rows.append((label, what, stats[node["id"]]))
-        return rows
+        for node in nodes[start : start + _ROWS]:
+            label = node["name"] or f"%{node['id']}"
+            what = str(node["kind"] if node.get("kind") in _SOURCES else node["op"])
+            rows.append((label, what, stats[node["id"]]))
+        rest = len(nodes) - start - len(rows)
+        return rows, f"{start:,} before" if start else "", f"{rest:,} more" if rest else ""
 
     def __repr__(self) -> str:
         lines = [f"Inspection of {self._record['name'] or 'graph'}: {len(self.values)} values"]
         if self.first is not None:
             lines.append(self.text_of_first())
-        rows = self._rows()
-        width = max((len(shorten(a, 28)) for a, _, _ in rows[:_ROWS]), default=0)
-        wide = max((len(b) for _, b, _ in rows[:_ROWS]), default=0)
-        for label, what, stats in rows[:_ROWS]:
+        rows, before, after = self._listed()
+        width = max((len(shorten(a, 28)) for a, _, _ in rows), default=0)
+        wide = max((len(b) for _, b, _ in rows), default=0)
+        lines += [f"  ... {before}"] if before else []
+        for label, what, stats in rows:
             lines.append(f"  {shorten(label, 28):<{width}}  {what:<{wide}}  {stats.words()}")
-        if len(rows) > _ROWS:
-            lines.append(f"  and {len(rows) - _ROWS} more")
+        lines += [f"  ... {after}"] if after else []
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -314,7 +326,8 @@ class Inspection:
             out.append(alarm_html(self.text_of_first()))
         cell = "padding:1px 10px 1px 0;text-align:left;border:none"
         rows = []
-        for label, what, stats in self._rows()[:_ROWS]:
+        listed, before, after = self._listed()
+        for label, what, stats in listed:
             red = "" if stats.finite else f";{ALARMED}"
             rows.append(
                 f'<tr><td style="{cell}"><code>{escape(label)}</code></td>'
@@ -322,7 +335,12 @@ class Inspection:
                 f'<td style="{cell}">{histogram_image(stats.histogram)}</td>'
                 f'<td style="{cell}{red}">{escape(stats.words())}</td></tr>'
             )
-        out.append(f'<table style="font-size:12px"><tbody>{"".join(rows)}</tbody></table></div>')
+        above, below = (
+            f'<div style="font-size:12px">… {words}</div>' if words else ""
+            for words in (before, after)
+        )
+        table = f'<table style="font-size:12px"><tbody>{"".join(rows)}</tbody></table>'
+        out.append(f"{above}{table}{below}</div>")
         return "".join(out)
 
 

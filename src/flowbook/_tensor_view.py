@@ -110,21 +110,26 @@ def _spark(a: np.ndarray) -> str:
 
 
 def histogram_image(counts: Sequence[int], width: int = 96, height: int = 20) -> str:
-    """A histogram as a small image; the highest bin fills the height."""
+    """A histogram as a small image; the highest bin fills the height.
+
+    It stands in every row of a table, so it is one outline in whole pixels: some 300 bytes.
+    """
     top = max(counts, default=0)
     if not top:
         return ""
     step = width / len(counts)
-    bars = "".join(
-        f"M{i * step:.1f} {height}v-{max(1.0, (height - 1) * n / top):.1f}h{step - 1:.1f}V{height}z"
-        for i, n in enumerate(counts)
-        if n
+    outline = "".join(
+        f"V{height - max(1, round((height - 1) * n / top)) if n else height}h{step:g}"
+        for n in counts
     )
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}"><path d="{bars}" fill="{FIGURE}"/></svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+        f'<path fill="{FIGURE}" d="M0 {height}{outline}V{height}"/></svg>'
     )
-    return f'<img src="{image(svg)}" alt="histogram" style="vertical-align:middle">'
+    return (
+        f'<img src="{image(svg)}" alt="histogram" width="{width}" height="{height}" '
+        'style="vertical-align:middle">'
+    )
 
 
 def _number(v: Any) -> str:
