@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import flowbook as fb
+from flowbook import _profile_view
 
 X = np.random.default_rng(0).normal(size=(128, 256)).astype(np.float32)
 
@@ -168,3 +170,41 @@ def test_profiles_and_inspections_are_no_news_of_the_graph() -> None:
     assert graph.stats["recompiled"] is None
     fb.Session().run([graph["y"]])
     assert graph.stats["recompiled"] == "other results or inputs are asked for"
+
+
+def test_short_steps_share_a_bar_that_a_page_can_stretch_apart() -> None:
+    steps = [
+        {"label": label, "names": [], "graph": "g", "step": i, "share": 0.1, "nodes": [i]}
+        for i, label in enumerate(["exp", "sum", "exp", "matmul", "exp"])
+    ]
+    data = {
+        "steps": steps,
+        "timeline": [
+            {"step": i, "start_us": start, "us": us}
+            for i, (start, us) in enumerate(
+                [(0.0, 0.1), (0.1, 0.3), (0.4, 0.1), (0.5, 999.0), (999.5, 0.5)]
+            )
+        ],
+    }
+    tips = re.findall("<title>(.*?)</title>", _profile_view.timeline(data))
+    assert sorted(tips) == ["3 steps, mostly sum: 0.5 µs", "exp: 0.5 µs", "matmul: 999 µs"]
+    near = _profile_view.timeline(data, zoom=64)
+    assert near.count("<title>") == 5
+    many = [{"step": i, "start_us": 2.0 * i, "us": 2.0} for i in range(1000)]
+    data = {"steps": [{**steps[0], "step": i} for i in range(1000)], "timeline": many}
+    assert 60 <= _profile_view.timeline(data).count("<title>") <= 100
+    assert _profile_view.timeline(data, zoom=64).count("<title>") == 1000
+
+
+def test_the_table_says_that_it_keeps_the_slowest() -> None:
+    with fb.graph("chain") as g:
+        x = g.input("x", (4, 4))
+        for _ in range(30):
+            x = fb.tanh(x @ fb.ones((4, 4)))
+        g.output(y=x)
+    profile = fb.profile(g.graph, runs=1, x=X[:4, :4])
+    html = profile._repr_mimebundle_()["text/html"]
+    assert f"the slowest 40 of {len(profile.steps)} steps" in html
+    assert html.count("<tr>") == 41
+    runs = [e for e in profile.trace()["traceEvents"] if e.get("cat") in ("op", "fused")]
+    assert len(runs) == len(profile.steps)  # the trace keeps all

@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._palette import PAPER, STEPS
 from ._words import human_time, image, shorten
 
 Data = Mapping[str, Any]
 
-_ROWS = 40
+_ROWS = 40  # of the table: the slowest steps
+_BARS = 100  # of the timeline
 _NUMBERS = ("share", "median", "min", "spread")
 _WIDTH, _LANE = 860.0, 22.0
 
@@ -86,37 +87,93 @@ def colours(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {label: STEPS[min(i, len(STEPS) - 1)] for i, label in enumerate(ranked)}
 
 
-def timeline(data: Data) -> str:
-    """The first run as an SVG document: one bar per step, wide as its time."""
-    steps = data["steps"]
-    colour = colours(steps)
+class _Bar(NamedTuple):
+    """A step of the timeline, or steps next to each other that are too short to be told apart."""
+
+    start: float
+    end: float
+    entries: list[Mapping[str, Any]]
+
+
+def _first_run(data: Data) -> list[Mapping[str, Any]]:
+    """The timeline's entries up to where the second run begins."""
     entries = []
     seen: set[int] = set()
     for entry in data["timeline"]:
         if entry["step"] in seen:
-            break  # the second run begins
+            break
         seen.add(entry["step"])
         entries.append(entry)
+    return entries
+
+
+def _merged(entries: Sequence[Mapping[str, Any]], least: float) -> list[_Bar]:
+    """Bars for entries; neighbours shorter than `least` join until they are that long."""
+    bars: list[_Bar] = []
+    for entry in entries:
+        start, end = entry["start_us"], entry["start_us"] + entry["us"]
+        last = bars[-1] if bars else None
+        if last and max(last.end - last.start, entry["us"], start - last.end) < least:
+            bars[-1] = _Bar(last.start, end, [*last.entries, entry])
+        else:
+            bars.append(_Bar(start, end, [entry]))
+    return bars
+
+
+def _tip(bar: _Bar, steps: Sequence[Mapping[str, Any]]) -> str:
+    us = human_time(sum(entry["us"] for entry in bar.entries))
+    if len(bar.entries) == 1:
+        return f"{_what(steps[bar.entries[0]['step']], 80)}: {us}"
+    return f"{len(bar.entries)} steps, mostly {shorten(_main(bar, steps), 40)}: {us}"
+
+
+def _main(bar: _Bar, steps: Sequence[Mapping[str, Any]]) -> str:
+    """The label that takes most of a bar's time."""
+    spent: dict[str, float] = {}
+    for entry in bar.entries:
+        label = steps[entry["step"]]["label"]
+        spent[label] = spent.get(label, 0.0) + entry["us"]
+    return max(spent, key=lambda label: spent[label])
+
+
+def timeline(data: Data, zoom: int = 1) -> str:
+    """The first run as an SVG document: one bar per step, wide as its time.
+
+    Steps that are less than a pixel wide share a bar, and wider ones where bars are many.
+
+    Args:
+        data: What `Profile.to_dict` gives.
+        zoom: How many times wider the picture may be looked at.
+    """
+    steps = data["steps"]
+    colour = colours(steps)
+    entries = _first_run(data)
     end = max((e["start_us"] + e["us"] for e in entries), default=0.0)
     scale = (_WIDTH - 20) / end if end else 0.0
-    bars = []
-    for entry in entries:
-        step = steps[entry["step"]]
-        width = entry["us"] * scale
-        x = 10 + entry["start_us"] * scale
-        tip = escape(f"{_what(step, 80)}: {human_time(entry['us'])}")
-        fill = colour[step["label"]]
-        label = ""
-        if width > 6 * min(len(step["label"]), 12):
-            words = escape(shorten(step["label"], max(4, int(width / 6.2))))
-            label = (
+    least = 1 / zoom
+    bars = _merged(entries, least / scale if scale else 0.0)
+    while len(bars) > _BARS * zoom and least < _WIDTH:
+        least *= 1.5
+        bars = _merged(entries, least / scale)
+    drawn: dict[str, list[str]] = {}  # by colour
+    for bar in bars:
+        width = (bar.end - bar.start) * scale
+        x = 10 + bar.start * scale
+        label = _main(bar, steps)
+        parts = drawn.setdefault(colour[label], [])
+        parts.append(
+            f'<rect x="{x:.2f}" y="8" width="{max(width, 0.4):.2f}" height="{_LANE:.0f}">'
+            f"<title>{escape(_tip(bar, steps))}</title></rect>"
+        )
+        if width > 6 * min(len(label), 12) and len(bar.entries) == 1:
+            words = escape(shorten(label, max(4, int(width / 6.2))))
+            parts.append(
                 f'<text x="{x + width / 2:.1f}" y="{8 + _LANE / 2 + 3.5:.1f}" class="w" '
                 f'text-anchor="middle">{words}</text>'
             )
-        bars.append(
-            f'<g style="--c:{fill}"><rect x="{x:.2f}" y="8" width="{max(width, 0.4):.2f}" '
-            f'height="{_LANE:.0f}" fill="{fill}"><title>{tip}</title></rect>{label}</g>'
-        )
+    groups = "".join(
+        f'<g style="--c:{fill}" fill="{fill}">{"".join(parts)}</g>' for fill, parts in drawn.items()
+    )
     ticks = "".join(
         f'<text x="{10 + f * (_WIDTH - 20):.1f}" y="{8 + _LANE + 16:.0f}" '
         f'text-anchor="{anchor}">{human_time(f * end)}</text>'
@@ -126,7 +183,7 @@ def timeline(data: Data) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH:.0f}" height="56" '
         f'viewBox="0 0 {_WIDTH:.0f} 56" role="img"><style>{PAPER}.w{{fill:#fff}}</style>'
         f'<rect x=".5" y=".5" width="{_WIDTH - 1:.0f}" height="55" rx="9" class="c"/>'
-        f"{''.join(bars)}{ticks}</svg>"
+        f"{groups}{ticks}</svg>"
     )
 
 
@@ -136,13 +193,14 @@ def view_id(data: Data) -> str:
     return hashlib.sha256(repr((data["graphs"], kept)).encode()).hexdigest()[:12]
 
 
-def html(data: Data, view: str = "", *, root: bool = True) -> str:
+def html(data: Data, view: str = "", *, root: bool = True, zoom: int = 1) -> str:
     """Shows a profile as HTML that a saved notebook keeps.
 
     Args:
         data: What `Profile.to_dict` gives.
         view: Id of the live view, if there is one.
         root: With the element that live views look for; without it for use inside of one.
+        zoom: How many times wider the timeline may be looked at.
     """
     steps = data["steps"]
     kind = f"flowbook-view flowbook-kind-profile flowbook-id-{view or view_id(data)}"
@@ -167,13 +225,14 @@ def html(data: Data, view: str = "", *, root: bool = True) -> str:
         f'<th style="{cell}{"right" if c in _NUMBERS else "left"}">{c}</th>'
         for c in ("share", "", "step", "median", "min", "spread", "")
     )
-    more = len(steps) - _ROWS
-    rest = f'<div style="font-size:12px">and {more} more steps</div>' if more > 0 else ""
+    rest = ""
+    if len(steps) > _ROWS:
+        rest = f'<div style="font-size:12px">the slowest {_ROWS} of {len(steps):,} steps</div>'
     picture = ""
     if data["timeline"]:
         words = escape(text(data).partition("\n")[0])
         picture = (
-            f'<div style="overflow:auto"><img src="{image(timeline(data))}" '
+            f'<div style="overflow:auto"><img src="{image(timeline(data, zoom))}" '
             f'alt="timeline of one run: {words}"></div>'
         )
     return (

@@ -11,6 +11,8 @@ from flowbook import _profile_view
 
 from . import attached
 
+_ZOOM = 64  # how far the page stretches the timeline
+
 
 def show(profile: Any) -> dict[str, Any]:
     """The MIME bundle of a profile with its live half attached; the extension's renderer."""
@@ -18,5 +20,5 @@ def show(profile: Any) -> dict[str, Any]:
     view_id = _profile_view.view_id(data)
     html = _profile_view.html(data, view_id)
     bundle = {"text/plain": _profile_view.text(data), "text/html": html}
-    inner = _profile_view.html(data, view_id, root=False)
+    inner = _profile_view.html(data, view_id, root=False, zoom=_ZOOM)
     return attached.show("profile", view_id, bundle, lambda: {"html": inner})
