@@ -11,13 +11,18 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
-from flowbook._words import shorten, text_width
+from flowbook._words import image, shorten, text_width
 
 # Okabe and Ito's palette (distinguishable with colour blindness), a lighter one for dark pages.
 _LIGHT = ("#0072b2", "#d55e00", "#009e73", "#b0529a", "#b38600", "#3a8fb7", "#7a5195", "#5b6b7b")
 _DARK = ("#56b4e9", "#ff9650", "#3ed6a5", "#e79fd0", "#f0c84b", "#8fd0ee", "#b79ae0", "#a9b6c6")
 _POINTS = 400  # points of a line at most
-_MARKS = 40  # marks of a chart at most
+_TOGETHER = 2_600  # points of all lines of a view at most, so that a saved notebook stays small
+_FRAME = 260  # points that take as many bytes as what is around the lines of a chart
+_LEAST = 12  # points of a line, however many there are
+_MARKS = 40  # marks of all charts of a view at most
+_CHARTS = 6  # charts of a view at most
+_TOLD = 8  # lines that a chart's description tells
 
 
 class Line(NamedTuple):
@@ -46,13 +51,13 @@ def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [k * step for k in range(first, last + 1)]
 
 
-def _thin(values: Sequence[float]) -> list[tuple[int, float]]:
+def _thin(values: Sequence[float], most: int) -> list[tuple[int, float]]:
     """Pairs of index and value; long series keep the extremes of each stretch."""
-    if len(values) <= _POINTS:
+    if len(values) <= most:
         return list(enumerate(values))
     out: list[tuple[int, float]] = []
-    size = len(values) / (_POINTS // 2)
-    for k in range(_POINTS // 2):
+    size = len(values) / (most // 2)
+    for k in range(most // 2):
         part = range(int(k * size), max(int(k * size) + 1, int((k + 1) * size)))
         finite = [i for i in part if math.isfinite(values[i])]
         if finite:
@@ -72,6 +77,7 @@ def chart(
     log: bool | None = None,
     unit: str = "epoch",
     marks: Sequence[tuple[float, str]] = (),
+    points: int = _POINTS,
 ) -> str:
     """Draws series of numbers as a chart.
 
@@ -83,6 +89,7 @@ def chart(
         log: Logarithmic axis; None: where positive values span more than two powers of ten.
         unit: What the horizontal axis counts, from 1.
         marks: Moments to point at, as a number of finished units and a text.
+        points: How many points a line has at most.
 
     Returns:
         An SVG document.
@@ -135,12 +142,13 @@ def chart(
     for at, text in marks[:_MARKS]:
         x = x_of(min(max(at, 1), last))
         out.append(
-            f'<path d="M{x:.1f} {top}V{height - bottom}" class="k"><title>{escape(text)}</title></path>'
-            f'<path d="M{x - 4:.1f} {top}h8l-4 6z" class="kk"><title>{escape(text)}</title></path>'
+            f"<g><title>{escape(shorten(text, 80))}</title>"
+            f'<path d="M{x:.1f} {top}V{height - bottom}" class="k"/>'
+            f'<path d="M{x - 4:.1f} {top}h8l-4 6z" class="kk"/></g>'
         )
     colour = 0
     for line in lines:
-        out.append(_line(colour, line, x_of, y_of))
+        out.append(_line(colour, line, points, x_of, y_of))
         colour += not line.faint
     x = float(width - right)
     for k, line in reversed(list(enumerate(legend))):
@@ -158,12 +166,16 @@ def chart(
 
 
 def _line(
-    k: int, line: Line, x_of: Callable[[float], float], y_of: Callable[[float], float]
+    k: int,
+    line: Line,
+    points: int,
+    x_of: Callable[[float], float],
+    y_of: Callable[[float], float],
 ) -> str:
     values = line.values
     at = line.at or range(1, len(values) + 1)
     parts, pen, alone = [], "M", 0
-    for i, v in _thin(values):
+    for i, v in _thin(values, points):
         if not math.isfinite(v):
             pen = "M"
             continue
@@ -178,6 +190,42 @@ def _line(
     return path
 
 
+class Drawn(NamedTuple):
+    """What `chart` draws."""
+
+    title: str
+    lines: Sequence[Series]
+    marks: Sequence[tuple[float, str]] = ()
+    unit: str = "epoch"
+
+
+def pictures(charts: Sequence[Drawn]) -> str:
+    """Charts as images, which untrusted and exported notebooks keep.
+
+    However many there are, they take some 40 kB: lines share the points, charts the marks.
+    """
+    shown = charts[:_CHARTS]
+    points = (_TOGETHER - _FRAME * len(shown)) // max(1, sum(len(one.lines) for one in shown))
+    points = max(_LEAST, min(_POINTS, points))
+    out = []
+    for one in shown:
+        picture = chart(
+            one.title,
+            one.lines,
+            unit=one.unit,
+            marks=one.marks[: _MARKS // len(shown)],
+            points=points,
+        )
+        words = escape(describe(one.title, one.lines))
+        out.append(f'<img src="{image(picture)}" alt="{words}" style="margin:4px 8px 4px 0">')
+    if len(charts) > len(shown):
+        names = shorten(", ".join(one.title for one in charts[len(shown) :]), 200)
+        out.append(
+            f'<div style="font-size:12px">{len(charts) - len(shown)} more: {escape(names)}</div>'
+        )
+    return "".join(out)
+
+
 def _number(v: float) -> str:
     return f"{0.0 if abs(v) < 1e-12 else v:.4g}"
 
@@ -188,7 +236,10 @@ def describe(title: str, series: Sequence[Series]) -> str:
     for name, values, *more in series:
         finite = [v for v in values if math.isfinite(v)]
         if finite and not (len(more) == 2 and more[1]):
-            parts.append(f"{name} from {_number(finite[0])} to {_number(finite[-1])}")
+            ends = f"from {_number(finite[0])} to {_number(finite[-1])}"
+            parts.append(f"{shorten(name, 40)} {ends}")
+    if len(parts) > _TOLD:
+        parts[_TOLD:] = [f"and {len(parts) - _TOLD} more"]
     return f"{title}: " + ("; ".join(parts) or "no finite values")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from typing import Any, NamedTuple
 
-from ._chart import Series, chart, describe
+from ._chart import Drawn, pictures
 from ._run_tables import grouped
-from ._words import image
 
 _SHOWN = 12  # rows of a printed table
 
@@ -135,7 +134,7 @@ class History:
         if not self.logs:
             return head
         marks = [(mark.epoch, mark.text) for mark in self.marks]
-        charts = "".join(_chart(title, lines, marks) for title, lines in grouped(self))
+        charts = pictures([Drawn(title, lines, marks) for title, lines in grouped(self)])
         cell = "padding:1px 10px;text-align:right;border:none"
         rows = "".join(
             "<tr>" + "".join(f'<td style="{cell}">{escape(c)}</td>' for c in row) + "</tr>"
@@ -143,10 +142,3 @@ class History:
         )
         table = f'<table style="border-collapse:collapse;font-size:90%">{rows}</table>'
         return f"{head}<div>{charts}</div><details><summary>numbers</summary>{table}</details>"
-
-
-def _chart(title: str, series: Sequence[Series], marks: Sequence[tuple[float, str]]) -> str:
-    """A line chart as an image, which untrusted and exported notebooks keep."""
-    address = image(chart(title, series, marks=marks))
-    words = escape(describe(title, series))
-    return f'<img src="{address}" alt="{words}" style="margin:4px 8px 4px 0">'

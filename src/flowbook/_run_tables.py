@@ -9,11 +9,13 @@ from html import escape
 from typing import Any
 
 from . import _display
-from ._chart import Series, chart, describe
+from ._chart import Drawn, Series, describe, pictures
 from ._progress import duration
-from ._words import first_words, image
+from ._words import first_words
 
-_SHOWN = 20
+_SHOWN = 20  # runs of a list
+_COMPARED = 8  # runs of a comparison: as many as charts have colours
+_TOLD = 6  # numbers that its text tells
 
 
 class RunList(Sequence[Any]):
@@ -84,22 +86,33 @@ class Comparison:
         names = "\n".join(run.name for run in self.runs)
         return f"runs-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
 
-    def charts(self) -> list[tuple[str, list[Series], list[tuple[float, str]]]]:
-        """Title, lines and marks of each chart."""
+    def charts(self) -> list[Drawn]:
+        """One chart for each number of the runs."""
         if len(self.runs) == 1:
             run = self.runs[0]
             marks = [(mark.epoch, mark.text) for mark in run.marks]
-            return [(title, lines, marks) for title, lines in grouped(run)]
-        names = list(dict.fromkeys(n for run in self.runs for n in run))
-        titles = distinct([run.title for run in self.runs])
+            return [Drawn(title, lines, marks) for title, lines in grouped(run)]
+        shown = self.runs[:_COMPARED]
+        names = list(dict.fromkeys(n for run in shown for n in run))
+        titles = distinct([run.title for run in shown])
         return [
-            (n, [(t, r[n]) for t, r in zip(titles, self.runs, strict=True) if n in r], [])
+            Drawn(n, [(t, r[n]) for t, r in zip(titles, shown, strict=True) if n in r])
             for n in names
         ]
 
     def __repr__(self) -> str:
-        heads = [f"{run.title}: {self._facts(run)}" for run in self.runs]
-        return "\n".join([*heads, *(describe(title, lines) for title, lines, _ in self.charts())])
+        lines = [f"{run.title}: {self._facts(run)}" for run in self.runs[:_COMPARED]]
+        lines += [self._more] if self._more else []
+        charts = self.charts()
+        lines += [describe(one.title, one.lines) for one in charts[:_TOLD]]
+        lines += [f"and {len(charts) - _TOLD} more numbers"] if len(charts) > _TOLD else []
+        return "\n".join(lines)
+
+    @property
+    def _more(self) -> str:
+        """How many runs are not shown."""
+        more = len(self.runs) - _COMPARED
+        return f"and {more} more run{'s' * (more != 1)}" if more > 0 else ""
 
     def _facts(self, run: Any) -> str:
         """How a run went, in a line."""
@@ -111,14 +124,10 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        pictures = "".join(
-            f'<img src="{image(chart(title, lines, marks=marks))}" '
-            f'alt="{escape(describe(title, lines))}" style="margin:4px 8px 4px 0">'
-            for title, lines, marks in self.charts()
-        )
+        more = f"<div>{self._more}</div>" if self._more else ""
         return (
             f'<div class="flowbook-view flowbook-kind-run flowbook-id-{self.view_id}">'
-            f"{pictures}{self._table()}</div>"
+            f"{pictures(self.charts())}{more}{self._table()}</div>"
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -126,11 +135,14 @@ class Comparison:
 
     def _table(self) -> str:
         """What the runs were, side by side."""
+        runs = self.runs[:_COMPARED]
         facts = ["optimizer", "data", "epochs", "model"]
-        head = "".join(f'<th style="text-align:left">{escape(run.title)}</th>' for run in self.runs)
-        rows = [("status", [run.status for run in self.runs])]
-        rows += [(fact, [str(run.about.get(fact, "")) for run in self.runs]) for fact in facts]
-        rows.append(("duration", [duration(run.seconds) for run in self.runs]))
+        head = "".join(
+            f'<th style="text-align:left">{escape(first_words(run.title, 40))}</th>' for run in runs
+        )
+        rows = [("status", [run.status for run in runs])]
+        rows += [(fact, [str(run.about.get(fact, "")) for run in runs]) for fact in facts]
+        rows.append(("duration", [duration(run.seconds) for run in runs]))
         body = "".join(
             f'<tr><th style="text-align:left">{name}</th>'
             + "".join(

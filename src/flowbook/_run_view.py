@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ._chart import Line, chart, describe
+from ._chart import Drawn, Line, pictures
 from ._course import Points
 from ._progress import duration, numbers
 from ._run_tables import grouped
-from ._words import human_bytes, image
+from ._words import human_bytes
 
 _CHARTS = 4  # at most, so that a saved view stays small
 
@@ -38,13 +38,13 @@ def smooth(values: np.ndarray, weight: float = 0.9) -> np.ndarray:
     return out
 
 
-def charts(run: Any) -> list[tuple[str, list[Line], str, list[tuple[float, str]]]]:
-    """Title, lines, unit of the axis and marks of each chart of a run or logged run.
+def charts(run: Any) -> list[Drawn]:
+    """The charts of a run or logged run.
 
     The loss is drawn by step, its validation where the epochs end; other numbers by epoch.
     """
     points: Points = run.points()
-    out: list[tuple[str, list[Line], str, list[tuple[float, str]]]] = []
+    out: list[Drawn] = []
     numbers_of = run.history if hasattr(run, "history") else run
     per_epoch = _steps_per_epoch(run)
     for title, series in grouped(numbers_of):
@@ -52,7 +52,7 @@ def charts(run: Any) -> list[tuple[str, list[Line], str, list[tuple[float, str]]
         if title == "loss" and len(points.mean) > 2 * len(lines[0].values):
             out.append(_by_step(points, lines, per_epoch, _marks(run, by_step=True)))
         else:
-            out.append((title, lines, "epoch", _marks(run, by_step=False)))
+            out.append(Drawn(title, lines, _marks(run, by_step=False)))
     if not out and len(points.mean):
         out.append(_by_step(points, [], per_epoch, _marks(run, by_step=True)))
     return out[:_CHARTS]
@@ -60,7 +60,7 @@ def charts(run: Any) -> list[tuple[str, list[Line], str, list[tuple[float, str]]
 
 def _by_step(
     points: Points, lines: Sequence[Line], per_epoch: int, marks: list[tuple[float, str]]
-) -> tuple[str, list[Line], str, list[tuple[float, str]]]:
+) -> Drawn:
     at = points.step.tolist()
     # A curve follows the course better where it has fewer points than the raw line has.
     average = smooth(points.mean, max(0.0, 1 - 50 / max(50, len(at))))
@@ -72,7 +72,7 @@ def _by_step(
         if line.name.startswith("val_"):
             ends = [per_epoch * (k + 1) for k in range(len(line.values))]
             drawn.append(Line(line.name, line.values, ends))
-    return "loss", drawn, "step", marks
+    return Drawn("loss", drawn, marks, "step")
 
 
 def _marks(run: Any, by_step: bool) -> list[tuple[float, str]]:
@@ -124,11 +124,6 @@ def details(run: Any) -> list[tuple[str, str]]:
 
 def html(run: Any) -> str:
     """A run as HTML that an untrusted, saved notebook shows."""
-    pictures = "".join(
-        f'<img src="{image(chart(title, lines, unit=unit, marks=marks))}" '
-        f'alt="{escape(describe(title, lines))}" style="margin:4px 8px 4px 0">'
-        for title, lines, unit, marks in charts(run)
-    )
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(k)}</th>'
         f'<td style="text-align:left">{escape(v)}</td></tr>'
@@ -138,7 +133,7 @@ def html(run: Any) -> str:
     return (
         f'<div class="flowbook-view flowbook-kind-run flowbook-id-{escape(run.name)}">'
         f"<div><b>Run {label}{escape(run.name)}</b> {escape(headline(run))}</div>"
-        f"<div>{pictures}</div>"
+        f"<div>{pictures(charts(run))}</div>"
         f'<details><summary>details</summary><table style="font-size:12px">{rows}</table></details>'
         "</div>"
     )
