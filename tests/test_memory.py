@@ -67,6 +67,68 @@ def test_history_is_bounded() -> None:
     assert len(fb.memory.history()) <= 1025
 
 
+OTHER_DEVICE = r"""
+import pathlib, time
+import flowbook as fb
+from flowbook import _core
+
+_core.load_plugin(str(next((pathlib.Path(_core.__file__).resolve().parent / "lib").glob("*null*"))))
+MB = 1 << 20
+for ask in (fb.memory.history, fb.memory.stats, fb.memory.snapshot):
+    try:
+        ask("warp9")
+    except fb.DeviceError as error:
+        assert "null" in str(error), error
+    else:
+        raise AssertionError(ask)
+
+assert fb.memory.history("null")[-1][1:] == (0, 0)
+kept = fb.zeros((MB, 1), device="null")
+time.sleep(0.12)
+passing = fb.zeros((4 * MB, 1), device="null")
+del passing
+time.sleep(0.12)
+host = fb.zeros((2 * MB, 1))
+history = fb.memory.history("null")
+assert history[-1][1] == fb.memory.stats("null").live == 4 * MB, history
+assert max(peak for _, _, peak in history) == fb.memory.stats("null").peak == 20 * MB, history
+assert fb.memory.history()[-1][1] == fb.memory.stats().live >= 8 * MB
+assert abs(fb.memory.history()[-1][0] - history[-1][0]) < 1  # one clock
+shot = fb.memory.take_snapshot("null")
+assert [h[1:] for h in shot["history"]] == [h[1:] for h in history]
+names = [name for row in shot["rows"] for name in row["names"]]
+assert "kept" in names and "host" not in names, names
+
+# What is the CPU's alone is left alone.
+before = fb.memory.stats()
+assert before.reserved > before.live and fb.memory.free_cached("null") == 0
+assert fb.memory.stats().reserved == before.reserved
+try:
+    fb.memory.reset_peak("null")
+except fb.DeviceError as error:
+    assert "device `null` keeps its own peak" in str(error)
+else:
+    raise AssertionError("reset_peak")
+assert fb.memory.stats().peak == before.peak
+
+# Its errors tell its own holders.
+column = fb.zeros((1, 4096), device="null")
+try:
+    fb.broadcast_to(column, (1 << 38, 4096)) + column
+except fb.OutOfMemoryError as error:
+    print(error)
+"""
+
+
+def test_other_devices_have_their_own_history_and_holders() -> None:
+    """In a process of its own: a device stays as long as the process does."""
+    done = subprocess.run([sys.executable, "-c", OTHER_DEVICE], capture_output=True, text=True)
+    assert not done.stderr, done.stderr
+    assert "on device `null`" in done.stdout
+    assert re.search(r"4\.19 MB  kept: f32\[1048576, 1\]", done.stdout), done.stdout
+    assert "host" not in done.stdout
+
+
 def test_variables_parameters_and_gradients_are_told_apart() -> None:
     model = fb.nn.Sequential(fb.nn.Dense(512, inputs=512), fb.nn.Dense(256, inputs=512))
     optimizer = fb.optim.Adam()

@@ -71,6 +71,10 @@ class History {
     clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
     return int64_t(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
   }
+  static int64_t origin() {  // of all devices, so that their times can be compared
+    static const int64_t first = clock();
+    return first;
+  }
   double seconds(int64_t time) const { return double(time - start_) * 1e-9; }
   [[gnu::noinline]] void close(int64_t now, int64_t before) {
     std::lock_guard lock(mutex_);
@@ -90,7 +94,7 @@ class History {
     open_.store(now / interval_.load(std::memory_order_relaxed), std::memory_order_relaxed);
   }
   std::mutex mutex_;
-  const int64_t start_ = clock();
+  const int64_t start_ = origin();
   std::atomic<int64_t> interval_{50'000'000};
   std::atomic<int64_t> open_{start_ / 50'000'000}, last_{start_}, peak_{0};
   std::vector<MemorySample> samples_;
@@ -98,6 +102,20 @@ class History {
 History& history() {
   static auto* h = new History;
   return *h;
+}
+
+// What other devices' buffers take. Plugins allocate in their own ways; all of it is adopted here.
+struct OtherDevice {
+  void count(int64_t bytes) {
+    const int64_t before = live.fetch_add(bytes, std::memory_order_relaxed);
+    history.note(before, before + bytes);
+  }
+  std::atomic<int64_t> live{0};
+  History history;
+};
+[[gnu::noinline]] OtherDevice& other_device(int device) {
+  static auto* all = new OtherDevice[256];  // a buffer's device is one byte
+  return all[device];
 }
 
 // Gives a thread's lists back when it ends.
@@ -290,12 +308,12 @@ Ref<Buffer> adopt(void* data, int64_t bytes, void (*release)(void*), void* conte
   b->context = context;
   b->kind = BufferKind::kExternal;
   b->cell = tls.cell;
-  if (!device) count(b, 1);
+  device ? other_device(device).count(bytes) : count(b, 1);
   if (bytes >= kTrackedBytes) track(b);
   return Ref<Buffer>(b, false);
 }
 void destroy(Buffer* b) {
-  if (!b->device) count(b, -1);
+  b->device ? other_device(b->device).count(-b->bytes) : count(b, -1);
   if (joined(b)) return give_small(b, int(b->bucket));
   if (b->id) untrack(b);
   if (b->bucket == kUnpooled) {
@@ -318,11 +336,13 @@ MemoryStats memory_stats() {
     m.by_kind[i] = s.by_kind[i].load(std::memory_order_relaxed);
   return m;
 }
-void reset_peak_memory(int) {
+void reset_peak_memory(int device) {
+  if (device) return;  // it keeps its own peak
   flush_counters();
   shared().peak.store(shared().live.load());
 }
-int64_t free_cached_memory(int) {
+int64_t free_cached_memory(int device) {
+  if (device) return 0;  // nothing is cached here for other devices
   relieve();
   Shared& s = shared();
   std::lock_guard lock(s.mutex);
@@ -344,7 +364,11 @@ int64_t memory_window_peak() {
   flush_counters();
   return shared().window_peak.load();
 }
-std::vector<MemorySample> memory_history() {
+std::vector<MemorySample> memory_history(int device) {
+  if (device) {
+    OtherDevice& other = other_device(device);
+    return other.history.samples(other.live.load(std::memory_order_relaxed));
+  }
   flush_counters();
   return history().samples(shared().live.load());
 }

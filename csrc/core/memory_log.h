@@ -14,10 +14,10 @@ struct MemorySample {
   int64_t live = 0;    // from then on
   int64_t peak = 0;    // highest within the interval
 };
-// Oldest first; the last one is now. At most kMemorySamples: where there are more, neighbours are
-// joined and the interval doubles.
+// Of a device, oldest first; the last one is now. At most kMemorySamples: where there are more,
+// neighbours are joined and the interval doubles.
 inline constexpr int kMemorySamples = 1024;
-FB_API std::vector<MemorySample> memory_history();
+FB_API std::vector<MemorySample> memory_history(int device = 0);
 
 // Starts a stretch whose own peak `memory_window_peak` tells; there is one at a time.
 FB_API void begin_memory_window();

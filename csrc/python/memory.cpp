@@ -34,7 +34,13 @@ void bind_memory(py::module_& m) {
       },
       py::arg("device") = 0);
   m.def(
-      "reset_peak_memory", [](int device) { reset_peak_memory(checked_device(device)); },
+      "reset_peak_memory",
+      [](int device) {
+        if (checked_device(device))
+          fail(ErrorKind::kDevice, "memory.reset_peak: device `", devices()[size_t(device)]->name(),
+               "` keeps its own peak; only the CPU's can be reset.");
+        reset_peak_memory(device);
+      },
       py::arg("device") = 0);
   m.def(
       "free_cached_memory", [](int device) { return free_cached_memory(checked_device(device)); },
@@ -48,13 +54,14 @@ void bind_memory(py::module_& m) {
   m.def("memory_limit", memory_limit);
   m.def(
       "memory_history",
-      [] {
+      [](int device) {
         py::list all;
-        for (const MemorySample& s : memory_history())
+        for (const MemorySample& s : memory_history(checked_device(device)))
           all.append(py::make_tuple(s.seconds, s.live, s.peak));
         return all;
       },
-      "(seconds, live, peak) of the intervals in which the CPU's memory use changed; the last is "
+      py::arg("device") = 0,
+      "(seconds, live, peak) of the intervals in which a device's memory use changed; the last is "
       "now.");
   m.def("begin_memory_window", begin_memory_window);
   m.def("memory_window_peak", memory_window_peak);

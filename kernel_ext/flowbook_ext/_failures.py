@@ -7,6 +7,7 @@ from typing import Any
 from IPython.display import display
 
 import flowbook as fb
+from flowbook._memory_needs import device_of
 from flowbook._memory_view import MemoryView
 
 from . import _notebook
@@ -19,7 +20,7 @@ def explain(shell: Any, error: BaseException) -> None:
     if isinstance(error, fb.FlowbookError):
         _draw(error)
     if isinstance(error, fb.OutOfMemoryError):
-        _tell_memory(shell)
+        _tell_memory(shell, error)
 
 
 def _draw(error: fb.FlowbookError) -> None:
@@ -56,10 +57,11 @@ def told(
     }  # fmt: skip
 
 
-def _tell_memory(shell: Any) -> None:
+def _tell_memory(shell: Any, error: BaseException) -> None:
     """After an OutOfMemoryError: who holds the memory, once the failed frames let go of theirs."""
     try:
         _notebook.free_tracebacks(shell)
-        display(MemoryView(take(shell)))
-    except Exception as error:  # an explanation must not hide the error that it explains
-        print(f"%memory could not look: {error}")
+        device = fb.devices()[device_of(str(error))]
+        display(MemoryView(take(shell, str(device))))
+    except Exception as failed:  # an explanation must not hide the error that it explains
+        print(f"%memory could not look: {failed}")

@@ -56,7 +56,14 @@ def stats(where: str | Device = "cpu") -> MemoryStats:
 
 
 def reset_peak(where: str | Device = "cpu") -> None:
-    """Makes the current use the new peak."""
+    """Makes the current use the new peak.
+
+    Args:
+        where: The device.
+
+    Raises:
+        DeviceError: If there is no such device, or its plugin keeps the peak itself.
+    """
     _core.reset_peak_memory(device(where).index)
 
 
@@ -149,19 +156,25 @@ def buffer_of(x: Any) -> BufferInfo | None:
     return BufferInfo(*found) if found else None
 
 
-def history() -> list[tuple[float, int, int]]:
-    """Host memory over time: (seconds, live bytes from then on, peak of the interval).
+def history(where: str | Device = "cpu") -> list[tuple[float, int, int]]:
+    """A device's memory over time: (seconds, live bytes from then on, peak of the interval).
+
+    Args:
+        where: The device.
 
     Returns:
         One entry for each interval in which something changed, oldest first; the last is now.
-        Seconds count from the first allocation.
+        Seconds count on one clock for all devices.
+
+    Raises:
+        DeviceError: If there is no such device.
 
     Example:
         >>> x = fb.zeros((1024, 1024))
         >>> fb.memory.history()[-1][1] >= 4194304
         True
     """
-    found: list[tuple[float, int, int]] = _core.memory_history()
+    found: list[tuple[float, int, int]] = _core.memory_history(device(where).index)
     return found
 
 
@@ -230,7 +243,7 @@ def take_snapshot(
         "device": str(device(where)), "live": counts.live, "peak": counts.peak,
         "reserved": counts.reserved, "limit": limit() if index == 0 else None,
         "by_kind": {k: v for k, v in counts.by_kind.items() if v > 0}, "rows": rows,
-        "cells": [dict(cell) for cell in cells], "history": history() if index == 0 else [],
+        "cells": [dict(cell) for cell in cells], "history": history(where),
         "held_by_notebook": sum(r["bytes"] for r in rows if r["holders"]),
     }  # fmt: skip
     if before is not None:

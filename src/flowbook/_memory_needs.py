@@ -7,6 +7,7 @@ where it cannot be told.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,15 +24,22 @@ _MARGIN = 1.02  # kernels take a little scratch memory that the plan does not co
 def add_holders(text: str) -> str:
     """The text of an OutOfMemoryError with the largest holders of memory, by name."""
     try:
-        return "\n".join([text, *_holder_lines()])
+        return "\n".join([text, *_holder_lines(device_of(text))])
     except Exception:
         return text
 
 
-def _holder_lines() -> list[str]:
+def device_of(text: str) -> int:
+    """The device whose memory ran out. Plugins name theirs in the text; the CPU's has no name."""
+    named = re.search(r"\bon device `([^`]+)`", text)
+    names = list(_core.device_names())
+    return names.index(named[1]) if named and named[1] in names else 0
+
+
+def _holder_lines(device: int) -> list[str]:
     roots, hidden = _holders.current_roots()
-    rows = _holders.held(roots, hidden)
-    total = _core.memory_stats(0)["live"]
+    rows = _holders.held(roots, hidden, device)
+    total = _core.memory_stats(device)["live"]
     large = [r for r in rows if r.bytes >= max(total // 200, 4096)]
     if not large:
         return []
@@ -61,14 +69,11 @@ def explain(
     lines = [head]
     try:
         needs = _Needs(program, feeds, values, fetches, effects)
-        free = available()
-        whole = needs.peak(None)
-        lines.append(
-            f"The plan needs {human_bytes(whole)} beside its inputs; "
-            f"{human_bytes(max(0, free))} are free."
-        )
-        batch = needs.batch()
-        if batch is not None:
+        free = available(device_of(head))
+        left = "" if free is None else f"; {human_bytes(max(0, free))} are free"
+        lines.append(f"The plan needs {human_bytes(needs.peak(None))} beside its inputs{left}.")
+        batch = None if free is None else needs.batch()
+        if batch is not None and free is not None:
             size, peak = batch
             fits = _largest(peak, size, free)
             if fits:
@@ -82,8 +87,13 @@ def explain(
     return told
 
 
-def available() -> int:
-    """Bytes that may still be allocated: up to the limit, or what the system has."""
+def available(device: int = 0) -> int | None:
+    """Bytes that may still be allocated: up to the limit, or what the system has.
+
+    None for devices other than the CPU: plugins tell what is in use, not how much there is.
+    """
+    if device:
+        return None
     limit = _core.memory_limit()
     system = system_memory()
     if limit:

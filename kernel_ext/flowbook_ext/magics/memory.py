@@ -68,7 +68,10 @@ class MemoryMagics(Magics):  # type: ignore[misc]
         if options.what:
             raise UsageError(f"%memory {options.action} takes no {options.what[0]!r}.")
         if options.action == "reset":
-            fb.memory.reset_peak(device)
+            try:
+                fb.memory.reset_peak(device)
+            except fb.DeviceError as error:
+                raise UsageError(f"%memory reset: {error}") from None
             return None
         before = self.last.get(device) if options.action == "diff" else None
         if options.action == "diff" and before is None:

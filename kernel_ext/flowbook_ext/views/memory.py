@@ -32,9 +32,10 @@ _STATIC = 64  # points of the course that the saved notebook keeps
 def take(shell: Any, device: str = "cpu", before: dict[str, Any] | None = None) -> dict[str, Any]:
     """A snapshot with the names of the notebook and the books of its cells."""
     books = _cells.books_of(shell)
-    return fb.memory.take_snapshot(
-        device, cells=list(books.entries) if books is not None else (), before=before
-    )
+    cells = list(books.entries) if books is not None else []
+    if fb.device(device).index:  # the books count the CPU's bytes; when a cell ran holds for all
+        cells = [{**cell, "change": 0, "peak": 0} for cell in cells]
+    return fb.memory.take_snapshot(device, cells=cells, before=before)
 
 
 class LiveMemory:
@@ -87,7 +88,7 @@ class LiveMemory:
 
     def free(self, what: str) -> None:
         """Frees `outputs`, `tracebacks` or `caches`, and shows what is left."""
-        _FREE[what](self.shell)
+        _FREE[what](self.shell, self.snapshot["device"])
         gc.collect()
         self.refresh()
 
@@ -108,7 +109,7 @@ class LiveMemory:
         self.snapshot = {
             **self.snapshot, "live": stats.live, "peak": stats.peak, "reserved": stats.reserved,
             "by_kind": {k: v for k, v in stats.by_kind.items() if v > 0},
-            "history": fb.memory.history(),
+            "history": fb.memory.history(self.snapshot["device"]),
         }  # fmt: skip
         self._send()
 
@@ -125,9 +126,9 @@ class LiveMemory:
 
 
 _FREE: dict[str, Any] = {
-    "outputs": _notebook.free_outputs,
-    "tracebacks": _notebook.free_tracebacks,
-    "caches": lambda shell: fb.memory.free_cached(),
+    "outputs": lambda shell, device: _notebook.free_outputs(shell),
+    "tracebacks": lambda shell, device: _notebook.free_tracebacks(shell),
+    "caches": lambda shell, device: fb.memory.free_cached(device),
 }
 
 
