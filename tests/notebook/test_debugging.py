@@ -326,6 +326,24 @@ def test_out_of_memory_tells_holders_plan_and_batch(book: Notebook) -> None:
     assert any("by kind" in d["text/plain"] for d in shown.displays)
 
 
+def test_out_of_memory_tells_what_the_notebook_alone_holds(book: Notebook) -> None:
+    book.run("%memory free")
+    book.run("shown = fb.ones((512, 1024))\nshown")
+    n = book.book.cells[-1].execution_count
+    book.run("del shown")
+    book.run("fb.memory.free_cached()\nfb.memory.set_limit(fb.memory.stats().live + 1_000_000);")
+    failed = book.run("more = fb.ones((700, 1024))")
+    assert failed.kind == "OutOfMemoryError"
+    assert re.search(
+        rf"2\.1 MB  Out\[{n}\].*: f32\[512, 1024\]  \(held by the notebook only\)", failed.error
+    )
+    advice = "are held by the notebook only: `%memory free outputs tracebacks` gives them back."
+    assert re.search(rf"2\.1 MB {re.escape(advice)}", failed.error), failed.error
+    book.run("%memory free outputs tracebacks")  # and so it does
+    assert not book.run("more = fb.ones((700, 1024))\nfb.memory.set_limit(None)\ndel more").error
+    book.run("fb.memory.set_limit(None)")
+
+
 def test_hostile_names_stay_text(book: Notebook) -> None:
     book.run("evil = {'<img src=x onerror=alert(1)>': fb.ones((256, 1024))}")
     shown = book.run("from IPython.display import display\ndisplay(fb.memory.snapshot())")
