@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
@@ -193,9 +194,101 @@ def test_arguments_complete(book: Notebook) -> None:
     assert shown.stdout.splitlines() == ["['--device']", "['--no-run', '--no-view']", "['free']"]
 
 
-def test_help_tells_the_arguments(book: Notebook) -> None:
-    shown = book.run("print(get_ipython().find_cell_magic('graph').__doc__)")
-    assert "--no-run" in shown.stdout
+@pytest.mark.parametrize(
+    ("magic", "words"),
+    [
+        ("%%graph", ["Record a cell as a dataflow graph", "--no-run", "--shapes NAME=DIMS"]),
+        ("%memory", ["Show memory by kind, variable and cell", "`diff`", "--device"]),
+        ("%device", ["List the devices, or choose", "Device for the tensors"]),
+        ("%runs", ["List the training runs", "`delete RUN ...`"]),
+        ("%flowbook", ["versions"]),
+    ],
+)
+def test_help_tells_the_arguments(book: Notebook, magic: str, words: list[str]) -> None:
+    """`%memory?` as a user types it: through IPython's inspector."""
+    shown = book.run(
+        f"get_ipython().run_line_magic('pinfo', {magic!r})\n"
+        f"print(get_ipython().object_inspect_text({magic!r}))"
+    )
+    assert not shown.error, shown.error
+    assert "not found" not in shown.stdout + shown.stderr
+    assert [word for word in words if word not in shown.stdout] == []
+
+
+def test_devices_are_listed_and_chosen(book: Notebook) -> None:
+    assert book.value("%device") == '[device("cpu")]'
+    assert book.value("%device cpu") == 'device("cpu")'
+    assert book.value("fb.zeros(2).device") == 'device("cpu")'
+    refused = book.run("%device warp9")
+    text = refused.stderr + refused.error
+    assert "warp9" in text
+    assert "cpu" in text  # those there are
+    assert "Traceback" not in text
+
+
+def test_a_chosen_device_is_where_tensors_are_put() -> None:
+    """In a kernel of its own: a device stays as long as the process does."""
+    with Notebook() as book:
+        book.run(
+            "import pathlib\nfrom flowbook import _core\n"
+            "lib = pathlib.Path(_core.__file__).resolve().parent / 'lib'\n"
+            "_core.load_plugin(str(next(lib.glob('*null*'))))"
+        )
+        assert book.value("%device") == '[device("cpu"), device("null")]'
+        book.run("%device null")
+        assert book.value("there = fb.zeros((256, 1024)); there.device") == 'device("null")'
+        text = book.value("%memory --device null")
+        assert text.startswith("null: 1.05 MB live, peak 1.05 MB")
+        assert re.search(r"there +1\.05 MB +f32\[256, 1024\]", text)
+        book.run("view = %memory live --device null\nhost = fb.ones((512, 1024), device='cpu')")
+        assert "by cell" not in text + book.value("view")
+        book.run("more = fb.zeros((512, 1024))\ndel host\nview.tick()")
+        last = "view.snapshot['live'], view.snapshot['history'][-1][1]"
+        assert book.value(last) == "(3145728, 3145728)"
+        kept = book.value(
+            "view.free('caches'); fb.memory.stats().reserved - fb.memory.stats().live"
+        )
+        assert int(kept) >= 2 << 20  # the CPU's cache is not this view's to free
+        assert "keeps its own peak" in book.run("%memory reset --device null").stderr
+        book.run("%device cpu")
+        assert book.value("fb.zeros(2).device") == 'device("cpu")'
+
+
+TRAINED = """\
+data = fb.ones((32, 3)), fb.ones((32, 2))
+for label in ("slow", "fast"):
+    fb.fit(fb.nn.Dense(2), data, fb.losses.mean_squared_error, epochs=3, batch_size=8,
+           label=label, progress=False)"""
+
+
+def test_runs_outlive_their_kernel() -> None:
+    with Notebook() as book:
+        assert not (shown := book.run(TRAINED)).error, shown.error
+    with Notebook() as book:
+        listed = book.value("%runs")
+        assert "slow" in listed
+        assert "fast" in listed
+        one = book.value("%runs show slow")
+        assert one.startswith("slow: finished, 3 epochs, 12 steps"), one
+        assert "fast" not in one
+        both = book.value("%runs compare slow fast")
+        assert re.search(r"^slow: finished", both, re.M)
+        assert re.search(r"^fast: finished", both, re.M)
+        book.run("found = %runs compare slow fast")
+        html = book.run("print(found._repr_html_())").stdout
+        pictures = re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", html)
+        for picture in [base64.b64decode(p).decode() for p in pictures]:
+            legend = re.findall(r'class="s\d+ l">(\w+)</text>', picture)
+            assert sorted(legend) == ["fast", "slow"]
+            lines = re.findall(r'<path d="M[\d. ]+(?:L[\d. ]+){2}[^"]*" class="s(\d+)"', picture)
+            assert lines == ["0", "1"], picture
+        assert pictures
+        gone = book.run("%runs delete slow")
+        assert gone.stdout.startswith("deleted "), gone.stdout + gone.stderr
+        assert "slow" not in book.value("%runs")
+        assert "slow" in book.run("%runs show slow").stderr
+        assert "fast: finished" in book.value("%runs show fast")
+        book.run("%runs delete fast")
 
 
 def test_flowbook_reports_the_installation(book: Notebook) -> None:
