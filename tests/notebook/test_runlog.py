@@ -117,7 +117,9 @@ def test_a_running_log_is_told_from_one_that_was_killed() -> None:
 
 def test_a_killed_run_keeps_its_epochs() -> None:
     name = log(2, finish=False)
-    path_of(name).open("a").write('{"epoch": 3, "lo')
+    _unfinished.pop()._file.close()
+    with path_of(name).open("a") as file:
+        file.write('{"epoch": 3, "lo')
     run = runs.get(name)
     assert len(run.logs) == 2
     assert run.ended is None
