@@ -4,6 +4,7 @@ after."""
 from __future__ import annotations
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -115,6 +116,21 @@ ARGUMENTS = [
 def test_wrong_arguments_are_type_errors(text, call):
     with pytest.raises((TypeError, IndexError), match=text or None):
         call(fb.asarray(A))
+
+
+def test_messages_write_numbers_as_the_caller_did():
+    """Not as `y`, which is what the op calls its second argument."""
+    batch = fb.ones((2, 4))
+    for call, words in [
+        (lambda: batch & 3, "batch is f32[2, 4], 3 is f32[]"),
+        (lambda: 3 & batch, "3 is f32[], batch is f32[2, 4]"),
+        (lambda: batch << 2.5, "batch is f32[2, 4], 2.5 is f32[]"),
+        (lambda: fb.where(7, batch, batch), "where: 7 is i64[]"),
+    ]:
+        with pytest.raises(fb.DTypeError, match=re.escape(words)):
+            call()
+    with pytest.raises(fb.DTypeError, match=r"y is c128"):  # too long to be read
+        fb.bitwise_and(batch, 1.2345678901234567 + 1.2345678901234567j)
 
 
 def test_messages_name_the_variables():

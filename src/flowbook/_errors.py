@@ -118,10 +118,9 @@ def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:
     if not colon:
         head, body = "", text
     labels = [_label(inputs, i, len(values)) for i in range(len(values))]
+    called = [known.get(id(value)) or _literal(value) for value in values]
     others = {
-        label: known[id(value)]
-        for label, value in zip(labels, values)
-        if id(value) in known and label and label != known[id(value)]
+        label: name for label, name in zip(labels, called) if name and label and label != name
     }
     body = renamed(body, others)
     specs = [
@@ -141,6 +140,15 @@ def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:
         first, dot, rest = body.partition(". ")
         body = f"{first}: {', '.join(dict.fromkeys(specs))}{dot or '.'}{rest}"
     return f"{head}: {body}" if colon else body
+
+
+_LITERAL = 24  # characters of a number in a message
+
+
+def _literal(value: Any) -> str:
+    """A Python number as it is written; "" for anything else."""
+    words = repr(value) if type(value) in (bool, int, float, complex) else ""
+    return words if len(words) <= _LITERAL else ""
 
 
 def renamed(text: str, names: Mapping[str, str]) -> str:
