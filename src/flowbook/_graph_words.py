@@ -16,12 +16,16 @@ ROWS = 60  # nodes that are listed
 _ASSIGNED = 20  # assignments to variables that are
 
 
+# What a cell without an op on a tensor has recorded.
+NOTHING = ": nothing was recorded. Ops on tensors become nodes, such as fb.exp(x) or x * 2"
+
+
 def status_line(record: Record) -> str:
     """One line of figures: nodes, memory, times, and why it was compiled again."""
     stats: Mapping[str, Any] = record.get("stats") or {}
     parts = []
     count = len(record["nodes"])
-    parts.append(f"{count:,} node{'s' if count != 1 else ''}")
+    parts.append(f"{count:,} node{'s' if count != 1 else ''}" + ("" if count else NOTHING))
     if stats.get("planned_peak_bytes") is not None:
         parts.append(f"peak {human_bytes(stats['planned_peak_bytes'])}")
     for key in ("trace", "compile", "run"):
@@ -89,6 +93,8 @@ def text(record: Record) -> str:
     outputs = [o["name"] for o in record.get("outputs", ())]
     name = record.get("name") or "graph"
     out = [f"{name}: {len(nodes)} nodes" + (f" -> {_some(outputs)}" if outputs else "")]
+    if not len(nodes):
+        out[0] += NOTHING
 
     def label(i: int) -> str:
         return "?" if i < 0 and nodes.find(i) is None else label_of(nodes, i)

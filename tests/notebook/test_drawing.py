@@ -194,8 +194,11 @@ def test_downwards_and_rightwards_have_the_same_boxes() -> None:
 
 def test_an_empty_record_is_drawn() -> None:
     record = records.Builder("nothing").record()
-    ET.fromstring(_graph_svg.svg(record))
-    assert _graph_words.text(record) == "nothing: 0 nodes"
+    drawn = "".join(ET.fromstring(_graph_svg.svg(record)).itertext())
+    hint = "0 nodes: nothing was recorded. Ops on tensors become nodes, such as fb.exp(x) or x * 2"
+    assert hint in drawn  # what to do, not just a nought
+    assert _graph_words.text(record) == f"nothing: {hint}"
+    assert _graph_words.status_line(records.mlp()).startswith("10 nodes")
 
 
 def test_words() -> None:
