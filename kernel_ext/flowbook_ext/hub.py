@@ -111,11 +111,15 @@ class Hub:
             code = BUNDLE.read_text(encoding="utf-8")
             self.widget.send({"protocol": PROTOCOL, "kind": "code", "text": code})
 
-    def bundle(self) -> dict[str, Any]:
-        """The MIME data that displays the widget itself, where outputs share no page."""
-        shown = self.widget._repr_mimebundle_() or {}
-        data = shown[0] if isinstance(shown, tuple) else shown
-        return {k: v for k, v in data.items() if k.startswith("application/")}
+    def display(self) -> None:
+        """Displays the widget itself, where outputs share no page.
+
+        In an output of its own: a front end that opens the notebook later, and knows the widget no
+        more, would show that instead of the static picture if both were in one bundle.
+        """
+        from IPython.display import display
+
+        display(self.widget)
 
     def __repr__(self) -> str:
         return "<flowbook hub>"
@@ -175,20 +179,21 @@ def close() -> None:
     with _lock:
         if _hub is not None:
             _hub.widget.close()
+            _hub._handlers.clear()
             _hub = None
 
 
 def displayed(view_id: str, kind: str, handler: Handler) -> Hub | None:
     """A hub whose `widget` is displayed itself, for front ends that don't share one page.
 
-    None without anywidget.
+    None outside Jupyter kernels, and without anywidget.
 
     Args:
         view_id: The view.
         kind: Its kind, such as `graph`.
         handler: Answers its messages.
     """
-    widget_class = _widget_class()
+    widget_class = _widget_class() if getattr(_shell(), "kernel", None) is not None else None
     if widget_class is None:
         return None
     widget = widget_class(_flowbook_view=view_id, _flowbook_kind=kind)

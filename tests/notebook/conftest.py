@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from stand_in import FakeWidget
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,3 +19,21 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["FLOWBOOK_CACHE_DIR"]
     else:
         os.environ["FLOWBOOK_CACHE_DIR"] = before
+
+
+@pytest.fixture
+def displayed(monkeypatch: pytest.MonkeyPatch) -> list[FakeWidget]:
+    """The widgets that get displayed in a front end whose outputs share no page."""
+    import IPython.display
+
+    from flowbook_ext import hub
+
+    class Shell:
+        kernel = object()
+
+    shown: list[Any] = []
+    monkeypatch.setattr(hub, "_shell", lambda: Shell)
+    monkeypatch.setattr(hub, "_widget_class", lambda: FakeWidget)
+    monkeypatch.setattr(hub, "shares_page", lambda: False)
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    return shown

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import records
 import scenes
+from stand_in import FakeWidget
 
 import flowbook as fb
 from flowbook._nodes import INDEXED, NUMBERS, WORDS
@@ -201,15 +202,23 @@ def test_only_so_many_views_stay_attached(monkeypatch: pytest.MonkeyPatch) -> No
     assert [hub.attached(view.id) for view in views] == [False] * 16 + [True] * 64
 
 
-def test_where_outputs_share_no_page_the_bundle_has_a_widget(
-    monkeypatch: pytest.MonkeyPatch,
+def test_where_outputs_share_no_page_a_widget_is_displayed_beside_the_picture(
+    monkeypatch: pytest.MonkeyPatch, displayed: list[FakeWidget]
 ) -> None:
-    if hub_module._widget_class() is None:
-        pytest.skip("the package was built without the front end")
-    monkeypatch.setattr(hub_module, "shares_page", lambda: False)
-    bundle = GraphView(records.mlp())._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert {"text/plain", "text/html"} <= set(bundle)
+    monkeypatch.setattr(graph_module, "_views", type(graph_module._views)())
+    view = GraphView(records.mlp())
+    assert set(view._repr_mimebundle_()) == {"text/plain", "text/html"}  # never a widget's
+    (own,) = displayed
+    own.get(view.id, "open")
+    view.mark_stale("x was bound anew")
+    assert [content["kind"] for content, _ in own.sent] == ["state", "stale"]
+    assert own.sent[1][0]["text"] == "x was bound anew"
+
+    again = GraphView(records.mlp())  # the same graph: both copies hear what happens to it
+    again._repr_mimebundle_()
+    assert displayed == [own, own]
+    again.mark_stale("")
+    assert own.sent[-1][0]["text"] == ""
 
 
 def test_code_of_other_cells_leads_to_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,37 +8,11 @@ import threading
 from typing import Any
 
 import pytest
+from stand_in import FakeWidget
 
+import flowbook as fb
 from flowbook_ext import hub as hub_module
 from flowbook_ext.hub import PROTOCOL, Hub, route_beside_cells, shares_page
-
-
-class FakeComm:
-    """ipykernel 7.4's comm, as far as routing goes."""
-
-    def _reply_subshell_for(self, data: Any, default: Any) -> Any:
-        return None
-
-
-class FakeWidget:
-    def __init__(self) -> None:
-        self.comm = FakeComm()
-        self.sent: list[tuple[dict[str, Any], Any]] = []
-        self.closed = False
-
-    def on_msg(self, callback: Any) -> None:
-        self.callback = callback
-
-    def send(self, content: dict[str, Any], buffers: Any = None) -> None:
-        self.sent.append((content, buffers))
-
-    def close(self) -> None:
-        self.closed = True
-
-    def get(self, view: Any, kind: str, **more: Any) -> None:
-        """A message from the page."""
-        content = {"protocol": PROTOCOL, "view": view, "kind": kind, **more}
-        self.callback(self, content, [])
 
 
 @pytest.fixture
@@ -164,9 +138,15 @@ def test_views_are_displayed_widgets_where_outputs_share_no_page(
     assert shares_page()
 
 
-def test_a_displayed_view_has_a_hub_of_its_own() -> None:
+def test_a_displayed_view_has_a_hub_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     if hub_module._widget_class() is None:
         pytest.skip("the package was built without the front end")
+    assert hub_module.displayed("v1", "graph", print) is None  # such as a terminal in VS Code
+
+    class Shell:
+        kernel = object()
+
+    monkeypatch.setattr(hub_module, "_shell", lambda: Shell)
     seen: list[Any] = []
     own = hub_module.displayed("v1", "graph", lambda content, buffers: seen.append(content))
     assert own is not None
@@ -174,6 +154,21 @@ def test_a_displayed_view_has_a_hub_of_its_own() -> None:
     own._receive(own.widget, {"protocol": 1, "view": "v1", "kind": "open"}, [])
     assert [content["kind"] for content in seen] == ["open"]
     own.widget.close()
+
+
+def test_a_displayed_profile_answers_through_its_own_hub(displayed: list[FakeWidget]) -> None:
+    from flowbook_ext.views import profile
+
+    with fb.graph() as g:
+        g.output(y=fb.exp(fb.ones(3)))
+    times = g.graph.profile(runs=2)
+    assert set(profile.show(times)) == {"text/plain", "text/html"}
+    profile.show(times)  # a second copy is the same widget
+    own, again = displayed
+    assert own is again
+    assert own.traits["_flowbook_kind"] == "profile"
+    own.get(own.traits["_flowbook_view"], "open")
+    assert [content["kind"] for content, _ in own.sent] == ["state"]
 
 
 def test_threads_may_send(widget: FakeWidget) -> None:

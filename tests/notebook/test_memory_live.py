@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from stand_in import FakeWidget
 
 pytest.importorskip("flowbook._core")
 import flowbook as fb
@@ -21,9 +23,6 @@ def test_a_live_memory_view_sends_ten_messages_a_second_at_most(
     sent: list[tuple[float, int]] = []
 
     class Page:
-        def attached(self, view_id: str) -> bool:
-            return True
-
         def send(self, view_id: str, content: dict[str, Any]) -> None:
             sent.append((time.monotonic(), content["cell"]))
 
@@ -31,7 +30,7 @@ def test_a_live_memory_view_sends_ten_messages_a_second_at_most(
         pass
 
     shell, page, cell = Shell(), Page(), 0
-    monkeypatch.setattr(memory._hub, "hub", lambda: page)
+    monkeypatch.setattr(memory.attached, "hub_of", lambda view_id: page)
     stats = fb.memory.stats("cpu")
     known = {"live": stats.live, "peak": stats.peak, "reserved": stats.reserved}
     view = memory.LiveMemory(shell, {"device": "cpu", **known})
@@ -47,3 +46,36 @@ def test_a_live_memory_view_sends_ten_messages_a_second_at_most(
     assert np.diff(times).min() >= 0.1
     view.tick()
     assert len(sent) == len(times)  # nothing new, nothing said
+
+
+@pytest.fixture
+def live(displayed: list[FakeWidget], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A live view in a shell that can be asked to do something."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from flowbook_ext.views import memory
+
+    monkeypatch.setattr(memory, "_start", lambda: None)  # the test itself looks at the counters
+    monkeypatch.setattr(memory, "GAP", 0)
+    shell = InteractiveShell()
+    yield memory.LiveMemory(shell, memory.take(shell))
+    memory.close()
+
+
+def test_a_displayed_memory_view_keeps_up(live: Any, displayed: list[FakeWidget]) -> None:
+    """Where outputs share no page: the widget hears of what happens, the picture stays a picture."""
+    assert set(live._repr_mimebundle_()) == {"text/plain", "text/html"}
+    (own,) = displayed
+    own.get(live.view_id, "open")
+    before = live.snapshot["live"]
+    kept = fb.ones(100_000)
+    live.refresh()  # as after each cell
+    assert [content["kind"] for content, _ in own.sent] == ["state", "state"]
+    assert live.snapshot["live"] >= before + kept.nbytes
+    assert own.sent[1][0]["html"] != own.sent[0][0]["html"]
+    live.free("caches")
+    assert len(own.sent) == 3
+    more = fb.ones(100_000)
+    live.tick()  # as while a cell runs
+    assert len(own.sent) == 4
+    del kept, more

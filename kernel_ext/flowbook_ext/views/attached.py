@@ -16,49 +16,46 @@ State = Callable[[], dict[str, Any]]
 Listener = Callable[[Mapping[str, Any]], None]
 
 _KEPT = 32  # views that answer the page; older ones keep their static picture
-_views: OrderedDict[str, None] = OrderedDict()
+_views: OrderedDict[str, _hub.Hub] = OrderedDict()  # the hubs of the views
 _lock = threading.Lock()
 
 
-def show(
-    kind: str,
-    view_id: str,
-    bundle: dict[str, Any],
-    state: State,
-    listen: Listener | None = None,
-) -> dict[str, Any]:
-    """Attaches the live half of a view.
+def attach(kind: str, view_id: str, state: State, listen: Listener | None = None) -> None:
+    """Attaches the live half of a view; displays it where outputs share no page.
 
     Args:
         kind: Its kind, as the front end knows it.
         view_id: The id in its root's class.
-        bundle: Its static forms.
         state: Makes what `open` is answered with; runs on any thread.
         listen: Gets other messages.
-
-    Returns:
-        The bundle, with a widget where outputs share no page.
     """
 
-    def handler(hub: Any) -> Callable[[Mapping[str, Any], Any], None]:
-        def receive(content: Mapping[str, Any], buffers: Any) -> None:
-            if content.get("kind") == "open":
-                hub.send(view_id, {"kind": "state", **state()})
-            elif listen is not None:
-                listen(content)
+    def receive(content: Mapping[str, Any], buffers: Any) -> None:
+        if content.get("kind") == "open":
+            assert hub is not None
+            hub.send(view_id, {"kind": "state", **state()})
+        elif listen is not None:
+            listen(content)
 
-        return receive
+    shared = _hub.shares_page()
+    if shared:
+        hub = _hub.hub()
+    else:
+        hub = _views.get(view_id) or _hub.displayed(view_id, kind, receive)
+    if hub is None:
+        return
+    with _lock:
+        _views[view_id] = hub
+        _views.move_to_end(view_id)
+        old = [_views.popitem(last=False) for _ in range(len(_views) - _KEPT)]
+    for gone, its in old:
+        its.detach(gone)
+    hub.attach(view_id, receive)
+    if not shared:
+        hub.display()
 
-    if not _hub.shares_page():
-        own = _hub.displayed(view_id, kind, lambda content, buffers: handler(own)(content, buffers))
-        return bundle if own is None else {**own.bundle(), **bundle}
-    hub = _hub.hub()
-    if hub is not None:
-        with _lock:
-            _views[view_id] = None
-            _views.move_to_end(view_id)
-            old = [_views.popitem(last=False)[0] for _ in range(len(_views) - _KEPT)]
-        for gone in old:
-            hub.detach(gone)
-        hub.attach(view_id, handler(hub))
-    return bundle
+
+def hub_of(view_id: str) -> _hub.Hub | None:
+    """The hub that a view is attached to: the kernel's, or its own. None if it isn't attached."""
+    hub = _views.get(view_id)
+    return hub if hub is not None and hub.attached(view_id) else None

@@ -61,6 +61,7 @@ class GraphView:
             )
         self.id = _drawing.view_id(self.record)
         self._bundle: dict[str, str] | None = None
+        self._channel: Any = None  # the hub that it is attached to
 
     @property
     def selected(self) -> list[int]:
@@ -77,32 +78,44 @@ class GraphView:
     # -- display ------------------------------------------------------------------------------------
 
     def bundle(self) -> dict[str, Any]:
-        """The MIME bundle: text and static HTML; where outputs share no page, a widget too."""
+        """The MIME bundle: text and static HTML."""
         if self._bundle is None:
             self._bundle = _drawing.mimebundle(self.record)
         return dict(self._bundle)
 
     def attach(self) -> None:
-        """Makes the drawing live, here and in every copy of it."""
-        hub = _hub.hub()
+        """Makes the drawing live, here and in every copy of it.
+
+        Where outputs share no page, a widget is displayed.
+        """
+
+        def receive(content: Mapping[str, Any], buffers: Any) -> None:
+            self.receive(hub, content)
+
+        shared = _hub.shares_page()
+        if shared:
+            hub = _hub.hub()
+        else:
+            before = _views.get(self.id)
+            hub = before._channel if before else _hub.displayed(self.id, "graph", receive)
         if hub is None:
             return
+        self._channel = hub
         with _views_lock:
             _views[self.id] = self
             _views.move_to_end(self.id)
-            old = [_views.popitem(last=False)[0] for _ in range(len(_views) - _KEPT)]
-        for view_id in old:
-            hub.detach(view_id)
-            _selections.pop(view_id, None)
-        hub.attach(self.id, lambda content, buffers: self.receive(hub, content))
+            old = [_views.popitem(last=False)[1] for _ in range(len(_views) - _KEPT)]
+        for view in old:
+            view._channel.detach(view.id)
+            _selections.pop(view.id, None)
+        hub.attach(self.id, receive)
+        if not shared:
+            hub.display()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle = self.bundle()
-        if _hub.shares_page():
-            self.attach()
-            return bundle
-        own = _hub.displayed(self.id, "graph", lambda content, buffers: self.receive(own, content))
-        return bundle if own is None else {**own.bundle(), **bundle}
+        self.attach()
+        return bundle
 
     def __repr__(self) -> str:
         count = len(self.record["nodes"])
@@ -139,9 +152,8 @@ class GraphView:
 
     def mark_stale(self, words: str) -> None:
         """Says on the drawing that inputs were bound anew since; empty words take it back."""
-        hub = _hub.hub()
-        if hub is not None and hub.attached(self.id):
-            hub.send(self.id, {"kind": "stale", "text": words})
+        if self._channel is not None and self._channel.attached(self.id):
+            self._channel.send(self.id, {"kind": "stale", "text": words})
 
     # -- files --------------------------------------------------------------------------------------
 

@@ -21,7 +21,6 @@ import flowbook as fb
 from flowbook import _memory_view
 
 from .. import _cells, _notebook
-from .. import hub as _hub
 from . import attached
 from .sender import GAP
 
@@ -67,9 +66,9 @@ class LiveMemory:
             "text/plain": _memory_view.text(static),
             "text/html": _memory_view.html(static, self.view_id),
         }
-        shown = attached.show("memory", self.view_id, bundle, self.state, self.listen)
+        attached.attach("memory", self.view_id, self.state, self.listen)
         _follow(self)
-        return shown
+        return bundle
 
     def state(self) -> dict[str, Any]:
         """What `open` is answered with."""
@@ -119,8 +118,8 @@ class LiveMemory:
         self._late = now - self._sent < GAP
         if self._late:
             return
-        hub = _hub.hub()
-        if hub is not None and hub.attached(self.view_id):
+        hub = attached.hub_of(self.view_id)
+        if hub is not None:
             self._sent = now
             hub.send(self.view_id, {"kind": "state", **self.state()})
 
@@ -145,7 +144,7 @@ _stop: threading.Event | None = None
 
 def _follow(view: LiveMemory) -> None:
     """Keeps a view current until it is gone or the extension is unloaded."""
-    if view in _followed or _hub.hub() is None:
+    if view in _followed or attached.hub_of(view.view_id) is None:
         return
     _followed.add(view)
     alive = weakref.ref(view)

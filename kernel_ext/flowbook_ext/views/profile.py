@@ -19,6 +19,6 @@ def show(profile: Any) -> dict[str, Any]:
     data = profile.to_dict()
     view_id = _profile_view.view_id(data)
     html = _profile_view.html(data, view_id)
-    bundle = {"text/plain": _profile_view.text(data), "text/html": html}
     inner = _profile_view.html(data, view_id, root=False, zoom=_ZOOM)
-    return attached.show("profile", view_id, bundle, lambda: {"html": inner})
+    attached.attach("profile", view_id, lambda: {"html": inner})
+    return {"text/plain": _profile_view.text(data), "text/html": html}

@@ -296,10 +296,8 @@ def _connect(view: View) -> None:
         return
     own = displayed(view.id, "run", view.receive)
     if own is not None:
-        from IPython.display import display
-
         sender.attach(view, own)
-        display(own.widget)
+        own.display()
 
 
 def show(run: Any) -> dict[str, str]:
