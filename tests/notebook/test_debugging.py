@@ -65,10 +65,12 @@ def test_inspect_advances_variables_once(book: Notebook) -> None:
 
 def test_profile_and_inspect_together(book: Notebook) -> None:
     shown = book.run("%%graph net --inspect --profile\ny = fb.sum(fb.tanh(x @ w) * 2 + 1)")
-    html = shown.displays[0]["text/html"]
-    assert "time</th>" in html
-    assert "values</th>" in html
-    assert "optimised: " in text_of(shown)
+    assert not shown.error, shown.error
+    drawn, listed = shown.displays
+    assert "time</th>" in drawn["text/html"]
+    assert "values</th>" in drawn["text/html"]
+    assert "optimised: " in drawn["text/plain"]
+    assert "flowbook-kind-profile" in listed["text/html"]
 
 
 def test_a_profile_shows_itself(book: Notebook) -> None:

@@ -109,7 +109,20 @@ def test_no_view_draws_nothing(book: Notebook) -> None:
 def test_profile_adds_times(book: Notebook) -> None:
     shown = book.run("%%graph timed --profile\ny = fb.sum(x @ w)")
     assert not shown.error, shown.error
-    assert '<th style="text-align:left">time</th>' in shown.displays[0]["text/html"]
+    drawn, listed = shown.displays
+    assert '<th style="text-align:left">time</th>' in drawn["text/html"]
+    assert "flowbook-kind-profile" in listed["text/html"]  # the table and the timeline, once
+    found = re.match(
+        r"timed: (\S+) (\S+) a run, median of 10 runs, (\d+) steps", listed["text/plain"]
+    )
+    assert found, listed["text/plain"]
+    (picture,) = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", drawn["text/html"])
+    assert f"run {found[1]} {found[2]}" in base64.b64decode(picture).decode()
+
+
+def test_profile_is_listed_without_a_view_too(book: Notebook) -> None:
+    (listed,) = book.run("%%graph --profile --no-view\ny = fb.sum(x @ w)").displays
+    assert "flowbook-kind-profile" in listed["text/html"]
 
 
 def test_lines_are_right_below_comments(book: Notebook) -> None:

@@ -37,7 +37,7 @@ class GraphMagics(Magics):  # type: ignore[misc]
     @magic_arguments()  # type: ignore[untyped-decorator]
     @argument("name", nargs="?", help="Variable to which the graph is bound.")
     @argument("--no-run", action="store_true", help="Record and compile, but run nothing.")
-    @argument("--profile", action="store_true", help="Time each node over several runs.")
+    @argument("--profile", action="store_true", help="Time each step over several runs.")
     @argument(
         "--inspect",
         action="store_true",
@@ -169,15 +169,17 @@ class _Execution:
                 values = graph.run_cell(inspect=self.options.inspect)
             if self.options.inspect and not self.options.no_run:
                 graph.compile()  # what runs otherwise is drawn, too
-            if self.options.profile:
-                graph.profile()
+            profile = graph.profile() if self.options.profile else None
         except BaseException as error:
             self._failed(trace, error)
             raise
         self._compare(graph)
         watched = {n: v for n, v in reads.items() if n.partition(".")[0] not in outputs}
         _stale.watch(self.shell, graph, watched)
-        return self._succeeded(graph, outputs, values)
+        last = self._succeeded(graph, outputs, values)
+        if profile is not None:
+            display(profile)
+        return last
 
     def _symbols(self, trace: Trace) -> dict[str, Any]:
         """The inputs whose sizes stay open."""
