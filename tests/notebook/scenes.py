@@ -49,6 +49,19 @@ def knot() -> dict[str, Any]:
     return g.record()
 
 
+def skips(between: int = 25) -> dict[str, Any]:
+    """A chain that does not fold, with values that are read far below: long lines become stubs."""
+    g = records.Builder("skips")
+    first = x = g.add("exp", g.add("input", name="x", kind="input"), name="start")
+    chain = []
+    for k in range(between):
+        x = g.add("matmul" if k % 2 else "tanh", x, name=f"h{k}", line=2 + k)
+        chain.append(x)
+    y = g.add("where", x, first, chain[0], name="y", line=40)
+    g.output("late", g.add("add", y, first, name="late", line=41))
+    return g.record()
+
+
 def updates() -> dict[str, Any]:
     """Gradients that an optimizer outside their frames reads."""
     g = records.Builder("updates")
@@ -89,6 +102,7 @@ def cases() -> Iterator[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
         ],
     )
     yield "crowd", crowd(), [{}, {"max_boxes": 200, "direction": "down"}]
+    yield "skips", skips(), [{"direction": "down"}, {"direction": "right"}]
     yield "updates", updates(), [{"direction": "down", "max_boxes": 100}, {}]
     yield "knot", knot(), [{}, {"direction": "down"}, {"expanded": {"right": False}}]
 

@@ -17,6 +17,7 @@ if not hasattr(core, "layout"):
 
 sys.path.insert(0, str(Path(__file__).parent))
 import records  # noqa: E402
+import scenes  # noqa: E402
 
 from flowbook import _drawing, _graph_svg, _graph_words, _scene, _words  # noqa: E402
 
@@ -207,3 +208,18 @@ def test_words() -> None:
     ]  # fmt: skip
     assert [_words.human_time(t) for t in (0.5, 1234, 2.5e6)] == ["0.5 µs", "1.23 ms", "2.5 s"]
     assert _words.shorten("abcdefghij", 6) == "abc…ij"
+
+
+@pytest.mark.parametrize("direction", ["down", "right"])
+def test_long_lines_are_stubs_with_words_for_their_other_end(direction: str) -> None:
+    record = scenes.skips()
+    scene = _scene.build(record, direction=direction)
+    ends = [
+        (scene.boxes[line.source].tag, scene.boxes[line.target].tag)
+        for line in scene.lines
+        if line.kind == "stub"
+    ]
+    assert sorted(ends) == [("h0", "y"), ("start", "late"), ("start", "y")]
+    root = ET.fromstring(_graph_svg.svg(record, scene))
+    words = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "q"]
+    assert sorted(str(w) for w in words) == sorted(["→ 2 uses", "→ y", "2 inputs", "start"])

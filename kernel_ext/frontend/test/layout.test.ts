@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { GraphRecord } from "../src/graph/record.js";
 import { build, period, type Scene, type SceneOptions } from "../src/graph/scene.js";
+import { stubs } from "../src/graph/shapes.js";
 import { large } from "./records.js";
 
 const folder = join(__dirname, "fixtures");
@@ -84,6 +85,25 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".json")))
     }
   });
 }
+
+test.each(["down", "right"] as const)(
+  "long lines say what is on their other side: %s",
+  (direction) => {
+    const { record } = JSON.parse(readFileSync(join(folder, "skips.json"), "utf8")) as Fixture;
+    const scene = build(record, { direction });
+    const said = stubs(scene).map(({ box, label, arrow }) => [
+      scene.boxes[box].tag,
+      label.kind === "text" ? label.words : undefined,
+      arrow,
+    ]);
+    expect(said.sort()).toEqual([
+      ["h0", "→ y", false],
+      ["late", "start", true],
+      ["start", "→ 2 uses", false],
+      ["y", "2 inputs", true],
+    ]);
+  },
+);
 
 test("the longest repetition wins", () => {
   const sig = [9, 9, ...[1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3], 7];
