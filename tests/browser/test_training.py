@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,6 +75,16 @@ class Run:
         return int(self.fact("step").split()[0].replace(",", ""))
 
     @property
+    def step_time(self) -> float:
+        """Seconds of a step."""
+        number, unit = self.fact("step time").split()
+        return float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6}[unit]
+
+    @property
+    def rate(self) -> float:
+        return float(self.fact("learning rate"))
+
+    @property
     def status(self) -> str:
         return str(self.root.locator(".fb-status").get_attribute("data-status"))
 
@@ -100,18 +112,54 @@ def opened(open_book: Any, *cells: str, **options: Any) -> Any:
     return book
 
 
+def soon(measure: Callable[[], tuple[float, float]], what: str) -> None:
+    """The best of up to three measurements, (seconds, limit), keeps within its limit.
+
+    A test that shares its machine is held up now and then; a view that is slow is slow each time.
+    """
+    found = []
+    for _ in range(3):
+        found.append(measure())
+        took, limit = found[-1]
+        if took <= limit:
+            break
+    said = ", ".join(f"{1000 * took:.0f} ms (at most {1000 * most:.0f})" for took, most in found)
+    print(f"{what}: {said}")
+    assert took <= limit, f"{what}: {said}"
+
+
+def stop_soon(book: Any, source: str, least: int) -> Run:
+    """Stops a run of a new cell within 0.1 s and the current step, and returns its view.
+
+    What ends a run, such as its last picture, takes another tenth. The step that runs at the click
+    may take twice as long as the ones before.
+
+    Args:
+        book: The notebook.
+        source: A cell that trains and notes when it `ended`.
+        least: The step from which on it may be stopped.
+    """
+    runs = []
+
+    def measure() -> tuple[float, float]:
+        index = book.add(source)
+        wait = book.start(index)
+        run = Run(book, index)
+        runs.append(run)
+        run.wait_step(least)
+        step = run.step_time
+        clicked = run.click("Stop")
+        wait(20)
+        return float(book.value("ended")) - clicked, 0.2 + 2 * step
+
+    soon(measure, f"{book.front_end}, stopped after the click")
+    return runs[-1]
+
+
 @everywhere
 def test_stop_in_a_python_loop(open_book: Any, shot: Any, front_end: Any, kernel: str) -> None:
-    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
-    wait = book.start(1)
-    run = Run(book, 1)
-    run.wait_step(20)
-    shot(book.page, f"run-live-{front_end}")
-    clicked = run.click("Stop")
-    wait(10)
-    after = float(book.value("ended")) - clicked
-    print(f"{front_end}, ipykernel {kernel}: stopped {1000 * after:.0f} ms after the click")
-    assert after < 1  # 0.1 s and a step, on a machine that does nothing else
+    book = opened(open_book, front_end=front_end, kernel=kernel)
+    run = stop_soon(book, BLOCKING, 20)
     assert book.value("history.stopped") == "'stopped in the view'"
     steps = int(book.value("history.steps if hasattr(history, 'steps') else len(history.step)"))
     assert steps >= 20  # everything up to there is kept
@@ -125,17 +173,32 @@ def test_learning_rate(open_book: Any, shot: Any, front_end: Any, kernel: str) -
     book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
     wait = book.start(1)
     run = Run(book, 1)
-    run.wait_step(5)
+    run.wait_step(20)
+    shot(book.page, f"run-live-{front_end}")
     field = run.root.locator(".fb-rate-field")
-    field.press("Control+a")
-    field.press_sequentially("0.025")
-    field.press("Enter")
-    book.until(lambda: run.fact("learning rate") == "0.025", what="the rate is taken")
+
+    def enter(rate: str) -> float:
+        field.press("Control+a")
+        field.press_sequentially(rate)
+        began = time.monotonic()
+        field.press("Enter")
+        book.until(lambda: run.rate == float(rate), what=f"the rate {rate}")
+        return time.monotonic() - began
+
+    # A view says something each second at least, and at once where somebody waits for it.
+    soon(lambda: (max(enter("0.05"), enter("0.025")), 1 + run.step_time), "the rate is taken")
     slider = run.root.locator(".fb-rate-slider")
     slider.focus()
-    for _ in range(5):
-        slider.press("ArrowRight")
-    book.until(lambda: 0.025 < float(run.fact("learning rate")) < 0.04, what="the slider's rate")
+
+    def push() -> tuple[float, float]:
+        before = run.rate
+        for _ in range(5):
+            slider.press("ArrowRight")
+        began = time.monotonic()
+        book.until(lambda: before < run.rate < 1.6 * before, what="the slider's rate")
+        return time.monotonic() - began, 1 + run.step_time
+
+    soon(push, "the slider's rate is taken")
     run.root.locator("summary", has_text="numbers").click()
     changes = run.root.locator(".fb-marks")
     assert "0.025" in changes.inner_text()  # said in words, and drawn on the chart
@@ -209,16 +272,8 @@ def test_a_click_beside_a_busy_cell(open_book: Any, front_end: Any, kernel: str)
 
 @everywhere
 def test_stop_in_a_native_run(open_book: Any, front_end: Any, kernel: str) -> None:
-    book = opened(open_book, HEAVY, front_end=front_end, kernel=kernel)
-    wait = book.start(1)
-    run = Run(book, 1)
-    run.wait_step(2)
-    pace = run.fact("step time")
-    clicked = run.click("Stop")
-    wait(20)
-    after = float(book.value("ended")) - clicked
-    print(f"stopped {1000 * after:.0f} ms after the click; a step takes {pace}")
-    assert after < 5
+    book = opened(open_book, front_end=front_end, kernel=kernel)
+    stop_soon(book, HEAVY, 2)
     assert book.value("history.stopped") == "'stopped in the view'"
 
 
