@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowbook._boxes import SOURCES, Box, Record
 from flowbook._graph_words import describe, status_line
@@ -191,7 +191,18 @@ def _frame_title(box: Box) -> str:
     return words + (_badge(box.x + box.width - 8, box.y + 6, count) if count else "")
 
 
-def _stubs(scene: Scene) -> list[str]:
+class Stub(NamedTuple):
+    """An end of a long line that is not drawn: a short stroke and words about the other end."""
+
+    start: tuple[float, float]
+    end: tuple[float, float]
+    arrow: bool  # at its end
+    words: str
+    at: tuple[float, float]
+    anchor: str  # "" is the start of the words
+
+
+def stubs(scene: Scene) -> list[Stub]:
     """Long lines as labelled ends: where the value goes, and where it comes from."""
     out = []
     goes: dict[int, list[int]] = {}
@@ -209,27 +220,26 @@ def _stubs(scene: Scene) -> list[str]:
     for i, targets in goes.items():
         box = scene.boxes[i]
         words = "→ " + (name(targets[0]) if len(targets) == 1 else f"{len(targets)} uses")
-        x, y = (
-            (box.x + box.width, box.y + box.height - 4)
-            if right
-            else (box.x + box.width - 6, box.y + box.height)
-        )
-        out.append(f'<path d="M{_n(x)} {_n(y)}{"h8" if right else "v8"}" class="l"/>')
-        out.append(_text(x + 10 if right else x + 2, y + 4 if right else y + 16, words, "q"))
+        if right:
+            x, y = box.x + box.width, box.y + box.height - 4
+            out.append(Stub((x, y), (x + 8, y), False, words, (x + 10, y + 4), ""))
+        else:
+            x, y = box.x + box.width - 6, box.y + box.height
+            out.append(Stub((x, y), (x, y + 8), False, words, (x + 2, y + 16), ""))
     for i, sources in comes.items():
         box = scene.boxes[i]
         words = name(sources[0]) if len(sources) == 1 else f"{len(sources)} inputs"
-        if right:
-            out.append(
-                f'<path d="M{_n(box.x + 14)} {_n(box.y - 9)}v7" class="l" marker-end="url(#p)"/>'
-            )
-            out.append(_text(box.x + 18, box.y - 5, words, "q"))
-        else:
-            out.append(
-                f'<path d="M{_n(box.x + 8)} {_n(box.y - 9)}v7" class="l" marker-end="url(#p)"/>'
-            )
-            out.append(_text(box.x + 4, box.y - 4, words, "q", "end"))
+        x = box.x + (14 if right else 8)
+        at, anchor = ((x + 4, box.y - 5), "") if right else ((x - 4, box.y - 4), "end")
+        out.append(Stub((x, box.y - 9), (x, box.y - 2), True, words, at, anchor))
     return out
+
+
+def _stub(stub: Stub) -> str:
+    (x, y), (a, b) = stub.start, stub.end
+    tip = ' marker-end="url(#p)"' if stub.arrow else ""
+    stroke = f'<path d="M{_n(x)} {_n(y)}l{_n(a - x)} {_n(b - y)}" class="l"{tip}/>'
+    return stroke + _text(*stub.at, stub.words, "q", stub.anchor)
 
 
 def svg(record: Record, scene: Scene | None = None, **options: Any) -> str:
@@ -295,7 +305,7 @@ def svg(record: Record, scene: Scene | None = None, **options: Any) -> str:
     for line in scene.lines:
         if line.kind == "gradient":
             out.append(f'<path d="{_path(line, right)}" class="d" marker-end="url(#z)"/>')
-    out += _stubs(scene)
+    out += [_stub(stub) for stub in stubs(scene)]
     out.append("</g>")
     y = head + scene.height + 28
     for row in key_rows if len(legend) > 1 or folded else []:

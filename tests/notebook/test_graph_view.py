@@ -19,9 +19,11 @@ import scenes
 from stand_in import FakeWidget
 
 import flowbook as fb
+from flowbook import _graph_svg, _scene
 from flowbook._nodes import INDEXED, NUMBERS, WORDS
 from flowbook_ext import hub as hub_module
 from flowbook_ext.views import graph as graph_module
+from flowbook_ext.views import picture
 from flowbook_ext.views.graph import GraphView, page
 from flowbook_ext.views.packing import finite, pack_nodes
 
@@ -248,6 +250,41 @@ def test_saved_svg_and_png(tmp_path: Path) -> None:
     width, height = struct.unpack(">II", data[16:24])
     assert width > 500
     assert height > 500
+
+
+def test_png_has_the_ends_of_long_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a saved .svg says of lines that are not drawn, a .png says, too."""
+    axes = pytest.importorskip("matplotlib.axes")
+    g = records.Builder("skip")
+    first = x = g.add("relu", g.add("input", name="x", kind="input"), name="first")
+    for k in range(24):
+        x = g.add(("exp", "mul", "sub")[k % 3], x, line=k + 2, name=f"h{k}")
+    g.output("y", g.add("add", g.add("add", x, first), first))
+    record = g.record()
+    words = [stub.words for stub in _graph_svg.stubs(_scene.build(record))]
+    assert words == ["→ 2 uses", "first", "first"]
+    painted: list[str] = []
+    text, add_patch = axes.Axes.text, axes.Axes.add_patch
+    strokes: list[Any] = []
+
+    def tell(self: Any, x: float, y: float, s: str, **more: Any) -> Any:
+        painted.append(s)
+        return text(self, x, y, s, **more)
+
+    def note(self: Any, patch: Any) -> Any:
+        strokes.append(patch)
+        return add_patch(self, patch)
+
+    monkeypatch.setattr(axes.Axes, "text", tell)
+    monkeypatch.setattr(axes.Axes, "add_patch", note)
+    picture.png(record)
+    svg = _graph_svg.svg(record)
+    for each in words:
+        assert each in painted
+        assert f">{each}</text>" in svg
+    lines = sum(line.kind != "stub" for line in _scene.build(record).lines)
+    arrows = [p for p in strokes if type(p).__name__ == "FancyArrowPatch"]
+    assert len(arrows) == lines + len(words)
 
 
 @pytest.mark.parametrize("name", [r"$\frac$ $x$", "a_b^{c", "100%"])

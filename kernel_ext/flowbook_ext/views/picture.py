@@ -8,7 +8,7 @@ from typing import Any
 
 from flowbook import ArgumentError, _scene
 from flowbook._boxes import SOURCES, Box
-from flowbook._graph_svg import COLOURS
+from flowbook._graph_svg import COLOURS, Stub, stubs
 from flowbook._graph_words import status_line
 from flowbook._scene import Line, Scene
 
@@ -69,6 +69,8 @@ class _Painter:
         for box in self.scene.boxes:
             if box.kind != "frame":
                 self.box(box)
+        for stub in stubs(self.scene):
+            self.stub(stub)
 
     def text(
         self, x: float, y: float, words: str, size: float, *, colour: str = _INK,
@@ -130,6 +132,26 @@ class _Painter:
                 linestyle=(0, (3, 2.5)) if gradient else "-",
             )
         )
+
+    def stub(self, stub: Stub) -> None:
+        """The labelled end of a line that is too long to be drawn."""
+        from matplotlib.patches import FancyArrowPatch
+
+        self.axes.add_patch(
+            FancyArrowPatch(
+                stub.start,
+                stub.end,
+                arrowstyle="-|>" if stub.arrow else "-",
+                mutation_scale=6,
+                color=_EDGE,
+                linewidth=1.2,
+                zorder=5,
+                shrinkA=0,
+                shrinkB=0,
+            )
+        )
+        align = "right" if stub.anchor == "end" else "left"
+        self.text(*stub.at, stub.words, 9.5, colour=_SOFT, align=align)
 
     def box(self, box: Box) -> None:
         x, y, w, h = box.x, box.y, box.width, box.height
