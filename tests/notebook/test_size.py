@@ -27,12 +27,12 @@ def inspected(blocks: int) -> fb.Graph:
     return graph
 
 
-def chain(length: int) -> fb.Graph:
-    """Ops that cannot be fused, because a matrix product stands between any two."""
+def chain(steps: int) -> fb.Graph:
+    """Matrix products, none of which can be fused with the next."""
     w = fb.asarray(np.eye(4, dtype=np.float32))
     with fb.graph("chain") as block:
         x = block.input("x", (4, 4))
-        for _ in range(length // 2):
+        for _ in range(steps):
             x = fb.tanh(x @ w)
         block.output(y=x)
     graph: fb.Graph = block.graph
