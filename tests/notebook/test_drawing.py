@@ -18,6 +18,7 @@ if not hasattr(core, "layout"):
 sys.path.insert(0, str(Path(__file__).parent))
 import records  # noqa: E402
 import scenes  # noqa: E402
+import test_contrast  # noqa: E402
 
 from flowbook import _drawing, _graph_svg, _graph_words, _scene, _words  # noqa: E402
 
@@ -28,6 +29,26 @@ def picture_in(html: str) -> str:
     found = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
     assert found
     return base64.b64decode(found[1]).decode()
+
+
+def kept(html: str) -> list[tuple[str, dict[str, str | None]]]:
+    """The elements of a view, all of which an untrusted notebook keeps, with their attributes."""
+    seen: list[tuple[str, dict[str, str | None]]] = []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            seen.append((tag, dict(attrs)))
+
+    Parser().feed(html)
+    assert {tag for tag, _ in seen} <= {
+        "div", "img", "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "p", "b",
+        "code", "span",
+    }  # fmt: skip
+    known = {"class", "style", "title", "src", "alt", "width", "height", "open", "colspan"}
+    for tag, attributes in seen:
+        assert set(attributes) <= known, (tag, attributes)
+        assert not re.search(r"url\(|expression|position", attributes.get("style") or "")
+    return seen
 
 
 def test_text_of_a_graph() -> None:
@@ -83,22 +104,20 @@ def test_svg_is_well_formed_and_says_everything() -> None:
 def test_html_survives_a_sanitizer() -> None:
     """What untrusted notebooks keep: no script, style element, inline SVG or data attribute."""
     html = _drawing.html(records.mlp(gradients=True))
-    seen: list[tuple[str, dict[str, str | None]]] = []
-
-    class Parser(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            seen.append((tag, dict(attrs)))
-
-    Parser().feed(html)
-    assert {tag for tag, _ in seen} <= {
-        "div", "img", "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "p", "b",
-        "code",
-    }  # fmt: skip
-    for _, attributes in seen:
-        assert not any(a.startswith(("data-", "on")) for a in attributes)
-    image = next(attributes for tag, attributes in seen if tag == "img")
+    image = next(attributes for tag, attributes in kept(html) if tag == "img")
     assert (image["alt"] or "").startswith("Graph mlp")
     ET.fromstring(picture_in(html))
+
+
+@pytest.mark.parametrize("name", test_contrast.NAMES)
+def test_every_static_view_survives_a_sanitizer(name: str) -> None:
+    html = test_contrast.views()[name]
+    images = [attributes for tag, attributes in kept(html) if tag == "img"]
+    assert all(re.match("data:image/(svg[+]xml|png);base64,", i["src"] or "") for i in images)
+    if name != "chart":  # one without a view around it
+        assert all(i["alt"] for i in images)
+    for svg in test_contrast.pictures(html):
+        ET.fromstring(svg)
 
 
 @pytest.mark.parametrize("where", ["name", "op", "spec", "scope"])
