@@ -489,6 +489,9 @@ test("a packed record, its absent fields and what few nodes have", () => {
     alarm: "NaN",
   });
   expect(statusLine(record)).toBe("2 nodes");
+  expect(statusLine({ ...record, nodes: [] })).toBe(
+    "0 nodes: nothing was recorded. Ops on tensors become nodes, such as fb.exp(x) or x * 2",
+  );
 });
 
 test("an exported page brings its state along", () => {

@@ -7,11 +7,14 @@ import type { Diff, GraphError, GraphRecord } from "./record.js";
 
 const NAMED = 12; // nodes that are gone and named
 
+// What a cell without an op on a tensor has recorded.
+const NOTHING = ": nothing was recorded. Ops on tensors become nodes, such as fb.exp(x) or x * 2";
+
 /** One line of figures: nodes, memory, times, and why it was compiled again. */
 export function statusLine(record: GraphRecord): string {
   const { stats } = record;
   const count = record.nodes.length;
-  const parts = [`${thousands(count)} node${count === 1 ? "" : "s"}`];
+  const parts = [`${thousands(count)} node${count === 1 ? "" : "s"}${count ? "" : NOTHING}`];
   if (typeof stats.planned_peak_bytes === "number")
     parts.push(`peak ${humanBytes(stats.planned_peak_bytes)}`);
   for (const key of ["trace", "compile", "run"]) {
