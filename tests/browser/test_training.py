@@ -46,6 +46,29 @@ big = np.ones((2048, 2048), np.float32), np.zeros(2048, np.int64)
 history = train(big, wide, batch_size=2048)
 ended = time.time()"""
 
+# Counts the stretches of at least five points in the marks' colour, just below the upper edge.
+MARKS = """root => {
+  const chart = root.querySelector('.fb-chart');
+  const canvas = chart.querySelector('canvas');
+  const over = chart.querySelector('.u-over');
+  const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  pen.fillStyle = getComputedStyle(chart).getPropertyValue('--soft').trim();
+  pen.fillRect(0, 0, 1, 1);
+  const ink = pen.getImageData(0, 0, 1, 1).data;
+  pen.canvas.width = canvas.width;
+  pen.canvas.height = canvas.height;
+  pen.drawImage(canvas, 0, 0);
+  const scale = canvas.width / canvas.clientWidth;
+  const [left, top, width] = [over.offsetLeft, over.offsetTop, over.clientWidth].map(v => v * scale);
+  const row = pen.getImageData(left, Math.round(top + scale), width, 1).data;
+  let marks = 0, run = 0;
+  for (let i = 0; i < row.length; i += 4) {
+    run = [0, 1, 2, 3].every(k => Math.abs(row[i + k] - ink[k]) < 24) ? run + 1 : 0;
+    marks += run === 5;
+  }
+  return marks;
+}"""
+
 fastest = pytest.mark.parametrize(("front_end", "kernel"), matrix()[:1])
 everywhere = pytest.mark.parametrize(
     ("front_end", "kernel"), matrix(), ids=[f"{f}-{k}" for f, k in matrix()]
@@ -87,6 +110,15 @@ class Run:
     @property
     def status(self) -> str:
         return str(self.root.locator(".fb-status").get_attribute("data-status"))
+
+    @property
+    def drawn_marks(self) -> int:
+        """How many marks of changes the canvas shows: wedges in their colour at its upper edge.
+
+        Marks that touch each other count as one.
+        """
+        found: int = self.root.evaluate(MARKS)
+        return found
 
     def wait_step(self, least: int) -> None:
         self.book.until(lambda: self.step >= least, what=f"step {least}")
@@ -175,6 +207,7 @@ def test_learning_rate(open_book: Any, shot: Any, front_end: Any, kernel: str) -
     run = Run(book, 1)
     run.wait_step(20)
     shot(book.page, f"run-live-{front_end}")
+    assert run.drawn_marks == 0
     field = run.root.locator(".fb-rate-field")
 
     def enter(rate: str) -> float:
@@ -201,7 +234,8 @@ def test_learning_rate(open_book: Any, shot: Any, front_end: Any, kernel: str) -
     soon(push, "the slider's rate is taken")
     run.root.locator("summary", has_text="numbers").click()
     changes = run.root.locator(".fb-marks")
-    assert "0.025" in changes.inner_text()  # said in words, and drawn on the chart
+    assert "0.025" in changes.inner_text()
+    book.until(lambda: run.drawn_marks, 5, "the chart shows the changes, too")
     shot(book.page, f"run-rate-{front_end}")
     run.click("Stop")
     wait(10)
