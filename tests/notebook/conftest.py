@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from stand_in import FakeWidget
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,9 +21,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def displayed(monkeypatch: pytest.MonkeyPatch) -> list[FakeWidget]:
+def displayed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The widgets that get displayed in a front end whose outputs share no page."""
     import IPython.display
+    from stand_in import FakeWidget
 
     from flowbook_ext import hub
 
