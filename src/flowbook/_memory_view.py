@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from flowbook._palette import ALARM, ALARMED, KINDS, PAPER, aside
+from flowbook._palette import ALARM, ALARMED, KINDS, PAPER, aside, spread
 from flowbook._words import human_bytes, human_time, image, shorten
 
 Snapshot = Mapping[str, Any]
@@ -190,7 +190,7 @@ def html(snapshot: Snapshot, view_id: str = "", *, live: bool = False) -> str:
         if v
     )
     legend = "".join(
-        f'<span style="white-space:nowrap"><span style="display:inline-block;width:9px;height:9px;'
+        f'<span style="{spread(16)}"><span style="display:inline-block;width:9px;height:9px;'
         f"border-radius:2px;margin:0 5px 0 0;background:{_colour(k)}"
         f'"></span>{escape(_kind(k))} {human_bytes(v)}</span>'
         for k, v in kinds.items()
@@ -211,8 +211,8 @@ def html(snapshot: Snapshot, view_id: str = "", *, live: bool = False) -> str:
         f'<div{names} style="max-width:900px">'
         f"<div><b>{escape(str(snapshot['device']))}</b> {escape(_headline(snapshot))}</div>"
         '<div style="display:flex;height:14px;border-radius:7px;overflow:hidden;margin:8px 0 6px;'
-        f'background:rgba(128,128,128,.15)">{bar}</div>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:4px 16px;font-size:12px">{legend}</div>'
+        f'background:rgba(128,128,128,0.15)">{bar}</div>'
+        f'<div style="font-size:12px">{legend}</div>'
         f"{picture}{_variables(snapshot)}{_gone(snapshot)}{_cell_table(snapshot)}"
         f"{hint}</div>"
     )
@@ -310,7 +310,7 @@ def _row(row: Mapping[str, Any], largest: int) -> str:
     elif others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         words = escape(shorten(", ".join(others[:3]), 80) + more)
-        names += f'<div style="opacity:.7;text-align:left">shared by {words}</div>'
+        names += f'<div style="opacity:0.7;text-align:left">shared by {words}</div>'
     cell = f"In [{row['cell']}]" if row.get("cell") else ""
     cells = [human_bytes(row["bytes"]), bar, escape(row["spec"]), escape(_kind(row["kind"])), cell]
     if (change := _change(row)) or row.get("change") is not None:

@@ -37,6 +37,14 @@ def aside(colour: str, more: str = "") -> str:
     return f"border-left:4px solid {colour};padding:4px 12px;margin:4px 0 8px{more}"
 
 
+def spread(gap: int) -> str:
+    """Style of words in a row with gaps between them, in pixels.
+
+    Untrusted notebooks keep no `gap` and no `flex-wrap`.
+    """
+    return f"display:inline-block;white-space:nowrap;margin:0 {gap}px 3px 0"
+
+
 PAPER = (
     ":root{--bg:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#5f6b7b}"
     "@media(prefers-color-scheme:dark){:root{--bg:#14171c;--rim:#3a424e;--ink:#e8ecf2;--soft:#98a3b3}}"

@@ -59,7 +59,7 @@ def below(record: Record) -> str:
     if optimised and optimised["nodes"]:
         rows = "".join(
             f"<div><code>{escape(group['label'])}</code> "
-            f'<span style="opacity:.7">{escape(_members(record, group))}</span></div>'
+            f'<span style="opacity:0.7">{escape(_members(record, group))}</span></div>'
             for group in optimised["groups"][:_SHOWN]
         )
         more = len(optimised["groups"]) - _SHOWN

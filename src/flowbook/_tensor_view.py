@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._palette import ALARMED, FIGURE
+from ._palette import ALARMED, FIGURE, spread
 from ._words import image
 
 _SIDE = 96  # cells of a heat map at most
@@ -228,18 +228,18 @@ def html(array: Any, spec: str) -> str:
         elif a.ndim >= 3:
             picture = _image(a, spec)
     facts = "".join(
-        f'<span{_alarm(name)}><span style="opacity:.65">{name}</span> {value}</span>'
+        f'<span style="{spread(14)}{_alarm(name)}"><span style="opacity:0.65">{name}</span> {value}</span>'
         for name, value in statistics(a)
     )
     return (
-        '<div class="flowbook-view flowbook-tensor"><div style="display:flex;flex-wrap:wrap;'
-        f'gap:2px 14px;font-size:12px;margin-bottom:4px"><code>{escape(spec)}</code>{facts}</div>'
+        '<div class="flowbook-view flowbook-tensor"><div style="font-size:12px;margin-bottom:4px">'
+        f'<code style="{spread(14)}">{escape(spec)}</code>{facts}</div>'
         f"{picture}</div>"
     )
 
 
 def _alarm(name: str) -> str:
-    return f' style="{ALARMED}"' if name in ("NaN", "Inf") else ""
+    return f";{ALARMED}" if name in ("NaN", "Inf") else ""
 
 
 def _image(a: np.ndarray, spec: str) -> str:

@@ -281,11 +281,11 @@ def _html_children(owner: Any, path: str, depth: int, seen: dict[int, str]) -> s
         if isinstance(value, fb.Variable):
             mark = "" if value.trainable else ", frozen"
             spec = escape(spec_text(value) + mark)
-            count = f'<span style="opacity:.7">{size_of(value.shape):,}</span>'
+            count = f'<span style="opacity:0.7">{size_of(value.shape):,}</span>'
             lines.append(f"<div>{name} <code>{spec}</code> {count}</div>")
             continue
         total = sum(size_of(v.shape) for v in value.variables())
-        count = f' <span style="opacity:.7">{total:,} parameters</span>' if total else ""
+        count = f' <span style="opacity:0.7">{total:,} parameters</span>' if total else ""
         head = f"{name} {escape(value.describe())}{count}"
         inner = _html_children(value, path + part, depth + 1, seen)
         if not inner:
