@@ -531,3 +531,17 @@ def test_a_second_interrupt_ends_the_running_step_and_changes_nothing() -> None:
     if done.stdout == "finished\n":
         pytest.skip("the step was over before the second interrupt")
     assert done.stdout == "interrupted\n", done.stderr
+
+
+def test_a_slow_first_step_counts_as_one() -> None:
+    """The time of a step is that of the run, whatever the first one took."""
+    traced = []
+
+    def loss(prediction, target):
+        if not traced:  # as slowly as a large model's
+            traced.append(time.sleep(0.2))
+        return fb.losses.mean_squared_error(prediction, target)
+
+    run = fb.fit(nn.Dense(1), line(400), loss, epochs=40, batch_size=4, wait=False, **QUIET)
+    run.wait()
+    assert run.seconds_per_step < 1.5 * run.history.seconds / run.step

@@ -23,7 +23,7 @@ from .callbacks import Callback
 
 TICK = 0.1  # seconds between two looks at the clock's consequences
 _PENDING = 10_000  # losses that may wait for a tick
-_SMOOTH = 2.0  # seconds over which the time of a step is averaged
+_SMOOTH = 2.0  # seconds in which what a step took fades
 
 
 class Loop:
@@ -59,6 +59,7 @@ class Loop:
         self._each_step = [c for c in listeners if type(c).on_step_end is not Callback.on_step_end]
         self._losses: list[Any] = []  # of the steps since the last tick, as tensors
         self._ticked = (time.perf_counter(), 0)  # time and step of the last tick
+        self._recent = (0.0, 0.0)  # seconds and steps of late, for the time of a step
         self._show_due = 0.0
         self._epoch_due = 0.0  # when observers may be told of the end of an epoch
 
@@ -229,9 +230,13 @@ class Loop:
         if not force and now - before < TICK and len(self._losses) < _PENDING:
             return
         if step > first:
-            pace, weight = (now - before) / (step - first), min(1.0, (now - before) / _SMOOTH)
-            known = math.isfinite(run._pace)
-            run._pace = run._pace + weight * (pace - run._pace) if known else pace
+            # Time and steps fade alike, so that one slow step, as the first is, counts as one.
+            fade = math.exp((before - now) / _SMOOTH)
+            self._recent = (
+                self._recent[0] * fade + now - before,
+                self._recent[1] * fade + step - first,
+            )
+            run._pace = self._recent[0] / self._recent[1]
         self._ticked = (now, step)
         fresh = _core.numbers(self._losses)
         self._losses.clear()
