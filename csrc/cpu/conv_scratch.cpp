@@ -19,7 +19,7 @@ struct Memory {
 
 }  // namespace
 
-char* conv_scratch(ConvScratch purpose, std::initializer_list<int64_t> factors) {
+int64_t conv_scratch_bytes(std::initializer_list<int64_t> factors) {
   int64_t bytes = 1;
   double wanted = 1;
   bool fits = true;
@@ -28,6 +28,11 @@ char* conv_scratch(ConvScratch purpose, std::initializer_list<int64_t> factors) 
   if (!fits || bytes > std::numeric_limits<int64_t>::max() / 2)
     fail(ErrorKind::kOutOfMemory, "convolution needs ", wanted,
          " bytes of scratch memory: its padding and strides are far larger than its images");
+  return bytes;
+}
+
+char* conv_scratch(ConvScratch purpose, std::initializer_list<int64_t> factors) {
+  const int64_t bytes = conv_scratch_bytes(factors);
   thread_local Memory memories[3];
   Memory& m = memories[int(purpose)];
   if (bytes > m.size) {

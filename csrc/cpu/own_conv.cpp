@@ -73,10 +73,13 @@ Strips OwnConv::cut() const {
   for (const Axis& i : rows_)
     for (const Axis& j : cols_) taps += int64_t(i.taps.size() * j.taps.size());
   const double work = double(results) * double(taps) * double(inputs_) * double(out_.c);
-  const int64_t each = (r.stride * c.stride * in_.c + r.step * c.step * out_.c) * bytes_;
+  const double each = (double(r.stride) * double(c.stride) * double(in_.c) +
+                       double(r.step) * double(c.step) * double(out_.c)) *
+                      double(bytes_);
   const int64_t wanted = std::clamp<int64_t>(int64_t(work / double(kBlockWork)), 1, kMinBlocks);
-  const int64_t target = std::min(std::clamp(kBlockBytes / each, kMinBlock, kMaxBlock),
-                                  std::max(kMinBlock, ceil_div(results, wanted)));
+  const int64_t target =
+      std::min(std::clamp(int64_t(double(kBlockBytes) / each), kMinBlock, kMaxBlock),
+               std::max(kMinBlock, ceil_div(results, wanted)));
   return Strips(in_.n, r.results, c.results, target, r.step > 1);
 }
 
@@ -95,6 +98,8 @@ void OwnConv::look() {
               (strips_.cols - 1) * cols + col_to < in_.w;
   region_ = {in_.h, in_.w, (strips_.row_step - 1) * rows + row_to - row_from_ + 1,
              (strips_.col_step - 1) * cols + col_to - col_from_ + 1};
+  if (!in_place_)
+    conv_scratch_bytes({strips_.per_block, region_.rows, region_.cols, in_.c, bytes_});
 }
 
 void OwnConv::add_phase(const Axis& rows, const Axis& cols) {

@@ -196,9 +196,6 @@ void OwnConvWeights::run_unit(int64_t part, const Unit& u, char* dw) const {
   thread_local std::vector<int64_t> a_rows, c_rows;
   thread_local std::vector<Run> runs;
   a_rows.clear(), c_rows.clear();
-  list_rows(u, a_rows, c_rows);
-  if (a_rows.empty()) return;
-  const int64_t region = region_.rows * region_.cols;
   const int64_t together = std::min(tiles_.rows, u.inputs), width = tiles_.width();
   char* const images = conv_scratch(
       ConvScratch::kImages,
@@ -206,6 +203,9 @@ void OwnConvWeights::run_unit(int64_t part, const Unit& u, char* dw) const {
   char* const panels = conv_scratch(
       ConvScratch::kPanels,
       {strips_.per_block, strips_.row_step, strips_.col_step, round_up(u.outputs, width), bytes_});
+  list_rows(u, a_rows, c_rows);
+  if (a_rows.empty()) return;
+  const int64_t region = region_.rows * region_.cols;
   ConvMeeting m{};
   m.a = images, m.a_rows = a_rows.data(), m.c_rows = c_rows.data();
   m.rows = int64_t(a_rows.size());
