@@ -160,7 +160,9 @@ class RunLog:
         """A line of buckets. Formatted in one go: there may be thousands of them."""
         rows = np.column_stack(points).ravel().tolist()
         text = ", ".join(["[%d, %.6g, %.6g, %.6g]"] * len(points.step)) % tuple(rows)
-        self._write_line('{"course": [' + text.replace("nan", "null") + "]}")
+        for number in ("nan", "-inf", "inf"):  # which JSON has no words for
+            text = text.replace(number, "null")
+        self._write_line('{"course": [' + text + "]}")
 
     def _write(self, entry: dict[str, Any]) -> None:
         with contextlib.suppress(ValueError):  # a user's object that no JSON can hold

@@ -199,6 +199,19 @@ def test_nan_is_kept() -> None:
     assert math.isnan(read.points().mean[1])
 
 
+def test_means_too_large_for_a_number_are_kept_as_json() -> None:
+    run = fake_run()
+    entry = _runlog.RunLog(run)
+    entry.began(run)
+    entry._due = 0
+    entry.tick(run, 1, [1.7e308] * 4000)
+    run.step = 4000
+    entry.ended(run)
+    for line in path_of(run.name).open():
+        json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert runs.get(run.name).points().step[-1] == 4000
+
+
 def test_marks_and_errors_are_kept() -> None:
     run = fake_run(error=ValueError("no"))
     entry = _runlog.RunLog(run)
