@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -254,3 +256,24 @@ def test_feeding_what_does_not_fit():
     with pytest.raises(fb.ArgumentError, match="no_such_input"):
         f(fb.asarray(A), no_such_input=1)
     assert f(fb.asarray(A)).shape == (2, 2)
+
+
+def test_an_error_survives_names_that_are_not_bound_yet():
+    def make():
+        @fb.graph
+        def f(x):
+            return x @ fb.ones((5, 2)) if x.size else later
+
+        with pytest.raises(fb.ShapeError, match="matmul"):
+            f(fb.asarray(A))
+        later = 1
+        return later
+
+    assert make() == 1
+
+
+def test_a_misspelt_name_gets_one_hint():
+    code = "import flowbook as fb; fb.zeroz"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.count("Did you mean") == 1
+    assert "'zeros'" in done.stderr

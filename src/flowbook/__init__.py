@@ -182,7 +182,9 @@ def __getattr__(name: str) -> Any:
 
         near = difflib.get_close_matches(name, __all__, 1) if not name.startswith("_") else []
         hint = f". Did you mean {near[0]!r}?" if near else ""
-        raise AttributeError(f"module 'flowbook' has no attribute {name!r}{hint}")
+        # Without a name, or Python's own traceback would print its hint behind ours; IPython's has none.
+        text = f"module 'flowbook' has no attribute {name!r}{hint}"
+        raise AttributeError(text, name=None, obj=None)
     module, _, attribute = where.partition(":")
     found: Any = _importlib.import_module(module, __name__)
     if attribute:

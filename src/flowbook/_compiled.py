@@ -420,7 +420,7 @@ def _names_known_to(function: Callable[..., Any]) -> dict[str, Any]:
     """What a function refers to outside of itself, under the names that it uses."""
     try:
         found = inspect.getclosurevars(function)
-    except TypeError:  # a callable of another kind
+    except (TypeError, ValueError):  # a callable of another kind; a name that is not bound yet
         return {}
     return {**found.globals, **found.nonlocals}
 
