@@ -36,8 +36,12 @@ def _draw(error: fb.FlowbookError) -> None:
 
 def _told(record: dict[str, Any], error: BaseException) -> dict[str, Any]:
     """The record of a partial graph with the error that ended it."""
-    line = next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
-    return {**record, "error": told(error, line)}
+    return {**record, "error": told(error, failed_line(record))}
+
+
+def failed_line(record: dict[str, Any]) -> int:
+    """The line of the node that failed; 0 if there is none, or it knows no line."""
+    return next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
 
 
 def told(

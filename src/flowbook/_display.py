@@ -1,7 +1,8 @@
 """How objects show in a notebook: by their own static forms, unless live ones are registered.
 
-Classes with a rich form (`Graph`, `Profile`, `Run`) ask `mimebundle(kind, self, static)`. The library
-registers nothing; `flowbook_ext` puts live renderers in the static ones' place while it is loaded.
+Classes with a rich form (`Graph`, `Profile`, `Run`, `Comparison`) ask `mimebundle(kind, self,
+static)`. The library registers nothing; `flowbook_ext` puts live renderers in the static ones' place
+while it is loaded.
 """
 
 from __future__ import annotations

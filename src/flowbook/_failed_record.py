@@ -31,16 +31,22 @@ def of_run(graph: Any, name: str, outputs: list[tuple[str, int]], text: str) -> 
 
 def _failed_node(nodes: list[dict[str, Any]], text: str) -> dict[str, Any] | None:
     """The node that a message of planning or running is about."""
-    ran = re.search(r"\(node (\d+) of the graph\)", text)
+    ran = _ran(text)
     line = re.search(r"\bline (\d+)\)", text)
     op = text.partition(":")[0]
     for node in nodes:
-        if ran:
-            if node["id"] == int(ran[1]):
+        if ran is not None:
+            if node["id"] == ran:
                 return node
         elif node["op"] == op and (line is None or node["line"] == int(line[1])):
             return node
     return None
+
+
+def _ran(text: str) -> int | None:
+    """The node that a message of running names."""
+    found = re.search(r"\(node (\d+) of the graph\)", text)
+    return int(found[1]) if found else None
 
 
 def named(graph: Any, text: str) -> str:
@@ -133,8 +139,7 @@ def _pseudo(
 
 def _node_of_error(error: BaseException) -> int | None:
     """The node at which a run failed; None where recording failed."""
-    found = re.search(r"\(node (\d+) of the graph\)", str(error))
-    return int(found[1]) if found and isinstance(error, FlowbookError) else None
+    return _ran(str(error)) if isinstance(error, FlowbookError) else None
 
 
 def _error_line(error: BaseException, cell: CellInfo | None) -> int | None:

@@ -114,7 +114,8 @@ def _merged(entries: Sequence[Mapping[str, Any]], least: float) -> list[_Bar]:
         start, end = entry["start_us"], entry["start_us"] + entry["us"]
         last = bars[-1] if bars else None
         if last and max(last.end - last.start, entry["us"], start - last.end) < least:
-            bars[-1] = _Bar(last.start, end, [*last.entries, entry])
+            last.entries.append(entry)
+            bars[-1] = last._replace(end=end)
         else:
             bars.append(_Bar(start, end, [entry]))
     return bars

@@ -186,7 +186,7 @@ class _Execution:
         try:
             return trace.symbols(self.before) if self.shapes else {}
         except fb.FlowbookError as error:
-            text = str(error).removeprefix("shapes: ").removeprefix("--shapes: ")
+            text = str(error).removeprefix("shapes: ")
             raise UsageError(f"--shapes: {text}") from None
 
     def _compare(self, graph: Any) -> None:
@@ -289,7 +289,7 @@ class _Execution:
         """Shows what was recorded up to the error."""
         record = dict(trace.partial_record(error, known))
         if not line:  # the run failed, not the recording: the node knows its line
-            line = next((n["line"] or 0 for n in record["nodes"] if n["failed"]), 0)
+            line = _failures.failed_line(record)
             names = _tensors_on_line(self.cell, line, None, known)
             _tracebacks.raise_at(self.cell, line, error)
         if isinstance(error, fb.FlowbookError):

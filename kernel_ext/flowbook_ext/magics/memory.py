@@ -104,10 +104,10 @@ class MemoryMagics(Magics):  # type: ignore[misc]
                 fb.memory.set_limit(None if text.lower() in ("none", "off") else text)
             except fb.ArgumentError as error:
                 raise UsageError(f"%memory limit: {error}") from None
-        limit, live = fb.memory.limit(), fb.memory.stats().live
+        limit, used = fb.memory.limit(), fb.memory.stats().live
         print(f"limit {human_bytes(limit)}" if limit else "no limit")
-        if limit and limit <= live:
-            print(f"{human_bytes(live)} are in use already: nothing more can be made")
+        if limit and limit <= used:
+            print(f"{human_bytes(used)} are in use already: nothing more can be made")
 
     def _free(self, what: list[str], device: str) -> None:
         names = self.shell.user_ns
