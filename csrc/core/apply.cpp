@@ -174,7 +174,7 @@ struct LongRun {
 DType deciding_dtype(const OpDef& op, Inputs in, const Spec* specs) {
   for (size_t i = 0; i < in.size(); ++i)
     if (input_def(op, i).role == Role::kValue) return in[i]->spec.dtype;
-  return in.empty() ? specs[0].dtype : specs[0].dtype;
+  return specs[0].dtype;
 }
 
 [[gnu::always_inline]] inline Backend& backend_of(const Spec& spec) {
@@ -198,13 +198,18 @@ const View& concrete(const TensorImpl* t) {
   return view_of(t);  // says what the symbol is
 }
 
+// Memory of a tensor on the CPU, in line where that is a pop from a list.
+[[gnu::always_inline]] inline Ref<Buffer> tensor_memory(int64_t bytes) {
+  return bytes <= kJoinedBytes ? allocate_joined(bytes, BufferKind::kTensor)
+                               : allocate(bytes, BufferKind::kTensor);
+}
+
 // Memory for a header that has none yet.
 void give_memory(TensorImpl* t) {
   const int64_t bytes = bytes_of(t->spec);
   std::get_if<View>(&t->is)->buffer =
-      t->spec.device          ? device(t->spec.device).allocate(bytes, BufferKind::kTensor)
-      : bytes <= kJoinedBytes ? allocate_joined(bytes, BufferKind::kTensor)
-                              : allocate(bytes, BufferKind::kTensor);
+      t->spec.device ? device(t->spec.device).allocate(bytes, BufferKind::kTensor)
+                     : tensor_memory(bytes);
 }
 
 [[gnu::noinline]] void run_long(const KernelEntry& entry, const KernelArgs& args) {
@@ -395,9 +400,7 @@ inline bool map_few(const OpDef& op, Inputs in, Tensor* out) {
   result.shape = spec->shape;
   result.dtype = entry->few.flags ? DType::bool_ : spec->dtype;
   View& memory = *std::get_if<View>(&header.impl()->is);
-  const int64_t bytes = int64_t(n) * size_of(result.dtype);
-  memory.buffer = bytes <= kJoinedBytes ? allocate_joined(bytes, BufferKind::kTensor)
-                                        : allocate(bytes, BufferKind::kTensor);
+  memory.buffer = tensor_memory(int64_t(n) * size_of(result.dtype));
   entry->few.loops[int(spec->dtype)](operands, memory.buffer->data, int64_t(n));
   *out = std::move(header);
   return true;

@@ -100,8 +100,9 @@ class FB_API Backend {
   // Registers a kernel under an op's name; the op must exist.
   KernelEntry& kernel(std::string_view op, Kernel run, DTypeSet dtypes);
   const KernelEntry* find(const OpDef& op) const {
-    const KernelEntry* entry = table_.data() + op.id;
-    return entry < table_.data() + table_.size() && entry->run ? entry : nullptr;
+    if (size_t(op.id) >= table_.size()) return nullptr;
+    const KernelEntry& entry = table_[size_t(op.id)];
+    return entry.run ? &entry : nullptr;
   }
 
  private:

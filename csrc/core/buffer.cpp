@@ -114,8 +114,13 @@ struct OtherDevice {
   History history;
 };
 [[gnu::noinline]] OtherDevice& other_device(int device) {
-  static auto* all = new OtherDevice[256];  // a buffer's device is one byte
-  return all[device];
+  // A buffer's device is one byte; few processes see more than one.
+  static std::atomic<OtherDevice*> all[256];
+  if (OtherDevice* known = all[device].load(std::memory_order_acquire)) return *known;
+  // Never freed, not even by who comes second: a fork goes on holding the mutex within.
+  auto* made = new OtherDevice;
+  OtherDevice* first = nullptr;
+  return all[device].compare_exchange_strong(first, made) ? *made : *first;
 }
 
 // Gives a thread's lists back when it ends.

@@ -2,6 +2,7 @@
 // buckets. Fast steps make tens of thousands a second, each of which would cost Python objects.
 #include <pybind11/numpy.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
