@@ -261,6 +261,20 @@ def test_numbers_that_are_not_finite_are_json(page: FakePage) -> None:
     assert state["runs"][0]["epochs"] == [{"loss": [None, None]}]
 
 
+def test_epochs_that_do_not_fit_into_a_message_are_left_out(page: FakePage) -> None:
+    """The newest are told, under their own numbers, and none of them twice."""
+    run, view = start(page, epochs=5)
+    run.wait(10)
+    run.history.logs += [{"loss": float(number)} for number in range(6, 3001)]
+    content, _ = view._update(run, [])
+    assert content["firstEpoch"] == 1001
+    assert content["epochs"] == [{"loss": list(range(1001, 3001))}]
+    run.history.logs.append({"loss": 3001.0})
+    content, _ = view._update(run, [])
+    assert content["firstEpoch"] == 3001
+    assert content["epochs"] == [{"loss": [3001.0]}]
+
+
 def test_a_second_page_gets_everything_again(page: FakePage) -> None:
     run, view = start(page)
     for count in (1, 2):

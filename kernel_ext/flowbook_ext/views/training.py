@@ -254,7 +254,9 @@ class TrainingView(View):
         if fresh:
             losses = np.concatenate([part for _, part in fresh])
             count, data = packed(buckets(fresh[0][0], losses, _POINTS))
-        epochs = run.history.logs[self._epochs :][-_EPOCHS:]
+        end = len(run.history.logs)
+        self._epochs = max(self._epochs, end - _EPOCHS)  # the page hears where it goes on
+        epochs = run.history.logs[self._epochs : end]
         marks = run.history.marks[self._marks :]
         content = {
             "kind": "update",

@@ -352,6 +352,32 @@ test("of very many epochs the page keeps the last", () => {
   expect(run.epochs[0].loss).toBe(run.firstEpoch);
 });
 
+test("however many epochs come at once, the page keeps a bounded number", () => {
+  const runs = new RunState();
+  const loss = Array.from({ length: 13_000 }, (_, k) => k + 1);
+  runs.take(state([part({ epochs: [{ loss }] })]), []);
+  const next = part({ firstEpoch: 13_001, epochs: [{ loss: [13_001] }], points: 0 });
+  runs.take({ kind: "update", ...next }, []);
+  const [run] = runs.runs;
+  expect(run.epochs).toHaveLength(4000);
+  expect(run.firstEpoch).toBe(9002);
+  expect(run.epochs[0]).toEqual({ loss: 9002 });
+});
+
+test("epochs go on under their own numbers where the kernel left some out", () => {
+  const runs = new RunState();
+  runs.take(state(), []);
+  const late = part({ firstEpoch: 1001, epochs: [{ loss: [5, 4] }], points: 0 });
+  runs.take({ kind: "update", ...late }, []);
+  expect(byEpoch(runs.runs[0], "loss")).toEqual({ at: [1001, 1002], values: [5, 4] });
+});
+
+test("a table without numbers has no epochs", () => {
+  const runs = new RunState();
+  runs.take(state([part({ epochs: [{}, { loss: [1] }] })]), []);
+  expect(runs.runs[0].epochs).toEqual([{ loss: 1 }]);
+});
+
 test("an answer may come with news of the run", () => {
   const page = mount();
   view.receive(state(), []);

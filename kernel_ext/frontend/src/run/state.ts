@@ -3,7 +3,7 @@
 import type { Message } from "../channel.js";
 import { Curve, rowsOf } from "./curve.js";
 
-/** Epochs that a page remembers; of more, the older half is dropped. */
+/** Epochs that a page remembers; of more, the newest half as many stay. */
 const KEPT = 8000;
 
 export interface Progress {
@@ -77,8 +77,13 @@ export class RunState {
     if (part.points > 0) run.curve.append(rowsOf(buffers[0]));
     // Epochs that a state has brought already come once more.
     const known = run.firstEpoch + run.epochs.length;
+    if (part.firstEpoch > known) {
+      // There were more than go into a message: the numbers go on after a gap, which none span.
+      run.epochs = [];
+      run.firstEpoch = part.firstEpoch;
+    }
     run.epochs.push(...epochsOf(part.epochs).slice(Math.max(0, known - part.firstEpoch)));
-    const old = run.epochs.length > KEPT ? KEPT / 2 : 0;
+    const old = run.epochs.length > KEPT ? run.epochs.length - KEPT / 2 : 0;
     run.epochs.splice(0, old);
     run.firstEpoch += old;
     run.marks.push(...part.marks);
@@ -105,7 +110,7 @@ export class RunState {
 function epochsOf(tables: readonly Table[]): Logs[] {
   return tables.flatMap((table) => {
     const columns = Object.entries(table);
-    return columns[0][1].map((_, i) =>
+    return (columns[0]?.[1] ?? []).map((_, i) =>
       Object.fromEntries(columns.map(([name, values]) => [name, values[i]])),
     );
   });
