@@ -15,7 +15,6 @@ from .graphs import card, live
 
 SETUP = """\
 %load_ext flowbook
-import threading, time
 import numpy as np
 import flowbook as fb
 from sklearn.datasets import load_digits
@@ -32,14 +31,15 @@ train, test = data.split(0.2, seed=1)
 model = fb.nn.Sequential(fb.nn.Dense(128, activation=fb.nn.relu), fb.nn.Dense(10))
 %xmode Minimal
 
-def steer():  # from within the kernel, which is in time for a run of a second
-    while "run" not in globals():
-        time.sleep(0.001)
-    for epoch, act in (18, lambda: setattr(run, "learning_rate", 1e-3)), (54, lambda: run.pause()):
-        while run.epoch < epoch:
-            time.sleep(0.001)
-        act()
-threading.Thread(target=steer, daemon=True).start()"""
+class Steer(fb.callbacks.Callback):  # on the run's own thread, which cannot be too late
+    def on_epoch_begin(self, run):
+        if run.epoch == 18:
+            run.learning_rate = 1e-3
+        if run.epoch == 54:
+            run.pause()
+
+fit = fb.fit  # the cell in the picture says nothing of this
+fb.fit = lambda *args, **options: fit(*args, callbacks=[Steer()], **options)"""
 
 GRAPH = """\
 %%graph mlp --profile
@@ -90,5 +90,8 @@ def test_training(book: Any) -> None:
     view = book.cell(2).locator(".fb-run")
     view.wait_for()
     book.until(lambda: "paused" in view.inner_text().lower(), what="the run holds")
+    assert book.value("[(m.kind, m.epoch) for m in run.history.marks]") == (
+        "[('learning rate', 18.0), ('pause', 54.0)]"
+    )
     keep(book.cell(2), "training")
     book.value("run.stop()")
