@@ -243,14 +243,18 @@ def test_learning_rate(open_book: Any, shot: Any, front_end: Any, kernel: str) -
     assert "0.025" in marks
 
 
+def reloaded(book: Any, begin: Callable[[int], object]) -> None:
+    """Begins a run in cell 1, and loads the page anew in the middle of it."""
+    begin(1)
+    Run(book, 1).wait_step(5)
+    book.save()
+    book.reload()
+
+
 @everywhere
 def test_reload_in_the_middle(open_book: Any, front_end: Any, kernel: str) -> None:
     book = opened(open_book, BACKGROUND, front_end=front_end, kernel=kernel)
-    book.run(1)
-    run = Run(book, 1)
-    run.wait_step(5)
-    book.save()
-    book.reload()
+    reloaded(book, book.run)
     run = Run(book, 1)
     step = run.step
     run.wait_step(step + 5)
@@ -272,11 +276,7 @@ def check_stored(book: Any, words: str) -> None:
 def test_reload_while_the_cell_runs(open_book: Any, front_end: Any, kernel: str) -> None:
     """The page that comes back knows nothing of the output, but the picture gets into the file."""
     book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
-    book.start(1)
-    run = Run(book, 1)
-    run.wait_step(5)
-    book.save()
-    book.reload()
+    reloaded(book, book.start)
     book.page.wait_for_timeout(1000)
     book.interrupt()
     book.until(lambda: "stopped: " in str(book.save().cells[1].outputs), what="it is stored")
@@ -286,7 +286,12 @@ def test_reload_while_the_cell_runs(open_book: Any, front_end: Any, kernel: str)
 @everywhere
 def test_a_click_beside_a_busy_cell(open_book: Any, front_end: Any, kernel: str) -> None:
     """Kernels from 7 on take it at once; 6 cannot unless the cell is a fit, and the view says so."""
-    busy = "started = time.time()\nwhile time.time() < started + 4: time.sleep(0.01)\nrun.done"
+    listens = not kernel.startswith("6.")
+    busy = (
+        f"end = time.time() + {60 if listens else 4}\n"
+        "while not run.done and time.time() < end: time.sleep(0.01)\n"
+        "run.done"
+    )
     book = opened(open_book, BACKGROUND, busy, front_end=front_end, kernel=kernel)
     book.run(1)
     run = Run(book, 1)
@@ -294,13 +299,11 @@ def test_a_click_beside_a_busy_cell(open_book: Any, front_end: Any, kernel: str)
     wait = book.start(2)
     book.page.wait_for_timeout(500)
     run.click("Stop")
-    if kernel.startswith("6."):
+    if not listens:
         notice = run.root.locator(".fb-run-notice")
         book.until(lambda: "kernel busy" in notice.inner_text(), 3, "the view says why")
-        wait(10)
-    else:
-        wait(10)
-        assert book.text(2) == "True"
+    wait(70)
+    assert book.text(2) == str(listens)
     run.wait_status("stopped")
 
 
@@ -421,11 +424,13 @@ def test_few_messages_and_a_small_notebook(
     book.page.wait_for_timeout(1000)
     book.messages.clear()
     book.page.wait_for_timeout(3000)
-    count = len(book.messages)
+    times = [at for at, _ in book.messages]
     run.click("Stop")
     wait(10)
-    print(f"{count / 3:.1f} messages a second; {run.fact('step')} steps")
-    assert 2 <= count <= 31  # from one a second, where the machine is busy, to ten
+    assert len(times) >= 2
+    rate = (len(times) - 1) / (times[-1] - times[0])
+    print(f"{rate:.1f} messages a second; {run.fact('step')} steps")
+    assert 0.5 <= rate <= 10.5  # from one a second, where the machine is busy, to ten
     saved = book.save()
     assert "widgets" not in saved.metadata
     outputs = saved.cells[1].outputs
