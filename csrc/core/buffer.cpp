@@ -51,11 +51,13 @@ class History {
  public:
   History() { hold_over_fork(mutex_, 8); }
   void note(int64_t before, int64_t live) {
+    // A thread that was held up may come with a time that others have left behind: what it notes
+    // belongs to the interval that is open now, and no time ever runs back.
     const int64_t now = clock();
-    if (now / interval_.load(std::memory_order_relaxed) != open_.load(std::memory_order_relaxed))
+    if (now / interval_.load(std::memory_order_relaxed) > open_.load(std::memory_order_relaxed))
         [[unlikely]]
       close(now, before);
-    last_.store(now, std::memory_order_relaxed);
+    raise(last_, now);
     raise(peak_, live);
   }
   std::vector<MemorySample> samples(int64_t live) {
@@ -79,7 +81,7 @@ class History {
   [[gnu::noinline]] void close(int64_t now, int64_t before) {
     std::lock_guard lock(mutex_);
     const int64_t interval = interval_.load(std::memory_order_relaxed);
-    if (now / interval == open_.load(std::memory_order_relaxed)) return;
+    if (now / interval <= open_.load(std::memory_order_relaxed)) return;
     const int64_t peak = peak_.exchange(before, std::memory_order_relaxed);
     samples_.push_back(
         {seconds(last_.load(std::memory_order_relaxed)), before, std::max(before, peak)});
