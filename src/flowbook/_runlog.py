@@ -26,7 +26,7 @@ except ImportError:  # not on Windows: there, a running log looks like an interr
     fcntl = None  # type: ignore[assignment]
 
 _KEPT = 500  # runs; older logs are removed when a new one begins
-_FINE = 1000  # steps that are logged one by one; from then on buckets grow with the run
+_FINE = 1000  # a run of fewer steps has each in its log; from then on buckets grow with it
 _PERIOD = 1.0  # seconds between two writes of steps and short epochs
 _ROWS = 500  # buckets of a line
 
@@ -140,20 +140,20 @@ class RunLog:
             self._epochs += len(logs)
 
     def _write_steps(self, all_of_them: bool) -> None:
-        """Buckets of a size that grows with the run, so that a log of n steps has O(log n) lines."""
+        """Buckets of a size that grows with the run, so that a log of n steps has O(log n) of them.
+
+        The newest step decides: of a fast run, not even the first second takes more rows than are drawn.
+        """
         values = np.concatenate([np.empty(0), *self._steps])
-        while len(values):
-            doublings = (self._written // _FINE).bit_length()
-            size = 1 << doublings
-            count = min(len(values), (_FINE << doublings) - self._written) // size
-            if count == 0:
-                if len(values) < size and not all_of_them:
-                    break
-                size, count = min(size, len(values)), 1
-            count = min(count, _ROWS)
+        size = 1 << ((self._written + len(values)) // _FINE).bit_length()
+        while count := min(len(values) // size, _ROWS):
             self._write_rows(buckets(self._written + 1, values[: count * size], count))
             self._written += count * size
             values = values[count * size :]
+        if all_of_them and len(values):
+            self._write_rows(buckets(self._written + 1, values, 1))
+            self._written += len(values)
+            values = values[:0]
         self._steps = [values.copy()]
 
     def _write_rows(self, points: Points) -> None:
