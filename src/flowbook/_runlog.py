@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -134,9 +135,15 @@ class RunLog:
             self._describe(run)
         for names, group in itertools.groupby(fresh, tuple):
             logs = list(group)
-            columns = {name: [_number(epoch[name]) for epoch in logs] for name in names}
-            now = {"step": run.step, "seconds": round(run.seconds, 3)}
-            self._write({"epoch": self._epochs + 1, **now, "logs": columns})
+            columns = []
+            for name in names:
+                values = [epoch[name] for epoch in logs]
+                text = _formatted("%.12g", len(logs), values, unknown='"{}"')
+                columns.append(f"{_encode(str(name))}: [{text}]")
+            self._write_line(
+                f'{{"epoch": {self._epochs + 1}, "step": {run.step}, "seconds": {run.seconds:.3f}, '
+                f'"logs": {{{", ".join(columns)}}}}}'
+            )
             self._epochs += len(logs)
 
     def _write_steps(self, all_of_them: bool) -> None:
@@ -157,11 +164,9 @@ class RunLog:
         self._steps = [values.copy()]
 
     def _write_rows(self, points: Points) -> None:
-        """A line of buckets. Formatted in one go: there may be thousands of them."""
+        """A line of buckets."""
         rows = np.column_stack(points).ravel().tolist()
-        text = ", ".join(["[%d, %.6g, %.6g, %.6g]"] * len(points.step)) % tuple(rows)
-        for number in ("nan", "-inf", "inf"):  # which JSON has no words for
-            text = text.replace(number, "null")
+        text = _formatted("[%d, %.6g, %.6g, %.6g]", len(points.step), rows, unknown="null")
         self._write_line('{"course": [' + text + "]}")
 
     def _write(self, entry: dict[str, Any]) -> None:
@@ -224,6 +229,21 @@ def lock(file: Any) -> bool:
     except OSError:  # a file system without locks
         return True
     return True
+
+
+def _formatted(pattern: str, count: int, values: list[float], unknown: str) -> str:
+    """A JSON list without its brackets, in one go: a fast run has thousands of numbers a second.
+
+    Args:
+        pattern: How an entry is written.
+        count: Number of entries.
+        values: The numbers of all of them.
+        unknown: Stands for the numbers that JSON has no words for; `{}` in it for their names.
+    """
+    text = ", ".join([pattern] * count) % tuple(values)
+    if "n" in text:  # of nan or inf
+        text = re.sub("-?(nan|inf)", lambda found: unknown.format(found[0]), text)
+    return text
 
 
 def _number(value: float) -> float | str:

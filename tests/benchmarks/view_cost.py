@@ -1,13 +1,13 @@
 """What watching a run costs in processor time: `fit` in a real kernel with its live view and its log.
 
-    python tests/benchmarks/view_cost.py [--rounds N] [--seconds S]
+    python tests/benchmarks/view_cost.py [--rounds N] [--seconds S] [--models tiny ...]
 
 A kernel trains models with steps of different length while this process plays the page: it asks for
 the view's state as soon as the picture is there and takes what comes. In the kernel, the processor time
 of all that only happens because somebody looks is summed up:
 
     told    what the run's thread does for the view and the log
-    views   the thread that makes the messages
+    views   the making of messages, on their own thread
     IOPub   the kernel's thread that sends them
 
 and compared with the rest of the process. A share of throughput would be the better figure, but two
@@ -31,7 +31,7 @@ import numpy as np
 
 import flowbook as fb
 
-LIMIT = 0.8  # per cent
+LIMIT = 1.0  # per cent
 MODELS = {  # inputs, units, batch
     "tiny": (4, [16, 3], 16),
     "small": (784, [256, 128, 10], 128),
@@ -117,15 +117,25 @@ class Page:
         self._manager = KernelManager()
         here = str(Path(__file__).parent)
         path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-        cache = tempfile.mkdtemp()
+        self._cache = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._manager.start_kernel(
-            env={**os.environ, "PYTHONPATH": path, "FLOWBOOK_CACHE_DIR": cache}
+            env={**os.environ, "PYTHONPATH": path, "FLOWBOOK_CACHE_DIR": self._cache.name}
         )
         self._client = self._manager.client()
-        self._client.start_channels()
-        self._client.wait_for_ready(60)
         self._comm = ""
-        self._client.execute("%load_ext flowbook\nimport view_cost", reply=True, timeout=60)
+
+    def __enter__(self) -> Page:
+        try:
+            self._client.start_channels()
+            self._client.wait_for_ready(60)
+            self._client.execute("%load_ext flowbook\nimport view_cost", reply=True, timeout=60)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def measure(
         self, name: str, seconds: float, watched: bool
@@ -133,7 +143,7 @@ class Page:
         """What `measure` prints, messages a second, and the bytes of each."""
         self._client.execute(f"view_cost.measure({name!r}, {seconds}, {watched})")
         messages = size = 0
-        begin = time.perf_counter()
+        first = last = 0.0
         while True:
             message = self._client.get_iopub_msg(timeout=60)
             kind, content = message["msg_type"], message["content"]
@@ -141,13 +151,16 @@ class Page:
                 raise SystemExit("\n".join(content["traceback"]))
             if kind == "stream" and "FOUND" in content["text"]:
                 found = json.loads(content["text"].partition("FOUND")[2])
-                return found, messages / (time.perf_counter() - begin), size / max(1, messages)
+                gaps = max(1, messages - 1)
+                return found, gaps / max(1e-3, last - first), size / max(1, messages)
             if kind == "comm_open" and content["data"]["state"].get("_model_module") == "anywidget":
                 self._comm = content["comm_id"]
             elif kind == "display_data" and "flowbook-id-" in content["data"].get("text/html", ""):
                 view = content["data"]["text/html"].split("flowbook-id-")[1].split('"')[0]
                 self._say(view, "open")
             elif kind == "comm_msg":
+                last = time.perf_counter()
+                first = first or last
                 messages += 1
                 size += len(json.dumps(content)) + sum(map(len, message["buffers"]))
 
@@ -159,37 +172,42 @@ class Page:
     def close(self) -> None:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
+        self._cache.cleanup()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     options = parser.parse_args()
-    page = Page()
-    worst = 0.0
     print("            step   told  views  IOPub    all  messages            throughput")
-    for name in MODELS:
-        shares, steps, rates, counts = [], [], [], []
-        for _ in range(options.rounds):
-            found, *messages = page.measure(name, options.seconds, True)
-            bare, *_ = page.measure(name, options.seconds, False)
-            parts = np.array([found["told"], found["views"], found["IOPub"]])
-            shares.append(100 * parts / (found["process"] - parts.sum()))
-            steps.append(bare["wall"] / bare["steps"])
-            rates.append(found["steps"] / found["wall"] * bare["wall"] / bare["steps"])
-            counts.append(messages)
-        told, views, iopub = np.median(shares, axis=0)
-        worst = max(worst, total := statistics.median(s.sum() for s in shares))
-        rate, size = np.median(counts, axis=0)
-        print(
-            f"{name:7} {1e6 * statistics.median(steps):6.0f} us {told:4.2f} % {views:4.2f} % "
-            f"{iopub:4.2f} % {total:4.2f} %  {rate:4.1f}/s of {size:6,.0f} bytes "
-            f"{100 * (statistics.median(rates) - 1):+5.1f} %"
-        )
-    page.close()
+    with Page() as page:
+        worst = max(report(page, name, options.rounds, options.seconds) for name in options.models)
     print("within" if worst <= LIMIT else "above", f"the limit of {LIMIT:g} % of processor time")
     return 0 if worst <= LIMIT else 1
+
+
+def report(page: Page, name: str, rounds: int, seconds: float) -> float:
+    """Measures a model, prints its line, and returns the share of all parts in per cent."""
+    shares, steps, rates, counts = [], [], [], []
+    for _ in range(rounds):
+        found, *messages = page.measure(name, seconds, True)
+        bare, *_ = page.measure(name, seconds, False)
+        parts = np.array([found["told"], found["views"], found["IOPub"]])
+        shares.append(100 * parts / (found["process"] - parts.sum()))
+        steps.append(bare["wall"] / bare["steps"])
+        rates.append(found["steps"] / found["wall"] * bare["wall"] / bare["steps"])
+        counts.append(messages)
+    told, views, iopub = np.median(shares, axis=0)
+    total = statistics.median(s.sum() for s in shares)
+    rate, size = np.median(counts, axis=0)
+    print(
+        f"{name:7} {1e6 * statistics.median(steps):6.0f} us {told:4.2f} % {views:4.2f} % "
+        f"{iopub:4.2f} % {total:4.2f} %  {rate:4.1f}/s of {size:6,.0f} bytes "
+        f"{100 * (statistics.median(rates) - 1):+5.1f} %"
+    )
+    return total
 
 
 if __name__ == "__main__":

@@ -61,12 +61,12 @@ def path_of(name: str) -> Path:
 
 def test_a_run_is_read_back() -> None:
     run = runs.get(log(label="mine"))
-    assert run["loss"] == [1, 1 / 2, 1 / 3]
+    assert run["loss"] == pytest.approx([1, 1 / 2, 1 / 3], rel=1e-11)
     assert (run.steps, run.stopped, list(run), run.status) == (30, None, ["loss"], "finished")
     assert (run.seconds, run.label, run.title) == (2.5, "mine", "mine")
     assert run.about["model"] == "'m'"
     assert run.about["data"] == "d"
-    assert run.best() == ("loss", 1 / 3)
+    assert run.best() == ("loss", pytest.approx(1 / 3))
     points = run.points()
     assert points.step.tolist() == list(range(1, 31))
     assert points.mean[:3] == pytest.approx([1, 1 / 2, 1 / 3])

@@ -20,7 +20,7 @@ from ..hub import hub
 
 GAP = 0.1  # seconds between two messages of a view, at least
 LONGEST = 1.0  # ... and at most, while it has something to say
-SHARE = 0.003  # of the time may go into making the messages of a view
+SHARE = 0.002  # of the time may go into making the messages of a view
 _KEPT = 30  # views that answer when a page asks for them
 
 Send = Callable[..., None]

@@ -58,7 +58,12 @@ def finite(value: Any) -> float | None:
 def _epochs(logs: Iterable[Mapping[str, float]]) -> list[dict[str, list[float | None]]]:
     """Epochs as columns, which cost less than a dict for each; one table where the names are alike."""
     tables = ((names, list(rows)) for names, rows in itertools.groupby(logs, tuple))
-    return [{str(n): [finite(row[n]) for row in rows] for n in names} for names, rows in tables]
+    return [{str(n): _column(rows, n) for n in names} for names, rows in tables]
+
+
+def _column(rows: Sequence[Mapping[str, float]], name: str) -> list[float | None]:
+    values = [float(row[name]) for row in rows]
+    return values if all(map(math.isfinite, values)) else [finite(value) for value in values]
 
 
 def _mark(mark: Any) -> dict[str, Any]:
