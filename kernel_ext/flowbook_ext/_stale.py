@@ -23,9 +23,8 @@ _PLAIN = (int, float, complex, str, bool, type(None))
 
 def _tell_view(graph: Any) -> None:
     """Marks the live drawings of a graph, or takes the mark back."""
-    view = views._views.get(_drawing.view_id(graph._compact_record()))
-    if view is not None:
-        view.mark_stale(_record_notes.stale_words(graph.stale) if graph.stale else "")
+    words = _record_notes.stale_words(graph.stale) if graph.stale else ""
+    views.mark_stale(_drawing.view_id(graph._compact_record()), words)
 
 
 def watch(shell: Any, graph: Any, reads: dict[str, Any]) -> None:

@@ -183,7 +183,7 @@ def close() -> None:
             _hub = None
 
 
-def displayed(view_id: str, kind: str, handler: Handler) -> Hub | None:
+def displayed(view_id: str, kind: str) -> Hub | None:
     """A hub whose `widget` is displayed itself, for front ends that don't share one page.
 
     None outside Jupyter kernels, and without anywidget.
@@ -191,14 +191,12 @@ def displayed(view_id: str, kind: str, handler: Handler) -> Hub | None:
     Args:
         view_id: The view.
         kind: Its kind, such as `graph`.
-        handler: Answers its messages.
     """
     widget_class = _widget_class() if getattr(_shell(), "kernel", None) is not None else None
     if widget_class is None:
         return None
     widget = widget_class(_flowbook_view=view_id, _flowbook_kind=kind)
     own = Hub(widget)
-    own.attach(view_id, handler)
     widget._flowbook_hub = own  # lives as long as the widget
     return own
 

@@ -22,8 +22,8 @@ import flowbook as fb
 from flowbook import _graph_svg, _scene
 from flowbook._nodes import INDEXED, NUMBERS, WORDS
 from flowbook_ext import hub as hub_module
+from flowbook_ext.views import attached, picture
 from flowbook_ext.views import graph as graph_module
-from flowbook_ext.views import picture
 from flowbook_ext.views.graph import GraphView, page
 from flowbook_ext.views.packing import finite, pack_nodes
 
@@ -197,17 +197,19 @@ def test_only_so_many_views_stay_attached(monkeypatch: pytest.MonkeyPatch) -> No
 
     hub = hub_module.Hub(Widget())
     monkeypatch.setattr(hub_module, "hub", lambda: hub)
-    monkeypatch.setattr(graph_module, "_views", type(graph_module._views)())
+    monkeypatch.setattr(attached, "_views", {})
     views = [GraphView({**records.mlp(), "name": f"g{i}"}) for i in range(80)]
     for view in views:
         view._repr_mimebundle_()
+        hub._receive(None, {"protocol": 1, "view": view.id, "kind": "select", "nodes": [2]}, [])
     assert [hub.attached(view.id) for view in views] == [False] * 16 + [True] * 64
+    assert [len(view.selected) for view in views] == [0] * 16 + [1] * 64
 
 
 def test_where_outputs_share_no_page_a_widget_is_displayed_beside_the_picture(
     monkeypatch: pytest.MonkeyPatch, displayed: list[FakeWidget]
 ) -> None:
-    monkeypatch.setattr(graph_module, "_views", type(graph_module._views)())
+    monkeypatch.setattr(attached, "_views", {})
     view = GraphView(records.mlp())
     assert set(view._repr_mimebundle_()) == {"text/plain", "text/html"}  # never a widget's
     (own,) = displayed

@@ -141,15 +141,16 @@ def test_views_are_displayed_widgets_where_outputs_share_no_page(
 def test_a_displayed_view_has_a_hub_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     if hub_module._widget_class() is None:
         pytest.skip("the package was built without the front end")
-    assert hub_module.displayed("v1", "graph", print) is None  # such as a terminal in VS Code
+    assert hub_module.displayed("v1", "graph") is None  # such as a terminal in VS Code
 
     class Shell:
         kernel = object()
 
     monkeypatch.setattr(hub_module, "_shell", lambda: Shell)
     seen: list[Any] = []
-    own = hub_module.displayed("v1", "graph", lambda content, buffers: seen.append(content))
+    own = hub_module.displayed("v1", "graph")
     assert own is not None
+    own.attach("v1", lambda content, buffers: seen.append(content))
     assert (own.widget._flowbook_view, own.widget._flowbook_kind) == ("v1", "graph")
     own._receive(own.widget, {"protocol": 1, "view": "v1", "kind": "open"}, [])
     assert [content["kind"] for content in seen] == ["open"]

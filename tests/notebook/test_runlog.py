@@ -275,7 +275,7 @@ def test_several_kernels_write_at_once() -> None:
     for thread in threads:
         thread.join()
     assert len(set(names)) == 8
-    assert all(runs.get(name)["loss"] == [1, 1 / 2, 1 / 3] for name in names)
+    assert all(runs.get(name)["loss"] == pytest.approx([1, 1 / 2, 1 / 3]) for name in names)
 
 
 def test_the_oldest_logs_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stand_in import FakeWidget
 
 pytest.importorskip("flowbook._core")
 pytest.importorskip("IPython")
 import flowbook as fb
 from flowbook import _run_view, nn
+from flowbook_ext import hub
+from flowbook_ext.views import attached, training
 from flowbook_ext.views import sender as sending
-from flowbook_ext.views import training
 from flowbook_ext.views.sender import Sender
 from flowbook_ext.views.training import TrainingView, View
 
@@ -37,6 +39,9 @@ class FakePage:
 
     def detach(self, view_id: str) -> None:
         del self.handlers[view_id]
+
+    def attached(self, view_id: str) -> bool:
+        return view_id in self.handlers
 
     def send(self, view_id: str, content: dict[str, Any], buffers: Any = ()) -> None:
         json.dumps(content, allow_nan=False)
@@ -82,6 +87,8 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePage]:
     page = FakePage()
     sender = Sender()
     monkeypatch.setattr(training, "sender", sender)
+    monkeypatch.setattr(attached, "_views", {})
+    monkeypatch.setattr(hub, "hub", lambda: page)
     yield page
     for run in fb.runs.active():
         run.stop("the test is over")
@@ -95,7 +102,7 @@ def start(
 
     def view(run: Any) -> TrainingView:
         made.append(TrainingView(run))
-        training.sender.attach(made[0], page)
+        training.connect(made[0])
         if handle:
             made[0].show(handle.display)
         return made[0]
@@ -238,7 +245,7 @@ def test_a_view_does_not_wait_for_the_time_of_another(page: FakePage) -> None:
     page.say(busy.id, kind="open")  # one message after the other, each waits for its time
     quiet = TrainingView(run)
     quiet.id = "quiet"
-    training.sender.attach(quiet, page)
+    training.connect(quiet)
     waited = []
     for number in range(5):
         time.sleep(0.13)  # the quiet view may send again
@@ -439,7 +446,7 @@ def test_logged_runs_are_laid_over_each_other(page: FakePage) -> None:
         run.wait(10)
         runs.append(fb.runs.get(run.name))
     view = View("runs-x", runs)
-    training.sender.attach(view, page)
+    training.connect(view)
     page.say("runs-x", kind="open")
     state = page.wait(lambda m: m["kind"] == "state" and len(m["runs"]) == 2)
     assert state["controls"] is False
@@ -453,8 +460,26 @@ def test_logged_runs_are_laid_over_each_other(page: FakePage) -> None:
 def test_old_views_make_room(page: FakePage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "_KEPT", 3)
     for k in range(5):
-        training.sender.attach(View(str(k), []), page)
+        training.connect(View(str(k), []))
     assert list(page.handlers) == ["2", "3", "4"]
+
+
+def test_where_outputs_share_no_page_a_run_has_a_widget_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, displayed: list[FakeWidget]
+) -> None:
+    monkeypatch.setattr(attached, "_views", {})
+    monkeypatch.setattr(training, "sender", Sender())
+    for view in (View("runs-y", []), View("runs-y", [])):  # a second copy is the same widget
+        training.connect(view)
+    own, again = displayed
+    assert own is again
+    assert own.traits == {"_flowbook_view": "runs-y", "_flowbook_kind": "run"}
+    own.get("runs-y", "open")
+    end = time.monotonic() + 10
+    while not own.sent:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert own.sent[0][0]["kind"] == "state"
 
 
 # A real kernel

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -23,13 +21,12 @@ from flowbook._record import compact, plain
 
 from .. import _cells
 from .. import hub as _hub
+from . import attached
 from .packing import finite, pack_record
 
 __all__ = ["GraphView", "page", "show"]
 
 Record = Mapping[str, Any]
-
-_KEPT = 64  # views that answer the page; older ones keep their static picture
 
 
 class GraphView:
@@ -61,7 +58,6 @@ class GraphView:
             )
         self.id = _drawing.view_id(self.record)
         self._bundle: dict[str, str] | None = None
-        self._channel: Any = None  # the hub that it is attached to
 
     @property
     def selected(self) -> list[int]:
@@ -88,29 +84,9 @@ class GraphView:
 
         Where outputs share no page, a widget is displayed.
         """
-
-        def receive(content: Mapping[str, Any], buffers: Any) -> None:
-            self.receive(hub, content)
-
-        shared = _hub.shares_page()
-        if shared:
-            hub = _hub.hub()
-        else:
-            before = _views.get(self.id)
-            hub = before._channel if before else _hub.displayed(self.id, "graph", receive)
-        if hub is None:
-            return
-        self._channel = hub
-        with _views_lock:
-            _views[self.id] = self
-            _views.move_to_end(self.id)
-            old = [_views.popitem(last=False)[1] for _ in range(len(_views) - _KEPT)]
-        for view in old:
-            view._channel.detach(view.id)
-            _selections.pop(view.id, None)
-        hub.attach(self.id, receive)
-        if not shared:
-            hub.display()
+        attached.attach("graph", self.id, self.receive)
+        for gone in [view_id for view_id in _selections if attached.hub_of(view_id) is None]:
+            _selections.pop(gone, None)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle = self.bundle()
@@ -124,13 +100,13 @@ class GraphView:
 
     # -- messages -----------------------------------------------------------------------------------
 
-    def receive(self, hub: Any, content: Mapping[str, Any]) -> None:
+    def receive(self, hub: Any, content: Mapping[str, Any], buffers: Sequence[Any] = ()) -> None:
         """Answers a message of the page."""
         kind = content.get("kind")
         if kind == "open":
-            state, buffers = pack_record(_located(self.record))
+            state, columns = pack_record(_located(self.record))
             state["has_optimised"] = bool(self.record.get("optimised"))
-            hub.send(self.id, {"kind": "state", "record": state}, buffers)
+            hub.send(self.id, {"kind": "state", "record": state}, columns)
         elif kind == "select":
             nodes = content.get("nodes")
             if isinstance(nodes, list):
@@ -147,13 +123,12 @@ class GraphView:
             hub.send(self.id, {"kind": "optimised", "text": "The graph has not run yet."})
             return
         runs, groups = _what_runs(self.record)
-        state, buffers = pack_record(runs)
-        hub.send(self.id, {"kind": "optimised", "record": state, "groups": groups}, buffers)
+        state, columns = pack_record(runs)
+        hub.send(self.id, {"kind": "optimised", "record": state, "groups": groups}, columns)
 
     def mark_stale(self, words: str) -> None:
         """Says on the drawing that inputs were bound anew since; empty words take it back."""
-        if self._channel is not None and self._channel.attached(self.id):
-            self._channel.send(self.id, {"kind": "stale", "text": words})
+        mark_stale(self.id, words)
 
     # -- files --------------------------------------------------------------------------------------
 
@@ -183,14 +158,19 @@ class GraphView:
         Path(path).write_bytes(forms[ending](self.record))
 
 
-_views: OrderedDict[str, GraphView] = OrderedDict()
-_views_lock = threading.Lock()
 _selections: dict[str, tuple[int, ...]] = {}  # ids of nodes, by view
 
 
 def show(graph: Any) -> dict[str, Any]:
     """The MIME bundle of a graph with its live half attached; the extension's renderer of graphs."""
     return GraphView(graph)._repr_mimebundle_()
+
+
+def mark_stale(view_id: str, words: str) -> None:
+    """Says on all drawings of a graph that inputs were bound anew; empty words take it back."""
+    hub = attached.hub_of(view_id)
+    if hub is not None:
+        hub.send(view_id, {"kind": "stale", "text": words})
 
 
 def _located(record: Record) -> Record:

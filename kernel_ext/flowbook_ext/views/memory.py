@@ -66,7 +66,8 @@ class LiveMemory:
             "text/plain": _memory_view.text(static),
             "text/html": _memory_view.html(static, self.view_id),
         }
-        attached.attach("memory", self.view_id, self.state, self.listen)
+        answer = attached.answering(self.view_id, self.state, self.listen)
+        attached.attach("memory", self.view_id, answer)
         _follow(self)
         return bundle
 

@@ -19,6 +19,9 @@ def show(profile: Any) -> dict[str, Any]:
     data = profile.to_dict()
     view_id = _profile_view.view_id(data)
     html = _profile_view.html(data, view_id)
-    inner = _profile_view.html(data, view_id, root=False, zoom=_ZOOM)
-    attached.attach("profile", view_id, lambda: {"html": inner})
+
+    def state() -> dict[str, Any]:
+        return {"html": _profile_view.html(data, view_id, root=False, zoom=_ZOOM)}
+
+    attached.attach("profile", view_id, attached.answering(view_id, state))
     return {"text/plain": _profile_view.text(data), "text/html": html}

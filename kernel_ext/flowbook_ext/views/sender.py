@@ -16,12 +16,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..hub import hub
+from . import attached
 
 GAP = 0.1  # seconds between two messages of a view, at least
 LONGEST = 1.0  # ... and at most, while it has something to say
 SHARE = 0.002  # of the time may go into making the messages of a view
-_KEPT = 30  # views that answer when a page asks for them
+_KEPT = 30  # views that are sent for
 
 Send = Callable[..., None]
 
@@ -65,8 +65,8 @@ class View(Protocol):
 class _Line:
     """A view with what the sender knows of it."""
 
-    def __init__(self, view: View, channel: Any, pace: Pace) -> None:
-        self.view, self.channel, self.pace = view, channel, pace
+    def __init__(self, view: View, pace: Pace) -> None:
+        self.view, self.pace = view, pace
         self.waits = self.urgent = False
 
     @property
@@ -75,8 +75,9 @@ class _Line:
 
     def flush(self) -> None:
         def send(content: Mapping[str, Any], buffers: Sequence[Any] = ()) -> None:
-            if self.channel is not None:
-                self.channel.send(self.view.id, dict(content), buffers)
+            hub = attached.hub_of(self.view.id)
+            if hub is not None:
+                hub.send(self.view.id, dict(content), buffers)
 
         with contextlib.suppress(Exception):  # a view that fails must not silence others
             self.view.flush(send)
@@ -95,23 +96,17 @@ class Sender:
     def __contains__(self, view_id: str) -> bool:
         return view_id in self._lines
 
-    def attach(self, view: View, channel: Any = None) -> None:
-        """Lets a view answer the page; the oldest one is forgotten where there are many.
+    def attach(self, view: View) -> None:
+        """Sends for a view from now on; the oldest one is forgotten where there are many.
 
-        Args:
-            view: The view.
-            channel: A hub, by default the kernel's. Where there is none, nothing is sent, but the view
-                is asked all the same: it may have other ways to show itself.
+        Where it is not attached to a hub nothing is sent, but it is asked all the same: it may have
+        other ways to show itself.
         """
-        channel = channel if channel is not None else hub()
         before = self._lines.pop(view.id, None)
-        self._lines[view.id] = _Line(view, channel, before.pace if before else Pace())
-        if channel is not None:
-            channel.attach(view.id, view.receive)
+        self._lines[view.id] = _Line(view, before.pace if before else Pace())
         while len(self._lines) > _KEPT:
-            old, gone = self._lines.popitem(last=False)
-            if gone.channel is not None:
-                gone.channel.detach(old)
+            old, _ = self._lines.popitem(last=False)
+            attached.detach(old)
 
     def push(self, view: View, urgent: bool = False) -> None:
         """Says that a view has something to send; from any thread.

@@ -32,7 +32,7 @@ from flowbook._course import Points, buckets
 from flowbook.errors import FlowbookError
 
 from .. import _out_of_turn
-from ..hub import displayed, shares_page
+from . import attached
 from .sender import Send, sender
 
 PICTURES = 3.0  # seconds between two static pictures where no page answers
@@ -292,19 +292,15 @@ def view_of_new_run(run: Any) -> TrainingView | None:
     from IPython.display import display
 
     view = TrainingView(run)
-    _connect(view)  # first: a page asks as soon as it sees the picture
+    connect(view)  # first: a page asks as soon as it sees the picture
     view.show(display)
     return view
 
 
-def _connect(view: View) -> None:
-    if shares_page():
-        sender.attach(view)
-        return
-    own = displayed(view.id, "run", view.receive)
-    if own is not None:
-        sender.attach(view, own)
-        own.display()
+def connect(view: View) -> None:
+    """Attaches a view; first to the sender, as a page asks as soon as it sees it."""
+    sender.attach(view)
+    attached.attach("run", view.id, lambda hub, *message: view.receive(*message))
 
 
 def show(run: Any) -> dict[str, str]:
@@ -313,14 +309,14 @@ def show(run: Any) -> dict[str, str]:
         view = View(run.name, [run]) if run.done else TrainingView(run)
         if isinstance(view, TrainingView):
             run._watch(view)
-        _connect(view)
+        connect(view)
     return _run_view.mimebundle(run)
 
 
 def show_logged(comparison: Any) -> dict[str, str]:
     """How logged runs show, laid over each other."""
     if getattr(_shell(), "kernel", None) is not None:
-        _connect(View(comparison.view_id, comparison.runs))
+        connect(View(comparison.view_id, comparison.runs))
     return _run_tables.mimebundle(comparison)
 
 
