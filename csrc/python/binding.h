@@ -88,6 +88,7 @@ extern PyType_Slot* const kNumberSlots;  // shared by Tensor and Variable; ends 
 PyObject* rich_compare(PyObject* a, PyObject* b, int op);
 extern void* const kSubscript;  // mp_subscript
 Py_hash_t hash_identity(PyObject* o);
+PyObject* attribute(PyObject* o, PyObject* name);  // with the hook's error for one that is not there
 
 // ---- NumPy, buffers, DLPack ----
 enum class Copy : uint8_t { kMaybe, kNever, kAlways };

@@ -12,6 +12,7 @@ namespace {
 constexpr int kKept = 64;
 TensorObject* g_free[kKept];
 int g_free_count = 0;
+PyObject* g_attribute_hook = nullptr;
 
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return guarded([&]() -> PyObject* {
@@ -132,6 +133,18 @@ Py_hash_t hash_identity(PyObject* o) {
   return h == -1 ? -2 : h;
 }
 
+// In place of a `__getattr__`, with which every other attribute would be slower as well.
+PyObject* attribute(PyObject* o, PyObject* name) {
+  PyObject* found = PyObject_GenericGetAttr(o, name);
+  if (found || !g_attribute_hook || !PyErr_ExceptionMatches(PyExc_AttributeError)) return found;
+  py::error_already_set missing;  // and fetched
+  PyObject* answer = PyObject_CallFunctionObjArgs(g_attribute_hook, o, name, nullptr);
+  if (!answer) return nullptr;  // the hook's own error
+  Py_DECREF(answer);
+  missing.restore();
+  return nullptr;
+}
+
 void bind_tensor(py::module_& m) {
   std::vector<PyType_Slot> slots;
   for (const PyType_Slot* s = kNumberSlots; s->slot; ++s) slots.push_back(*s);
@@ -140,6 +153,7 @@ void bind_tensor(py::module_& m) {
   add(Py_tp_dealloc, tensor_dealloc);
   add(Py_tp_members, tensor_members);
   add(Py_tp_getset, tensor_getset);
+  add(Py_tp_getattro, attribute);
   add(Py_tp_richcompare, rich_compare);
   add(Py_tp_hash, hash_identity);
   slots.push_back({Py_mp_subscript, kSubscript});
@@ -156,6 +170,10 @@ void bind_tensor(py::module_& m) {
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots.data()};
   g_tensor = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)));
   m.attr("Tensor") = py::handle(reinterpret_cast<PyObject*>(g_tensor));
+  m.def("set_attribute_hook", [](py::object hook) {
+    Py_XDECREF(g_attribute_hook);
+    g_attribute_hook = hook.is_none() ? nullptr : hook.release().ptr();
+  });
 }
 
 }  // namespace flowbook::python

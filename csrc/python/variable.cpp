@@ -248,6 +248,7 @@ void bind_variable(py::module_& m) {
   add(Py_tp_members, variable_members);
   add(Py_tp_getset, variable_getset);
   add(Py_tp_methods, variable_methods);
+  add(Py_tp_getattro, attribute);
   add(Py_tp_richcompare, rich_compare);
   add(Py_tp_hash, hash_identity);
   slots.push_back({Py_mp_subscript, kSubscript});

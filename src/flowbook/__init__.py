@@ -178,13 +178,9 @@ __all__ = sorted(
 def __getattr__(name: str) -> Any:
     where = _LAZY.get(name)
     if where is None:
-        import difflib
+        from . import _hints
 
-        near = difflib.get_close_matches(name, __all__, 1) if not name.startswith("_") else []
-        hint = f". Did you mean {near[0]!r}?" if near else ""
-        # Without a name, or Python's own traceback would print its hint behind ours; IPython's has none.
-        text = f"module 'flowbook' has no attribute {name!r}{hint}"
-        raise AttributeError(text, name=None, obj=None)
+        _hints.of_module(__name__, __all__)(name)
     module, _, attribute = where.partition(":")
     found: Any = _importlib.import_module(module, __name__)
     if attribute:

@@ -8,9 +8,11 @@ Variable that several places share appears once, at its first path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flowbook as fb
+
+from . import _hints
 
 SHORT_NAMES = {
     "bool": "bool",
@@ -34,9 +36,18 @@ SHORT_NAMES = {
 class Stateful:
     """Something that owns Variables at named places: modules, optimizers, metrics."""
 
+    _hints = ""  # whose names people look for here
+
     def _children(self) -> Iterable[tuple[str, Any]]:
         """Pairs of path component (`.name` or `[key]`) and value, in a fixed order."""
         return [(f".{name}", value) for name, value in vars(self).items()]
+
+    if not TYPE_CHECKING:  # a type checker knows the names
+
+        def __getattr__(self, name: str) -> Any:
+            if not hasattr(type(self), name):
+                _hints.on_object(self, self._hints, name)
+            return object.__getattribute__(self, name)  # raises: Python's error, or a property's
 
 
 def children(owner: Any) -> Iterable[tuple[str, Any]]:

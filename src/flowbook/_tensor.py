@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, _devices, _dtypes
+from . import _core, _devices, _dtypes, _hints
 from ._errors import no_value
 from ._indexing import At, getitem
 
@@ -462,6 +462,7 @@ def assign_sub(self: Any, value: Any) -> Any:
 
 
 _core.set_getitem(getitem)
+_core.set_attribute_hook(lambda x, name: _hints.on_object(x, "Tensor", name))
 
 # ---- attaching ----------------------------------------------------------------------------------
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 import flowbook as fb
 
+from . import _hints
 from ._policy import FLOATS, dtype_policy
 from ._state import SHORT_NAMES, dtype_name
 
@@ -531,3 +532,7 @@ def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
     key = np.array([seed % 2**64, epoch], dtype=np.uint64)
     bits = np.random.Philox(key=key).random_raw(count)
     return np.argsort(bits, kind="stable")
+
+
+if not TYPE_CHECKING:  # a type checker knows the names
+    __getattr__ = _hints.of_module(__name__, __all__)

@@ -8,10 +8,11 @@ mean is then the weighted mean.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flowbook as fb
 
+from . import _hints
 from ._state import dtype_name, spec_text
 
 __all__ = [
@@ -367,3 +368,7 @@ def poisson(
     """
     log_rate, target = _pair("poisson", log_rate, target, broadcast)
     return _reduce("poisson", fb.exp(log_rate) - target * log_rate, reduction, weights)
+
+
+if not TYPE_CHECKING:  # a type checker knows the names
+    __getattr__ = _hints.of_module(__name__, __all__)

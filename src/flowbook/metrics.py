@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import flowbook as fb
 
+from . import _hints
 from ._state import Stateful, dtype_name, spec_text
 
 __all__ = [
@@ -365,3 +366,7 @@ class MeanAbsoluteError(Metric):
 def _snake(name: str) -> str:
     text = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
     return text.lstrip("_")
+
+
+if not TYPE_CHECKING:  # a type checker knows the names
+    __getattr__ = _hints.of_module(__name__, __all__)

@@ -11,9 +11,9 @@ import os
 from collections.abc import Sequence
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import _core, _devices
+from . import _core, _devices, _hints
 
 __all__ = [
     "Generator", "bernoulli", "get_state", "normal", "permutation", "randint", "seed", "set_state",
@@ -280,3 +280,7 @@ def permutation(x: Any) -> Any:
 def shuffle(x: Any) -> Any:
     """The rows of a tensor in random order. Tensors do not change, so it returns the result."""
     return _permuted(_core.asarray(x), _key())
+
+
+if not TYPE_CHECKING:  # a type checker knows the names
+    __getattr__ = _hints.of_module(__name__, __all__)

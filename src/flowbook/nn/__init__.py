@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .. import _hints
 from .._policy import dtype_policy, set_dtype_policy
 from . import _functions, init
 from ._activations import (
@@ -64,3 +65,5 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     __getattr__: Callable[[str], Any]  # the ops
+else:
+    __getattr__ = _hints.of_module(__name__, __all__)

@@ -56,6 +56,7 @@ class Module(Stateful):
     """
 
     _built: bool = False
+    _hints = "Module"
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Computes the module's output; subclasses define it.

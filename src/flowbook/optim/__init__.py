@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from .. import _hints
 from ._clip import clip_by_global_norm, clip_by_value, global_norm
 from ._optimizer import Optimizer
 from ._rules import SGD, Adam, AdamW
@@ -31,3 +34,6 @@ __all__ = [
     "linear",
     "piecewise",
 ]
+
+if not TYPE_CHECKING:  # a type checker knows the names
+    __getattr__ = _hints.of_module(__name__, __all__)

@@ -40,6 +40,7 @@ class Optimizer(Stateful):
     """
 
     slot_names: tuple[str, ...] = ()
+    _hints = "Optimizer"
 
     def __init__(
         self,
