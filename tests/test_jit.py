@@ -115,6 +115,34 @@ def test_activations_and_their_gradients(mode, f):
     assert_compiled_is_tape(mode, both_ways, values(4001))
 
 
+@pytest.mark.parametrize("columns", [7, 64, 100, 256, 1000, 1024])
+@pytest.mark.parametrize("gap", [0, 500, 61])
+def test_both_ways_through_a_loop(mode, columns, gap):
+    """Most vectors take a short way to the same bits; one number in `gap` sends its group the other
+    way, which begins again: nothing may have been stored or added up twice by then."""
+
+    def f(x, y):
+        shift = x - fb.max(y, axis=-1, keepdims=True)
+        e = fb.exp(shift)
+        twice = fb.exp(e * 0.5 - y)
+        return shift, e, fb.sum(e, axis=-1), twice, fb.max(twice + fb.exp(y), axis=-1)
+
+    x, y = rng.normal(size=(2, 9, columns)).astype("f4")
+    if gap:
+        for a, sizes in ((x, SPECIALS), (y, np.array([-90, -103, -1e30, 3, 86.5], "f4"))):
+            at = np.arange(gap // 2, a.size, gap)
+            a.reshape(-1)[at] = sizes[np.arange(at.size) % sizes.size]
+    assert_compiled_is_tape(mode, f, x, y)
+
+
+@pytest.mark.parametrize("edge", [86.5, 87.3365, 88.722839, 103.97, 104.0])
+def test_exp_around_the_ends_of_its_short_way(mode, edge):
+    ends = (np.float32([edge, -edge]).view("i4")[:, None] + np.arange(-512, 512, dtype="i4")).view(
+        "f4"
+    )
+    assert_compiled_is_tape(mode, lambda x: fb.exp(x) * 1.0 + 0.0, ends)
+
+
 @pytest.mark.parametrize("name", BINARY)
 def test_operators(mode, name):
     f = op(name)

@@ -1,6 +1,7 @@
 // Machine code of x86-64 with AVX2: the few dozen instructions that loops over float32 are made of.
 // Knows encodings, not what they are good for.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -34,10 +35,10 @@ inline constexpr Opcode kAdd{0x58, 1, 0}, kMul{0x59, 1, 0}, kSub{0x5c, 1, 0}, kM
     kDiv{0x5e, 1, 0}, kMax{0x5f, 1, 0}, kSqrt{0x51, 1, 0}, kAnd{0x54, 1, 0}, kAndNot{0x55, 1, 0},
     kOr{0x56, 1, 0}, kXor{0x57, 1, 0}, kCompare{0xc2, 1, 0}, kRound{0x08, 3, 1}, kBlend{0x4a, 3, 1},
     kIntAdd{0xfe, 1, 1}, kIntSub{0xfa, 1, 1}, kIntGreater{0x66, 1, 1}, kIntMax{0x3d, 2, 1},
-    kIntMin{0x39, 2, 1}, kToFloat{0x5b, 1, 0}, kShift{0x72, 1, 1}, kStorePast{0x2b, 1, 0},
-    kLoad{0x10, 1, 0}, kStore{0x11, 1, 0}, kMove{0x28, 1, 0}, kBroadcast{0x18, 2, 1},
-    kMaskedLoad{0x2c, 2, 1}, kMaskedStore{0x2e, 2, 1}, kUpperHalf{0x19, 3, 1},
-    kHighPair{0x12, 1, 0}, kOddLanes{0x16, 1, 2}, kStoreOne{0x11, 1, 2};
+    kIntMin{0x39, 2, 1}, kUnsignedMax{0x3f, 2, 1}, kTest{0x17, 2, 1}, kToFloat{0x5b, 1, 0},
+    kShift{0x72, 1, 1}, kStorePast{0x2b, 1, 0}, kLoad{0x10, 1, 0}, kStore{0x11, 1, 0},
+    kMove{0x28, 1, 0}, kBroadcast{0x18, 2, 1}, kMaskedLoad{0x2c, 2, 1}, kMaskedStore{0x2e, 2, 1},
+    kUpperHalf{0x19, 3, 1}, kHighPair{0x12, 1, 0}, kOddLanes{0x16, 1, 2}, kStoreOne{0x11, 1, 2};
 // a * b + c in the form 231: the target is c. 132 and 213 are 0x20 and 0x10 below.
 inline constexpr Opcode kFma{0xb8, 2, 1}, kFms{0xba, 2, 1}, kFnma{0xbc, 2, 1}, kFnms{0xbe, 2, 1};
 }  // namespace op

@@ -2,7 +2,8 @@
 // first time tells how many registers and how much of a frame the values need, the second has
 // constants and scalars in the registers that are left.
 //
-//   compile.cpp       before the passes: who uses what, and where it lies
+//   ways.cpp          before the passes: what each way through the graph computes, and who uses it
+//   compile.cpp       where streams, constants and row values lie
 //   registers.cpp     which values are in registers
 //   instructions.cpp  from a node to instructions
 //   loop.cpp          loops over vectors and rows, the rest of a row, joining folds
@@ -11,6 +12,7 @@
 
 #include "cpu/jit/assembler.h"
 #include "cpu/jit/compile.h"
+#include "cpu/jit/ways.h"
 
 namespace flowbook::cpu::jit {
 
@@ -30,8 +32,12 @@ inline constexpr int kStreams = 0, kSteps = 8, kRows = 16, kTotal = 24, kRest = 
 class Compiler {
  public:
   Compiler(const Graph& graph, const std::vector<Stream>& streams, const std::vector<Ahead>& ahead)
-      : nodes_(graph.nodes()), streams_(streams), ahead_(ahead) {
-    collect_uses();
+      : nodes_(graph.nodes()),
+        streams_(streams),
+        ahead_(ahead),
+        fixed_(fixed_nodes(nodes_)),
+        general_(nodes_, fixed_, false),
+        usual_(nodes_, fixed_, true) {
     lay_out();
     // As many vectors at a time as registers allow: one alone waits for its own results. A fold of
     // what takes few registers has its lanes in the others.
@@ -56,20 +62,21 @@ class Compiler {
     int32_t slot = -1;  // in the frame
     int32_t use = 0;    // how many of its uses are past
   };
-  const Node& node(int i) const { return nodes_[size_t(i)]; }
+  const Node& node(int i) const { return way_->nodes[size_t(i)]; }
   // Of the copy at work; constants and scalars are the same for all.
   Value& value(int i) { return values_[size_t(i * copies_ + (fixed(i) ? 0 : copy_))]; }
   bool is(int i, Kind k) const { return node(i).kind == k; }
   // The same in each pass: constants, scalars, and what is made of these alone.
   bool fixed(int i) const { return fixed_[size_t(i)]; }
   bool made_once(int i) const { return fixed(i) && node(i).arity > 0; }
-  bool needed(int i) const { return first_use_[size_t(i)] < first_use_[size_t(i) + 1]; }
+  bool needed(int i) const { return general_.reads(i) || usual_.reads(i); }
+  // The way of the vectors that are worked at in turns.
+  const Way& main() const { return usual_.guarded ? usual_ : general_; }
   Gpr base(uint32_t stream) const { return kStreamBases[base_of_[stream]]; }
   Place lane(uint32_t stream, int vector) const {
     return at(Gpr::rsp, lanes_of_[stream] + vector * kVector);
   }
 
-  void collect_uses();
   void lay_out();
   int most_alive() const;
   void pin();
@@ -86,7 +93,7 @@ class Compiler {
   bool far(int i);
   int take();
   void lock(int r) { locked_ |= 1u << r; }
-  bool locked(int r) const { return locked_ >> r & 1; }
+  bool locked(int r) const { return (locked_ >> r & 1) || r == guarded_in_; }
   void hold(int r, int i);
   int in_register(int i);
   Place operand(int i);
@@ -95,6 +102,8 @@ class Compiler {
 
   void emit();
   Assembler::Label body(int copies);
+  void group(const Way& way, int first, int copies);
+  void take_detours();
   void enter();
   void make_fixed();
   Assembler::Label begin_row();
@@ -110,14 +119,16 @@ class Compiler {
   void multiply_add(int i, const Node& n, Opcode form231);
   void move_lanes(Opcode o);
   void fold(const Node& n);
+  void guard(int i, const Node& n);
   void join(Kind kind, int to, int with, int a, int b, bool wide = true);
 
   const std::vector<Node>& nodes_;
   const std::vector<Stream>& streams_;
   const std::vector<Ahead>& ahead_;
-  std::vector<int32_t> uses_, first_use_;  // the nodes that read a node, from first_use_[i] on
   std::vector<char> fixed_;
-  std::vector<int32_t> fixed_slot_;  // of constants in the pool, of the others in the frame
+  const Way general_, usual_;
+  // Of constants and bounds of guards in the pool, of the others in the frame.
+  std::vector<int32_t> fixed_slot_;
   // Of streams: number of the base, slot for the rest, slots of the lanes.
   std::vector<int32_t> base_of_, stage_of_, lanes_of_;
   std::vector<Kind> fold_of_;                // of streams of lanes
@@ -131,12 +142,22 @@ class Compiler {
 
   // Of the pass that is made.
   Assembler assembler_;
+  const Way* way_ = &general_;
   std::vector<Value> values_;
   std::vector<int32_t> loads_;            // how often a constant or scalar was put into a register
   std::array<int, kRegisters> holder_{};  // node in each register, or -1
   uint32_t locked_ = 0;                   // registers of the instruction at work
+  int guarded_in_ = -1;                   // register of a guard that has not seen all copies
   size_t frame_patch_ = 0;                // where the frame's size is written
-  int copies_ = 1, copy_ = 0;             // vectors of a pass, the one at work
+  int copies_ = 1, copy_ = 0;             // vectors of a group, the one at work
+  int first_ = 0;                         // vectors of the pass before the group
+  bool rest_ = false;                     // the vector may not be full
+  struct Detour {
+    int first, copies;
+    std::vector<Assembler::Label> from;
+    Assembler::Label back;
+  };
+  std::vector<Detour> detours_;  // groups that a guard sends the general way
 };
 
 }  // namespace flowbook::cpu::jit

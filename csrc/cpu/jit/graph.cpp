@@ -28,6 +28,10 @@ int Graph::make(Kind kind, int a, int b, int c, int extra) {
   return add({kind, arity, uint8_t(extra), {a, b, c}, 0});
 }
 
+int Graph::either(int x, uint32_t bound, int usual, int general) {
+  return add({Kind::kEither, 3, 0, {x, usual, general}, bound});
+}
+
 void Graph::effect(Kind kind, int value, int stream) {
   nodes_.push_back({kind, 1, 0, {value, -1, -1}, uint32_t(stream)});
 }

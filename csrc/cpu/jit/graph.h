@@ -38,8 +38,10 @@ enum class Kind : uint8_t {
   kIntMin,
   kShiftLeft,
   kToFloat,
+  kEither,  // b or c, which are the same if a, as an unsigned number, is at most `bits`: see Way
   // Effects
   kStore,  // to the stream
+  kGuard,  // takes the way that always holds if a number is above `bits`
   kSum,
   kLargest,
   kSmallest  // of the lanes, into the stream's 64 running ones: see Loop
@@ -51,7 +53,7 @@ struct Node {
   uint8_t arity = 0;
   uint8_t extra = 0;  // bits to shift by, way to round
   int32_t arg[3] = {-1, -1, -1};
-  uint32_t bits = 0;  // of a constant; of inputs, scalars and effects the stream
+  uint32_t bits = 0;  // of a constant; the bound; of inputs, scalars and other effects the stream
   bool operator==(const Node&) const = default;
 };
 
@@ -62,6 +64,9 @@ class Graph {
   int scalar(int stream) { return add({Kind::kScalar, 0, 0, {-1, -1, -1}, uint32_t(stream)}); }
   // A value that exists already is not made again, and some pairs are one instruction.
   int make(Kind kind, int a, int b = -1, int c = -1, int extra = 0);
+  // `usual` if `x`, as an unsigned number, is at most `bound`; `general`, which is the same then
+  // and takes longer, whatever it is.
+  int either(int x, uint32_t bound, int usual, int general);
   void effect(Kind kind, int value, int stream);
 
   const std::vector<Node>& nodes() const { return nodes_; }

@@ -10,11 +10,15 @@ void Compiler::instruction(int i, const Node& n) {
     case Kind::kConstant:
     case Kind::kInput:
     case Kind::kScalar:
+    case Kind::kEither:  // no way has them
       return;
     case Kind::kStore:
       assembler_.move(streams_[n.bits] == Stream::kPast ? op::kStorePast : op::kStore,
-                      in_register(n.arg[0]), at(base(n.bits), Gpr::rax, copy_ * kVector));
+                      in_register(n.arg[0]),
+                      at(base(n.bits), Gpr::rax, (first_ + copy_) * kVector));
       return done_with(n);
+    case Kind::kGuard:
+      return guard(i, n);
     case Kind::kSum:
     case Kind::kLargest:
     case Kind::kSmallest:
@@ -168,32 +172,49 @@ void Compiler::fold(const Node& n) {
     lock(r);
     return r;
   };
-  if (lanes_in_registers_ && copies_ > 1) {
+  if (lanes_in_registers_ && !rest_) {
     const bool sum = n.kind == Kind::kSum;
     const int a = sum ? -1 : temporary(), b = sum ? -1 : temporary();
-    join(n.kind, kRegisters - kLaneRegisters + copy_, v, a, b);
+    join(n.kind, kRegisters - kLaneRegisters + first_ + copy_, v, a, b);
     return done_with(n);
   }
   const int r = temporary();
-  assembler_.address(Gpr::rcx, Gpr::rax, copy_ * kVector);
+  assembler_.address(Gpr::rcx, Gpr::rax, (first_ + copy_) * kVector);
   if (n.kind == Kind::kSum) {
     assembler_.and_(Gpr::rcx, Gpr::rdx);
     // Beyond the rest's end 0 is added, which changes no lane: none is -0.
-    if (copies_ == 1) assembler_.vector(op::kAnd, r, v, at(Gpr::rsp, kMask));
-    assembler_.vector(op::kAdd, r, copies_ == 1 ? r : v, lanes);
+    if (rest_) assembler_.vector(op::kAnd, r, v, at(Gpr::rsp, kMask));
+    assembler_.vector(op::kAdd, r, rest_ ? r : v, lanes);
   } else {
     assembler_.and_(Gpr::rcx, int32_t(kManyLanes));
     assembler_.move(op::kLoad, r, lanes);
     const int a = temporary(), b = temporary();
-    if (copies_ == 1) {  // beyond the rest's end are numbers that are no larger, or no smaller
+    if (rest_) {  // beyond the rest's end are numbers that are no larger, or no smaller
       assembler_.move(op::kLoad, a, pool(identity_at(n.kind)));
       assembler_.move(op::kLoad, b, at(Gpr::rsp, kMask));
       assembler_.immediate_vector(op::kBlend, a, a, ymm(v), uint8_t(b << 4));
     }
-    join(n.kind, r, copies_ == 1 ? a : v, a, b);
+    join(n.kind, r, rest_ ? a : v, a, b);
   }
   assembler_.move(op::kStore, r, lanes);
   done_with(n);
+}
+// The largest number of all copies and the bound is the bound, or the group takes the other way.
+void Compiler::guard(int i, const Node& n) {
+  const Place bound = pool(fixed_slot_[size_t(i)]);
+  const int x = in_register(n.arg[0]);
+  if (copy_ == 0) {
+    guarded_in_ = take();
+    assembler_.vector(op::kUnsignedMax, guarded_in_, x, bound);
+  } else {
+    assembler_.vector(op::kUnsignedMax, guarded_in_, guarded_in_, ymm(x));
+  }
+  done_with(n);
+  if (copy_ + 1 < copies_) return;
+  assembler_.vector(op::kXor, guarded_in_, guarded_in_, bound);
+  assembler_.vector(op::kTest, guarded_in_, 0, ymm(guarded_in_));
+  detours_.back().from.push_back(assembler_.jump(Assembler::kNotEqual));
+  guarded_in_ = -1;
 }
 // to = join(to, with), as sums, maximum() and minimum() of the plain loops do. a, b: temporaries.
 void Compiler::join(Kind kind, int to, int with, int a, int b, bool wide) {

@@ -9,6 +9,7 @@ void Compiler::emit() {
   assembler_ = Assembler();
   loads_.assign(nodes_.size(), 0);
   frame_ = fixed_frame_;
+  detours_.clear();
   enter();
   const Assembler::Label row = begin_row();
   if (lanes_in_registers_)
@@ -18,21 +19,20 @@ void Compiler::emit() {
   const Assembler::Label loop = body(1);
   end_row(loop);
   leave(row);
+  take_detours();
+  assembler_.patch(frame_patch_, frame_);
 }
 
 // A loop over passes of `copies` vectors, instruction by instruction in turns: what one waits for,
 // the others use.
 Assembler::Label Compiler::body(int copies) {
   Assembler& a = assembler_;
-  copies_ = copies, copy_ = 0;
-  values_.assign(nodes_.size() * size_t(copies), {});
-  holder_.fill(-1);
-  for (const auto& [i, r] : pinned_) value(i).reg = int8_t(r), value(i).pinned = true;
   a.load(Gpr::rsi, Gpr::rsp, kTotal);
   a.sub(Gpr::rsi, copies * kVector);
   a.compare(Gpr::rax, Gpr::rsi);
   const Assembler::Label too_short = a.jump(Assembler::kGreater);
-  const bool lanes = lanes_in_registers_ && copies > 1;
+  rest_ = copies == 1;
+  const bool lanes = lanes_in_registers_ && !rest_;
   Assembler::Label few_lanes = 0;
   if (lanes) {
     a.compare(Gpr::rdx, int32_t(kManyLanes));
@@ -43,16 +43,13 @@ Assembler::Label Compiler::body(int copies) {
   for (const Ahead& x : ahead_)
     for (int line = 0; line < copies * kVector; line += 2 * kVector)
       a.prefetch(at(base(uint32_t(x.stream)), Gpr::rax, x.bytes + line));
-  for (int first = 0; first < copies; first += together_)
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      const Node& n = nodes_[i];
-      if (n.kind < Kind::kStore && (n.arity == 0 || !needed(int(i)) || fixed(int(i)))) continue;
-      for (copy_ = first; copy_ < std::min(copies, first + together_); ++copy_) {
-        locked_ = 0;
-        instruction(int(i), n);
-      }
-    }
-  copy_ = 0;
+  for (int first = 0; first < copies; first += together_) {
+    const int together = std::min(copies - first, together_);
+    const bool guarded = usual_.guarded && !rest_;
+    if (guarded) detours_.push_back({first, together, {}, 0});
+    group(guarded ? usual_ : general_, first, together);
+    if (guarded) detours_.back().back = a.here();
+  }
   a.add(Gpr::rax, copies * kVector);
   a.compare(Gpr::rax, Gpr::rsi);
   a.jump(Assembler::kLessEqual, loop);
@@ -62,6 +59,39 @@ Assembler::Label Compiler::body(int copies) {
   }
   a.land(too_short);
   return loop;
+}
+
+// Some vectors of a pass, each instruction for all of them in turns.
+void Compiler::group(const Way& way, int first, int copies) {
+  way_ = &way;
+  first_ = first, copies_ = copies, copy_ = 0;
+  values_.assign(way.nodes.size() * size_t(copies), {});
+  holder_.fill(-1);
+  for (const auto& [i, r] : pinned_) value(i).reg = int8_t(r), value(i).pinned = true;
+  for (const int32_t i : way.order) {
+    const Node& n = way.nodes[size_t(i)];
+    if (n.kind < Kind::kStore && (n.arity == 0 || fixed(i))) continue;
+    for (copy_ = 0; copy_ < copies; ++copy_) {
+      locked_ = 0;
+      instruction(i, n);
+    }
+  }
+  way_ = &general_;
+  first_ = 0, copies_ = 1, copy_ = 0;
+}
+
+// Groups that a guard sends here; then on behind what the usual way would have computed. What they
+// read most often does not decide which constants have registers.
+void Compiler::take_detours() {
+  rest_ = false;
+  const auto loads = loads_;
+  const int peak = peak_;
+  for (const Detour& d : detours_) {
+    for (const Assembler::Label from : d.from) assembler_.land(from);
+    group(general_, d.first, d.copies);
+    assembler_.jump_always(d.back);
+  }
+  loads_ = loads, peak_ = peak;
 }
 
 void Compiler::enter() {
@@ -112,11 +142,10 @@ Assembler::Label Compiler::begin_row() {
 
 // What is the same in each pass, into the frame.
 void Compiler::make_fixed() {
-  copies_ = 1, copy_ = 0;
   values_.assign(nodes_.size(), {});
   holder_.fill(-1);
   for (size_t i = 0; i < nodes_.size(); ++i) {
-    const Node& n = nodes_[i];
+    const Node& n = node(int(i));
     if (!made_once(int(i)) || !needed(int(i))) continue;
     locked_ = 0;
     instruction(int(i), n);
@@ -165,7 +194,6 @@ void Compiler::leave(Assembler::Label row) {
   a.pop(Gpr::rbp);
   a.zero_upper();
   a.ret();
-  a.patch(frame_patch_, frame_);
 }
 
 void Compiler::stage_rest(Assembler::Label loop) {

@@ -6,11 +6,11 @@
 namespace flowbook::cpu::jit {
 
 int Compiler::next_use(int i) {
-  const int32_t at = first_use_[size_t(i)] + value(i).use;
-  return at < first_use_[size_t(i) + 1] ? uses_[size_t(at)] : kNever;
+  const int32_t at = way_->first_use[size_t(i)] + value(i).use;
+  return at < way_->first_use[size_t(i) + 1] ? way_->uses[size_t(at)] : kNever;
 }
 bool Compiler::last_use(int i) {
-  return first_use_[size_t(i)] + value(i).use + 1 == first_use_[size_t(i) + 1] &&
+  return way_->first_use[size_t(i)] + value(i).use + 1 == way_->first_use[size_t(i) + 1] &&
          (!fixed(i) || copy_ + 1 == copies_);
 }
 // Whether it can be read from memory as it is.
@@ -18,7 +18,7 @@ bool Compiler::in_memory(int i) { return fixed(i) || is(i, Kind::kInput) || valu
 Place Compiler::memory(int i) {
   if (is(i, Kind::kConstant)) return pool(fixed_slot_[size_t(i)]);
   if (fixed(i)) return at(Gpr::rsp, fixed_slot_[size_t(i)]);
-  if (is(i, Kind::kInput)) return at(base(node(i).bits), Gpr::rax, copy_ * kVector);
+  if (is(i, Kind::kInput)) return at(base(node(i).bits), Gpr::rax, (first_ + copy_) * kVector);
   return at(Gpr::rsp, value(i).slot);
 }
 
@@ -68,9 +68,10 @@ int Compiler::in_register(int i) {
 }
 // Whether its next use after this one is far off, for which no register should wait.
 bool Compiler::far(int i) {
-  const int32_t at = first_use_[size_t(i)] + value(i).use;
-  return at + 1 < first_use_[size_t(i) + 1] &&
-         uses_[size_t(at) + 1] - uses_[size_t(at)] > (is(i, Kind::kInput) ? kFarInput : kFarValue);
+  const int32_t at = way_->first_use[size_t(i)] + value(i).use;
+  return at + 1 < way_->first_use[size_t(i) + 1] &&
+         way_->uses[size_t(at) + 1] - way_->uses[size_t(at)] >
+             (is(i, Kind::kInput) ? kFarInput : kFarValue);
 }
 // As the last operand of an instruction, which may be memory; an input that is read again is
 // loaded.

@@ -99,6 +99,18 @@ FB_SCALAR f32 at_least(f32 x, f32 lo) { return select(x < lo, lo, x); }
 FB_SCALAR f32 at_most(f32 x, f32 hi) { return select(hi < x, hi, x); }
 FB_SCALAR f32 clamp(f32 x, f32 lo, f32 hi) { return at_least(at_most(x, hi), lo); }
 
+// See machine.h: both ways are written down, and the loop takes the short one where it may.
+struct Usual {
+  int number;
+  uint32_t bound;
+};
+FB_SCALAR Usual within(f32 x, float bound) {
+  return {(bits(x) & 0x7fffffff).in_graph(), __builtin_bit_cast(uint32_t, bound)};
+}
+FB_SCALAR f32 either(Usual u, f32 usual, f32 general) {
+  return f32::of(graph->either(u.number, u.bound, usual.in_graph(), general.in_graph()));
+}
+
 FB_SCALAR f32 poly(f32, f32 c0) { return c0; }
 template <class... C>
 FB_SCALAR f32 poly(f32 x, f32 c0, C... c) {

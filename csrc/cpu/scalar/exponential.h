@@ -32,10 +32,16 @@ FB_SCALAR f32 expm1_reduced(f32 f) {  // |f| <= ln 2 / 2
 FB_SCALAR f32 reduce_exp(f32 x, f32 j) {
   return fma(j, 1.90465421e-9f, fma(j, -6.93147182e-1f, x));
 }
+FB_SCALAR Scaled<f32> exp_scaled(f32 x) {
+  const f32 t = fma(x, 1.44269502f, kMagic);
+  return {exp_reduced(reduce_exp(x, t - kMagic)), t};
+}
 FB_SCALAR f32 exp(f32 x) {
-  const f32 c = at_least(x, -104.0f), t = fma(c, 1.44269502f, kMagic), j = t - kMagic;
-  const f32 y = scale(exp_reduced(reduce_exp(c, j)), t);
-  return select(x < 88.7228394f, y, x + kInf<float>);
+  const Usual usual = within(x, 86.5f);
+  const auto [near, j] = exp_scaled(x);
+  const auto [r, t] = exp_scaled(at_least(x, -104.0f));
+  return either(usual, from_bits(bits(near) + (bits(j) << 23)),
+                select(x < 88.7228394f, scale(r, t), x + kInf<float>));
 }
 FB_SCALAR f32 exp2(f32 x) {
   const f32 c = at_least(x, -151.0f), t = c + kMagic, f = c - (t - kMagic);

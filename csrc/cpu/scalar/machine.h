@@ -90,6 +90,13 @@ FB_SCALAR T clamp(T x, T lo, T hi) {
   return at_least(at_most(x, hi), lo);
 }
 
+// Two ways to the same bits: `usual` holds where |x| <= bound, `general` everywhere. A plain loop
+// takes the latter; compiled ones (cpu/jit) look at some vectors at a time, and take the former if
+// it holds for all of them.
+struct Usual {};
+FB_SCALAR Usual within(float, float) { return {}; }
+FB_SCALAR float either(Usual, float, float general) { return general; }
+
 // ---- any type ---------------------------------------------------------------------------------
 template <class T>
 FB_SCALAR T floor(T x) {
