@@ -58,6 +58,7 @@ def as_described(core: Any) -> Iterator[dict[str, Any]]:
             "name": outputs[0]["name"] or None,
             "inputs": [values[v]["node"] for v in node["inputs"]],
             "spec": ", ".join(v["spec"] for v in outputs), "shape": shapes[0], "dtype": dtypes[0],
+            "device": _core.device_names()[outputs[0]["device"]],
             "bytes": sum(math.prod(s) * item[d] for s, d in zip(shapes, dtypes, strict=True))
             if known else None,
             "kind": kind, "scope": node["scope"], "cell": node["cell"] or None,

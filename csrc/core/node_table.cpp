@@ -4,6 +4,8 @@
 #include <limits>
 #include <unordered_set>
 
+#include "core/backend.h"
+
 namespace flowbook {
 namespace {
 
@@ -32,6 +34,10 @@ class Words {
     if (i >= by_interned_.size()) by_interned_.resize(i + 1, -1);
     return by_interned_[i] >= 0 ? by_interned_[i] : by_interned_[i] = of(graph_.string(i));
   }
+  int32_t of_device(int32_t i) {
+    auto [it, fresh] = by_device_.try_emplace(i, -1);
+    return fresh ? it->second = of(device(i).name()) : it->second;
+  }
 
  private:
   struct Hash : std::hash<std::string_view> {
@@ -42,6 +48,7 @@ class Words {
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> by_text_;
   std::unordered_map<const void*, int32_t> by_address_;
   std::vector<int32_t> by_interned_;
+  std::unordered_map<int32_t, int32_t> by_device_;
 };
 
 // Numbers the different attributes; equal ones of one op share a number. -1: the op has none.
@@ -83,8 +90,8 @@ double bytes_or_nan(const Spec& spec) {
 NodeTable node_table(const Graph& g) {
   const size_t n = g.nodes.size();
   NodeTable t;
-  for (auto* column : {&t.op, &t.family, &t.name, &t.spec, &t.dtype, &t.kind, &t.scope, &t.cell,
-                       &t.shape, &t.attrs, &t.execution, &t.line, &t.forward})
+  for (auto* column : {&t.op, &t.family, &t.name, &t.spec, &t.dtype, &t.device, &t.kind, &t.scope,
+                       &t.cell, &t.shape, &t.attrs, &t.execution, &t.line, &t.forward})
     column->reserve(n);
   t.bytes.reserve(n);
   t.start.reserve(n + 1);
@@ -121,6 +128,7 @@ NodeTable node_table(const Graph& g) {
     t.shape.push_back(shape->second);
     t.attrs.push_back(attrs.of(int32_t(i)));
     t.dtype.push_back(words.of_literal(short_name(first.spec.dtype)));
+    t.device.push_back(words.of_device(first.spec.device));
     t.bytes.push_back(bytes);
 
     const char* kind = "op";

@@ -8,7 +8,7 @@ namespace flowbook {
 struct NodeTable {
   // Of the columns of words: indices into `words`, which stand in the order in which the rows need
   // them first; -1 is none.
-  std::vector<int32_t> op, family, name, spec, dtype, kind, scope, cell;
+  std::vector<int32_t> op, family, name, spec, dtype, device, kind, scope, cell;
   std::vector<int32_t> shape;          // index into `shapes`: of the first output
   std::vector<int32_t> attrs;          // index into `attrs_of`
   std::vector<int32_t> execution;      // In [n], or 0

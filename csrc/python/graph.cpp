@@ -166,6 +166,7 @@ py::dict node_columns(const Graph& g) {
   d["name"] = column(t.name);
   d["spec"] = column(t.spec);
   d["dtype"] = column(t.dtype);
+  d["device"] = column(t.device);
   d["kind"] = column(t.kind);
   d["scope"] = column(t.scope);
   d["cell"] = column(t.cell);

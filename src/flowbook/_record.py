@@ -74,7 +74,6 @@ def _nodes(native: dict[str, Any]) -> Nodes:
     forward = native["forward_of"]
     native["forward_of"] = np.where(forward < 0, np.int32(ABSENT), forward)
     native["id"] = np.arange(count, dtype=np.int32)
-    native["device"] = np.full(count, -1, np.int32)
     native["failed"] = np.zeros(count, np.bool_)
     native["time_us"] = np.full(count, np.nan)
     sizes = [[s if isinstance(s, int) else str(s) for s in shape] for shape in shapes]
