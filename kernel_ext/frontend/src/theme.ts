@@ -9,6 +9,8 @@ export interface Theme {
   contrast: boolean;
 }
 
+const DARK = "(prefers-color-scheme: dark)";
+const FORCED = "(forced-colors: active)";
 const query = (text: string): boolean => globalThis.matchMedia?.(text).matches ?? false;
 
 /** The theme of the page: JupyterLab's and VS Code's own marks first, then the system's wish. */
@@ -16,18 +18,21 @@ export function currentTheme(body: HTMLElement = document.body): Theme {
   const light = body.dataset.jpThemeLight;
   const classes = body.classList;
   const name = body.dataset.jpThemeName ?? "";
+  const forced = query(FORCED);
   const contrast =
     query("(prefers-contrast: more)") ||
-    query("(forced-colors: active)") ||
+    forced ||
     /high.?contrast/i.test(name) ||
     classes.contains("vscode-high-contrast") ||
     classes.contains("vscode-high-contrast-light");
+  // Forced colours are the system's, whatever the notebook's own theme.
+  if (forced) return { dark: query(DARK), contrast };
   if (light !== undefined) return { dark: light === "false", contrast };
   if (classes.contains("vscode-dark") || classes.contains("vscode-high-contrast"))
     return { dark: true, contrast };
   if (classes.contains("vscode-light") || classes.contains("vscode-high-contrast-light"))
     return { dark: false, contrast };
-  return { dark: query("(prefers-color-scheme: dark)"), contrast };
+  return { dark: query(DARK), contrast };
 }
 
 /** Keeps `data-theme` and `data-contrast` of an element current; the result ends that. */
@@ -48,7 +53,7 @@ export function followTheme(element: HTMLElement, changed?: (theme: Theme) => vo
     attributes: true,
     attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name"],
   });
-  const media = ["(prefers-color-scheme: dark)", "(prefers-contrast: more)"].map((text) =>
+  const media = [DARK, "(prefers-contrast: more)", FORCED].map((text) =>
     globalThis.matchMedia?.(text),
   );
   for (const list of media) list?.addEventListener?.("change", apply);

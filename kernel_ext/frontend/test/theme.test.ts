@@ -1,8 +1,9 @@
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { cellHref, h } from "../src/dom.js";
 import { currentTheme, followTheme } from "../src/theme.js";
 
 afterEach(() => {
+  vi.unstubAllGlobals();
   document.body.className = "";
   delete document.body.dataset.jpThemeLight;
   delete document.body.dataset.jpThemeName;
@@ -21,6 +22,16 @@ test("JupyterLab's mark decides before anything else", () => {
 test("VS Code's classes", () => {
   document.body.classList.add("vscode-high-contrast");
   expect(currentTheme()).toEqual({ dark: true, contrast: true });
+});
+
+test("forced colours are the system's, whatever the notebook's theme", () => {
+  const asked = new Set(["(forced-colors: active)", "(prefers-color-scheme: dark)"]);
+  vi.stubGlobal("matchMedia", (text: string) => ({ matches: asked.has(text) }));
+  document.body.dataset.jpThemeLight = "true";
+  expect(currentTheme()).toEqual({ dark: true, contrast: true });
+  asked.delete("(prefers-color-scheme: dark)");
+  document.body.dataset.jpThemeLight = "false";
+  expect(currentTheme()).toEqual({ dark: false, contrast: true });
 });
 
 test("an element follows the page's theme until told to stop", async () => {
