@@ -18,7 +18,7 @@ from flowbook._boxes import Record
 from flowbook._graph_svg import svg
 from flowbook._graph_words import ROWS, describe, label_of, text, time_of
 from flowbook._nodes import Nodes
-from flowbook._palette import ALARM, ALARMED, aside
+from flowbook._palette import ALARM, ALARMED, LEFT, aside
 from flowbook._record import compact
 from flowbook._scene import build
 from flowbook._tensor_view import histogram_image
@@ -47,21 +47,25 @@ def _table(record: Record) -> str:
     nodes = Nodes.of(record["nodes"])
     timed = bool(np.any(nodes.columns["time_us"] > 0))
     seen = any(fields.get("values") for fields in nodes.more.values())
-    columns = ["", "op", "name", "inputs", "spec", "memory", "line"]
-    columns += (["time"] if timed else []) + (["values"] if seen else [])
+    named = ["op", "name", "inputs", "spec"]
+    counted = ["memory", "line", *(["time"] if timed else [])]
     rows, most = [], _VALUED_ROWS if seen else ROWS
     for node in nodes[:most]:
         inputs = ", ".join(label_of(nodes, j) for j in node["inputs"])
-        cells = [
-            f"%{node['id']}" if node["id"] >= 0 else "", node["op"], node.get("name") or "",
-            shorten(inputs, 40), shorten(node.get("spec") or "", 80),
-            "" if node.get("bytes") is None else human_bytes(node["bytes"]), node.get("line") or "",
-        ]  # fmt: skip
+        number = f"%{node['id']}" if node["id"] >= 0 else ""
+        words = [node["op"], node.get("name") or "", shorten(inputs, 40)]
+        words.append(shorten(node.get("spec") or "", 80))
+        numbers = ["" if node.get("bytes") is None else human_bytes(node["bytes"])]
+        numbers.append(str(node.get("line") or ""))
         if timed:
-            cells.append(time_of(node))
-        shown = "".join(f"<td>{escape(str(c))}</td>" for c in cells)
+            numbers.append(time_of(node))
+        shown = f"<td>{number}</td>"
+        shown += "".join(f"<td{LEFT}>{escape(c)}</td>" if c else "<td></td>" for c in words)
+        shown += "".join(f"<td>{escape(c)}</td>" for c in numbers)
         rows.append(f"<tr>{shown}{_values(node) if seen else ''}</tr>")
-    head = "".join(f'<th style="text-align:left">{c}</th>' for c in columns)
+    head = "<th></th>" + "".join(f"<th{LEFT}>{c}</th>" for c in named)
+    head += "".join(f"<th>{c}</th>" for c in counted)
+    head += f"<th{LEFT}>values</th>" if seen else ""
     more = f"<p>and {len(nodes) - most:,} more</p>" if len(nodes) > most else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<table style="font-size:12px">{body}</table>{more}'

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from flowbook._palette import ALARM, ALARMED, KINDS, PAPER, aside, spread
+from flowbook._palette import ALARM, ALARMED, KINDS, LEFT, PAPER, aside, spread
 from flowbook._words import human_bytes, human_time, image, shorten
 
 Snapshot = Mapping[str, Any]
@@ -247,10 +247,10 @@ def _variables(snapshot: Snapshot) -> str:
     body = "".join(_row(r, largest) for r in rows[:_ROWS])
     if len(rows) > _ROWS:
         rest = sum(r["bytes"] for r in rows[_ROWS:])
-        body += f"<tr><td>and {len(rows) - _ROWS} more</td><td>{human_bytes(rest)}</td></tr>"
+        body += f"<tr><td{LEFT}>and {len(rows) - _ROWS} more</td><td>{human_bytes(rest)}</td></tr>"
     changed = bool(snapshot.get("before"))
     columns = ["name", "bytes", "", "spec", "kind", "cell", *(["change"] if changed else [])]
-    head = "".join(f'<th style="text-align:left">{c}</th>' for c in columns)
+    head = "".join(f"<th{'' if c == 'bytes' else LEFT}>{c}</th>" for c in columns)
     return (
         f'<table style="font-size:12px;margin-top:8px"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
@@ -312,11 +312,11 @@ def _row(row: Mapping[str, Any], largest: int) -> str:
         words = escape(shorten(", ".join(others[:3]), 80) + more)
         names += f'<div style="opacity:0.7;text-align:left">shared by {words}</div>'
     cell = f"In [{row['cell']}]" if row.get("cell") else ""
-    cells = [human_bytes(row["bytes"]), bar, escape(row["spec"]), escape(_kind(row["kind"])), cell]
+    cells = [bar, escape(row["spec"]), escape(_kind(row["kind"])), cell]
     if (change := _change(row)) or row.get("change") is not None:
         cells.append(change)
-    tail = "".join(f"<td>{c}</td>" for c in cells)
-    return f'<tr><td style="text-align:left">{names}</td>{tail}</tr>'
+    tail = "".join(f"<td{LEFT}>{c}</td>" for c in cells)
+    return f"<tr><td{LEFT}>{names}</td><td>{human_bytes(row['bytes'])}</td>{tail}</tr>"
 
 
 def mimebundle(snapshot: Snapshot) -> dict[str, str]:

@@ -37,6 +37,10 @@ def aside(colour: str, more: str = "") -> str:
     return f"border-left:4px solid {colour};padding:4px 12px;margin:4px 0 8px{more}"
 
 
+LEFT = " style=text-align:left"
+"""Attribute of a table's cell with words in it: notebooks put all cells to the right, as for numbers."""
+
+
 def spread(gap: int) -> str:
     """Style of words in a row with gaps between them, in pixels.
 

@@ -17,7 +17,7 @@ const CSS = `${THEME_CSS}${COURSE_CSS}
 :host { box-sizing: border-box; max-width: 930px; padding: 12px 14px; background: var(--bg); border: 1px solid var(--rim); border-radius: 10px; }
 .fb-body .k { fill: var(--soft); }
 :host([data-contrast="more"]) g > rect { fill: color-mix(in srgb, var(--c) 55%, #000); }
-td { white-space: nowrap; }
+th, td { text-align: right; padding: 1px 14px 1px 0; white-space: nowrap; }
 .fb-tools { display: flex; flex-wrap: wrap; gap: 6px; margin-bottom: 6px; }
 .fb-tools > *, th button { font: 12px var(--sans); color: var(--ink); }
 .fb-tools > * { background: var(--card); border: 1px solid var(--rim); border-radius: 4px; padding: 1px 8px; min-width: 0; }
@@ -142,8 +142,7 @@ class TablesView implements View {
     this.#width = Math.min(64, Math.max(1, this.#width * factor));
     for (const picture of this.#body.querySelectorAll("svg")) {
       const width = picture.viewBox?.baseVal?.width ?? 0;
-      if (width && this.#width > 1) picture.setAttribute("width", String(width * this.#width));
-      else if (width) picture.setAttribute("width", String(width));
+      if (width) picture.setAttribute("width", String(width * this.#width));
       picture.setAttribute("preserveAspectRatio", "none");
     }
   }
