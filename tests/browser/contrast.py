@@ -25,8 +25,12 @@ _WALK = """root => {
       const style = getComputedStyle(e);
       if (e instanceof SVGElement && !(e instanceof SVGSVGElement)) {
         if (e.tagName === 'g') {
-          const shape = e.querySelector(':scope > rect');
-          if (shape && shape !== element) {
+          const {left, right, top, bottom} = element.getBoundingClientRect();
+          const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+          for (const shape of [...e.querySelectorAll(':scope > rect')].reverse()) {
+            const b = shape.getBoundingClientRect();
+            if (shape === element || x < b.left || x > b.right || y < b.top || y > b.bottom) continue;
+            if (!(shape.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING)) continue;
             const look = getComputedStyle(shape);
             const fill = parse(look.fill === 'none' ? 'transparent' : look.fill);
             fill[3] *= Number(look.fillOpacity);

@@ -8,7 +8,7 @@ from typing import Any
 def live(book: Any, index: int) -> Any:
     """The live view below a cell, once it is there."""
     book.cell(index).scroll_into_view_if_needed()
-    found = book.cell(index).locator(".flowbook-live")
+    found = book.cell(index).locator(".flowbook-kind-graph > .flowbook-live")
     found.locator("svg.drawing, canvas.drawing").first.wait_for()
     return found
 

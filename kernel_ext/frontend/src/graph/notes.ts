@@ -73,13 +73,13 @@ function diffStrip({ added, removed, changed }: Diff): Node {
 /** The keys below the drawing. */
 export function legendKeys(legend: Legend[], gradients: boolean): Node[] {
   const all = gradients
-    ? [...legend, { label: "∂ gradient nodes", colour: "var(--grad)", source: true }]
+    ? [...legend, { label: "∂ gradient nodes", colour: "var(--grad)", look: "source" as const }]
     : legend;
-  return all.map(({ label, colour, source }) =>
+  return all.map(({ label, colour, look = "" }) =>
     h(
       "span",
       { class: "key" },
-      h("span", { class: `swatch${source ? " source" : ""}`, style: `--c:${colour}` }),
+      h("span", { class: `swatch ${look}`, style: `--c:${colour}` }),
       label,
     ),
   );

@@ -58,7 +58,8 @@ export interface Paint {
 export interface Legend {
   label: string;
   colour: string;
-  source?: boolean;
+  /** How its swatch looks: a tint with an outline, or a ramp from nothing to the colour. */
+  look?: "source" | "ramp";
 }
 
 /** Sums and sets of all nodes that a box stands for, gradients included. */
@@ -101,17 +102,19 @@ export class Painter {
     if (mode === "time" || mode === "memory") {
       const size = (t: Totals): number => (mode === "time" ? t.time : t.bytes);
       const most = Math.max(0, ...totals.filter((_, i) => inner[i]).map(size));
+      const cold = LOOKS.scope[side];
       this.#paints = scene.boxes.map((_, i) => {
         const known = mode === "time" ? totals[i].timed : totals[i].bytes > 0;
         const text = mode === "time" ? humanTime(totals[i].time) : humanBytes(totals[i].bytes);
+        const share = inner[i] && most > 0 ? size(totals[i]) / most : 0;
         return {
-          colour: known ? HEAT[side] : LOOKS.scope[side],
-          share: inner[i] && most > 0 ? size(totals[i]) / most : 0,
+          colour: `color-mix(in srgb, ${HEAT[side]} ${Math.round(100 * share)}%, ${cold})`,
+          share,
           value: known ? text : "",
         };
       });
       const words = mode === "time" ? humanTime(most) : humanBytes(most);
-      this.legend.push({ label: `up to ${words}`, colour: HEAT[side] });
+      this.legend.push({ label: `0 to ${words}`, colour: HEAT[side], look: "ramp" });
     } else if (mode === "dtype" || mode === "device") {
       const colours = new Map<string, string>();
       const colourOf = (value: string): string => {
@@ -145,7 +148,8 @@ export class Painter {
         const label = NAMES[box.look];
         if (box.kind !== "node" || !label || seen.has(label)) continue;
         seen.add(label);
-        this.legend.push({ label, colour: look(box), source: SOURCES.has(box.look) });
+        const source = SOURCES.has(box.look) ? "source" : undefined;
+        this.legend.push({ label, colour: look(box), look: source });
       }
     }
   }
