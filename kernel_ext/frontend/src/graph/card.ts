@@ -112,8 +112,10 @@ export function nodeCard(node: GraphNode, box: Box, totals: Totals, context: Car
   return [head, definition(rows), ...(node.values ? histogram(node.values) : [])];
 }
 
+const gradientNodes = ({ gradients: n }: Box): string => `${n} gradient node${n > 1 ? "s" : ""}`;
+
 function gradientWords(box: Box, totals: Totals): string {
-  const nodes = `${box.gradients} gradient node${box.gradients > 1 ? "s" : ""}`;
+  const nodes = gradientNodes(box);
   return totals.timed ? `${nodes}; ${humanTime(totals.time)} all together` : nodes;
 }
 
@@ -140,7 +142,7 @@ export function boxLabel(box: Box, node: GraphNode | undefined, extra: string[])
           node.spec ?? "",
           node.line === null ? "" : `line ${node.line}`,
           box.failed ? (node.alarm ? `first ${node.alarm}` : "failed") : "",
-          box.gradients ? `${box.gradients} gradient nodes` : "",
+          box.gradients ? gradientNodes(box) : "",
         ]
       : [
           `scope ${box.title}`,

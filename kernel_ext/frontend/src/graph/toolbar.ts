@@ -235,7 +235,11 @@ export class Toolbar {
 
   #closeMenus(next: EventTarget | null): void {
     for (const details of this.tools.querySelectorAll("details")) {
-      if (!(next instanceof Node && details.contains(next))) details.open = false;
+      if (next instanceof Node && details.contains(next)) continue;
+      // What had the focus goes with its menu.
+      if (!next && details.open && details.matches(":focus-within"))
+        details.querySelector("summary")!.focus();
+      details.open = false;
     }
   }
 }

@@ -22,7 +22,10 @@ export function neighbours(scene: Scene, box: number, forwards: boolean): number
 export function walk(scene: Scene, box: number, key: Arrow): number {
   const down = scene.direction === "down";
   const along = down ? ["ArrowUp", "ArrowDown"] : ["ArrowLeft", "ArrowRight"];
-  const [x, y] = middle(scene.boxes[box]);
+  let [x, y] = middle(scene.boxes[box]);
+  // Into an open scope from where its lines come in.
+  if (scene.boxes[box].kind === "frame")
+    [x, y] = down ? [x, scene.boxes[box].y] : [scene.boxes[box].x, y];
   const way = along.indexOf(key);
   const nearest = (candidates: number[]): number => {
     let best = -1;
