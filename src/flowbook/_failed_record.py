@@ -92,8 +92,9 @@ def of_recording(
     if owner is not None and owner() is graph:  # a symbol was used as if it had a value
         nodes[graph.value(value)["node"]]["failed"] = True
         return record
-    op, colon, _ = str(failed).partition(":")  # messages begin with the op's name
-    if isinstance(failed, FlowbookError) and colon and op.isidentifier():
+    begin = re.match(r"([^\W\d]\w*)(?: `[^`]*`)?:", str(failed))  # `matmul:`, "Variable `w`:"
+    if isinstance(failed, FlowbookError) and begin:
+        op = begin[1]
         if failure is not None and failure.op == op:
             inputs = _inputs_of_failure(graph, cell, failure, nodes)
         else:

@@ -70,9 +70,10 @@ def _some(words: Sequence[str], count: int | None = None) -> str:
 
 
 def label_of(nodes: Nodes, id: int) -> str:
-    """A node's name, else its number."""
+    """A node's name, else its number; a question mark for one that the graph never got."""
     position = nodes.position(id)
-    return (nodes.word("name", position) if position >= 0 else None) or f"%{id}"
+    name = nodes.word("name", position) if position >= 0 else None
+    return name or (f"%{id}" if id >= 0 else "?")
 
 
 def time_of(node: Record) -> str:
@@ -96,9 +97,6 @@ def text(record: Record) -> str:
     if not len(nodes):
         out[0] += NOTHING
 
-    def label(i: int) -> str:
-        return "?" if i < 0 and nodes.find(i) is None else label_of(nodes, i)
-
     shown = nodes[:] if len(nodes) <= ROWS else [*nodes[: ROWS - 10], None, *nodes[-10:]]
     for node in shown:
         if node is None:
@@ -107,10 +105,10 @@ def text(record: Record) -> str:
         spec = shorten(node.get("spec") or "?", 80)
         if node.get("kind") in SOURCES:
             what = constant_value(node) or node["kind"]
-            words = f"  {node.get('name') or '%' + str(node['id'])}: {spec} ({what})"
+            words = f"  {label_of(nodes, node['id'])}: {spec} ({what})"
         else:
-            given = _some([label(j) for j in node["inputs"]])
-            words = f"  {label(node['id'])} = {node['op']}({given}) : {spec}"
+            given = _some([label_of(nodes, j) for j in node["inputs"]])
+            words = f"  {label_of(nodes, node['id'])} = {node['op']}({given}) : {spec}"
         if node.get("failed"):
             words += "   <-- failed here"
         elif node.get("alarm"):
@@ -120,7 +118,7 @@ def text(record: Record) -> str:
         out.append(words)
     assigned = record.get("assignments", ())
     for change in assigned[:_ASSIGNED]:
-        out.append(f"  {change['variable']} <- {label(change['node'])}")
+        out.append(f"  {change['variable']} <- {label_of(nodes, change['node'])}")
     if len(assigned) > _ASSIGNED:
         out.append(f"  ... {len(assigned) - _ASSIGNED:,} more assignments ...")
     out += _record_notes.text_lines(record)

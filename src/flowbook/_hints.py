@@ -188,9 +188,19 @@ def on_object(owner: Any, kind: str, name: str) -> None:
         raise _error(f"{type(owner).__name__!r} object has no attribute {name!r}", hint)
 
 
+class _MissingNameError(_core.FlowbookError, AttributeError):
+    """One of flowbook's errors, so that notebooks show the user's frames alone."""
+
+
+_MissingNameError.__name__ = _MissingNameError.__qualname__ = (
+    "AttributeError"  # what it is to the reader
+)
+_MissingNameError.__module__ = "builtins"
+
+
 def _error(text: str, hint: str) -> AttributeError:
     # Without a name, or Python's own traceback would print its hint behind ours.
-    return AttributeError(text + hint, name=None, obj=None)
+    return _MissingNameError(text + hint, name=None, obj=None)
 
 
 def _hint_in(module: str, name: str, names: list[str]) -> str:

@@ -134,6 +134,11 @@ ERRORS = {
         "GraphError", "----> 3 if fb.sum(h) > 1:", r"greater\(%3, %4\) : bool\[\]   <-- failed here",
         "fb.where(condition, a, b)",
     ),
+    "variable of a symbol": (
+        "h = x @ w\nv = fb.Variable(h, name='v')",
+        "GraphError", "----> 3 v = fb.Variable", r"\? = Variable\(.*<-- failed here",
+        "Create Variables before the graph",
+    ),
     "numpy call": (
         "y = np.asarray(x @ w)",
         "GraphError", "----> 2 y = np.asarray", r"matmul\(x, w\).*<-- failed here", "Return it from",
@@ -412,3 +417,15 @@ def test_unloading_leaves_nothing_behind() -> None:
         assert "ShapeError" in book.run("x @ x").error  # and errors are shown as ever
         book.run("%load_ext flowbook")
         assert book.value(before) == loaded
+
+
+@pytest.mark.parametrize(
+    "code", ["model.fit(x)", "fb.softmax(x)", "x.backward()", "fb.nn.Linear(3)"]
+)
+def test_a_missing_name_shows_the_users_frame_alone(book: Notebook, code: str) -> None:
+    book.run("model = fb.nn.Sequential(fb.nn.Dense(2))")
+    shown = book.run(f"a = 1\n{code}")
+    assert shown.kind == "AttributeError"
+    assert f"----> 2 {code}" in shown.error
+    assert "_hints.py" not in shown.error
+    assert "fb." in shown.error.rpartition("has no attribute")[2]

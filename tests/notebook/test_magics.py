@@ -154,7 +154,11 @@ def test_functions_of_the_cell_have_their_source(book: Notebook) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("%%graph --bogus\ny = x", "unrecognized arguments: --bogus"),
+        ("%%graph --bogus\ny = x", "%graph has no option '--bogus'; there are --"),
+        ("%%graph --porfile\ny = x", "%graph has no option '--porfile'. Did you mean '--profile'?"),
+        ("%memory --help", "%memory? shows the help."),
+        ("%flowbook now", "%flowbook takes no 'now'."),
+        ("%flowbook --now", "%flowbook has no option '--now'."),
         ("%%graph 1x\ny = x", "'1x' can't name a graph"),
         ("%%graph class\ny = x", "'class' can't name a graph"),
         ("%%graph n --shapes x\ny = x", "should read NAME=DIMS"),

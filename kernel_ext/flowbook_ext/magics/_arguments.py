@@ -25,12 +25,20 @@ def parse(magic: Any, line: str) -> Namespace:
     try:
         options: Namespace = magic.parser.parse_args(words)
     except UsageError as error:
-        raise UsageError(_plain(str(error))) from None
+        raise UsageError(_plain(str(error), magic)) from None
     return options
 
 
-def _plain(text: str) -> str:
-    """argparse's words for a choice that there is not, as a person would say it."""
+def _plain(text: str, magic: Any) -> str:
+    """argparse's words for an option or choice that there is not, as a person would say it."""
+    if found := re.fullmatch(r"unrecognized arguments: (\S+).*", text):
+        word, name = found[1].partition("=")[0], magic.parser.prog
+        if word in ("-h", "--help"):
+            return f"%{name}? shows the help."
+        if not word.startswith("-"):
+            return f"%{name} takes no {word!r}."
+        known = [o for o in magic.parser._option_string_actions if o.startswith("--")]
+        return f"%{name} has no option {word!r}{near(word, known)}"
     found = re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", text)
     if not found:
         return text
@@ -42,4 +50,6 @@ def near(word: str, choices: Iterable[str]) -> str:
     """The end of a message about an unknown word: what was meant, or what there is."""
     known = list(choices)
     close = difflib.get_close_matches(word, known, 1)
-    return f". Did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}."
+    if close:
+        return f". Did you mean {close[0]!r}?"
+    return f"; there are {', '.join(known)}." if known else "."
