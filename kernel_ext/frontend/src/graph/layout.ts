@@ -1,46 +1,25 @@
-// Folding and frames: which boxes of a graph are visible, where they stand, how the lines run. The
-// same algorithm as csrc/core/layout.cpp (which explains it), so that scopes open and close without
-// a kernel. Only rectangles and links are known here.
+// Frames: where the boxes of a folded graph stand, how the lines run. The same algorithm as
+// csrc/core/layout.cpp (which explains it), so that scopes open and close without a kernel. Only
+// rectangles and links are known here.
 
+import { type Folded, type FoldedBox, FRAME, type Graph, NODE } from "./folding.js";
 import { arrange, type Level, newItem, newLevel, type Point, type Spacing } from "./layered.js";
 
-export const DECIDE = -1;
-
-/** A graph in plain arrays; inputs come before their readers, scopes before their children. */
-export interface Description {
-  nodes: number;
+/** Sizes of what the boxes of a folded graph show. */
+export interface Sizes {
   /** Width and height of a node; asked for visible ones only. */
-  size(node: number): [width: number, height: number];
-  scope: ArrayLike<number>;
-  beside: ArrayLike<number>;
-  signature: ArrayLike<number>;
-  from: ArrayLike<number>;
-  to: ArrayLike<number>;
-  parent: ArrayLike<number>;
-  state: ArrayLike<number>;
+  node(node: number): [width: number, height: number];
   /** Width and height of a scope while it is closed. */
-  scopeSize(scope: number): [width: number, height: number];
+  scope(scope: number): [width: number, height: number];
 }
 
 export interface LayoutOptions {
   spacing: Spacing;
-  maxBoxes: number;
-  foldRepeats: boolean;
   mark: [width: number, height: number, gap: number];
   frame: [before: number, after: number, left: number, right: number];
 }
 
-export const NODE = 0;
-export const SCOPE = 1;
-export const FRAME = 2;
-
-export interface PlacedBox {
-  kind: number;
-  index: number;
-  frame: number;
-  repeat: number;
-  nodes: number;
-  gradients: number;
+export interface PlacedBox extends FoldedBox {
   x: number;
   y: number;
   width: number;
@@ -64,18 +43,8 @@ export interface Segment {
 export interface Picture {
   boxes: PlacedBox[];
   segments: Segment[];
-  boxOfNode: Int32Array;
   width: number;
   height: number;
-}
-
-interface Scope {
-  children: number[]; // scopes; nodes are ~node
-  inside: number[]; // all forward nodes below, ascending
-  repeat: number;
-  run: number;
-  member: number;
-  open: boolean;
 }
 
 interface Shared {
@@ -88,51 +57,9 @@ interface Shared {
   arrow: boolean;
 }
 
-/** Entries ordered by depth, growth, scope. */
-type Entry = [depth: number, growth: number, scope: number];
-const before = (a: Entry, b: Entry): boolean =>
-  a[0] !== b[0] ? a[0] < b[0] : a[1] !== b[1] ? a[1] < b[1] : a[2] < b[2];
-
-class Heap {
-  readonly #entries: Entry[] = [];
-  push(entry: Entry): void {
-    const list = this.#entries;
-    let i = list.push(entry) - 1;
-    while (i > 0) {
-      const up = (i - 1) >> 1;
-      if (!before(entry, list[up])) break;
-      list[i] = list[up];
-      i = up;
-    }
-    list[i] = entry;
-  }
-  pop(): Entry | undefined {
-    const list = this.#entries;
-    const top = list[0];
-    const last = list.pop();
-    if (last === undefined || list.length === 0) return top;
-    let i = 0;
-    for (;;) {
-      let down = 2 * i + 1;
-      if (down >= list.length) break;
-      if (down + 1 < list.length && before(list[down + 1], list[down])) ++down;
-      if (!before(list[down], last)) break;
-      list[i] = list[down];
-      i = down;
-    }
-    list[i] = last;
-    return top;
-  }
-}
-
-class Folder {
-  readonly #scopes: Scope[];
-  readonly #root: Scope;
-  readonly #alias: Int32Array;
-  readonly #boxOf: Int32Array;
-  readonly #boxes: PlacedBox[] = [];
+class Placing {
+  readonly #boxes: PlacedBox[];
   readonly #segments: Segment[] = [];
-  readonly #boxOfNode: Int32Array;
   #levelOfFrame: number[] = [];
   #itemOf: number[] = [];
   #depth: number[] = [];
@@ -142,201 +69,26 @@ class Folder {
   readonly #shared: Shared[] = [];
   readonly #ends: [number, number][] = [];
   readonly #hidden: boolean[] = [];
-  readonly #marks: [from: number, to: number, edge: number][] = [];
-  readonly #updates: [from: number, to: number, edge: number][] = [];
-  #hasRuns = false;
 
-  readonly #graph: Description;
+  readonly #graph: Graph;
+  readonly #folded: Folded;
   readonly #options: LayoutOptions;
 
-  constructor(graph: Description, options: LayoutOptions) {
+  constructor(graph: Graph, folded: Folded, sizes: Sizes, options: LayoutOptions) {
     this.#graph = graph;
+    this.#folded = folded;
     this.#options = options;
-    const newScope = (): Scope => ({
-      children: [],
-      inside: [],
-      repeat: 1,
-      run: -1,
-      member: 0,
-      open: false,
+    this.#boxes = folded.boxes.map((box) => {
+      const [width, height] = box.kind === NODE ? sizes.node(box.index) : sizes.scope(box.index);
+      return { ...box, x: 0, y: 0, width, height };
     });
-    this.#scopes = Array.from({ length: graph.parent.length + 1 }, newScope);
-    this.#root = this.#scopes[graph.parent.length];
-    const { nodes } = graph;
-    this.#alias = new Int32Array(nodes);
-    this.#boxOf = new Int32Array(nodes).fill(-1);
-    this.#boxOfNode = new Int32Array(nodes);
   }
 
   run(): Picture {
-    this.#collect();
-    if (this.#options.foldRepeats) for (const scope of this.#scopes) this.#foldChildren(scope);
-    this.#decide();
-    this.#makeBoxes();
     this.#makeLevels();
     this.#place();
-    const boxes = this.#boxes;
-    const segments = this.#segments;
-    const boxOfNode = this.#boxOfNode;
     const { width, height } = this.#levels[0];
-    return { boxes, segments, boxOfNode, width, height };
-  }
-
-  #folded(node: number): boolean {
-    return this.#graph.beside[node] >= 0;
-  }
-
-  #collect(): void {
-    const graph = this.#graph;
-    const scopes = this.#scopes;
-    const listed = new Uint8Array(scopes.length);
-    for (let node = 0; node < this.#alias.length; ++node) {
-      this.#alias[node] = node;
-      if (this.#folded(node)) continue;
-      let entry = ~node;
-      for (let s = graph.scope[node]; ; s = graph.parent[s]) {
-        const scope = s < 0 ? this.#root : scopes[s];
-        if (entry < 0 || !listed[entry]) {
-          if (entry >= 0) listed[entry] = 1;
-          scope.children.push(entry);
-        }
-        scope.inside.push(node);
-        if (s < 0) break;
-        entry = s;
-      }
-    }
-  }
-
-  #alike(a: Scope, b: Scope): boolean {
-    const { signature } = this.#graph;
-    if (a.inside.length !== b.inside.length) return false;
-    for (let i = 0; i < a.inside.length; ++i) {
-      if (signature[a.inside[i]] !== signature[b.inside[i]]) return false;
-    }
-    return true;
-  }
-
-  /** Finds runs of three or more equal scopes that follow each other; the first stands for all. */
-  #foldChildren(scope: Scope): void {
-    const list = scope.children;
-    const kept: number[] = [];
-    for (let i = 0; i < list.length; ) {
-      let j = i + 1;
-      if (list[i] >= 0) {
-        const first = this.#scopes[list[i]];
-        while (j < list.length && list[j] >= 0 && this.#alike(this.#scopes[list[j]], first)) ++j;
-      }
-      if (j - i >= 3) {
-        this.#scopes[list[i]].repeat = j - i;
-        this.#hasRuns = true;
-        for (let m = i; m < j; ++m) {
-          const other = this.#scopes[list[m]];
-          other.run = list[i];
-          other.member = m - i;
-        }
-        kept.push(list[i]);
-      } else {
-        for (let m = i; m < j; ++m) kept.push(list[m]);
-      }
-      i = j;
-    }
-    scope.children = kept;
-  }
-
-  /** Opens scopes, outer and small ones first, while the picture stays readable. */
-  #decide(): void {
-    const graph = this.#graph;
-    const scopes = this.#scopes;
-    for (let s = 0; s < graph.parent.length; ++s) scopes[s].open = graph.state[s] === 1;
-    this.#root.open = true;
-    const waiting = new Heap();
-    let boxes = 0;
-    const show = (scope: Scope, depth: number): void => {
-      for (const child of scope.children) {
-        ++boxes;
-        if (child < 0) continue;
-        const inner = scopes[child];
-        if (inner.open) show(inner, depth + 1);
-        else if (graph.state[child] === DECIDE) waiting.push([depth, inner.children.length, child]);
-      }
-    };
-    show(this.#root, 0);
-    for (let entry = waiting.pop(); entry; entry = waiting.pop()) {
-      const [depth, growth, s] = entry;
-      if (boxes + growth > this.#options.maxBoxes) continue;
-      scopes[s].open = true;
-      show(scopes[s], depth + 1);
-    }
-    // Nodes of a repeated block stand for those of its first member.
-    for (let s = 0; s < graph.parent.length; ++s) {
-      const scope = scopes[s];
-      if (scope.run < 0 || scope.run === s) continue;
-      const first = scopes[scope.run].inside;
-      for (let i = 0; i < first.length; ++i) this.#alias[scope.inside[i]] = first[i];
-    }
-  }
-
-  #seenAs(start: number): number {
-    let node = start;
-    while (this.#folded(node)) node = this.#graph.beside[node];
-    while (this.#alias[node] !== node) node = this.#alias[node];
-    return node;
-  }
-
-  #makeBoxes(): void {
-    this.#boxesBelow(this.#root, -1, 1);
-    for (let i = 0; i < this.#boxOfNode.length; ++i) {
-      const box = this.#boxOf[this.#seenAs(i)];
-      this.#boxOfNode[i] = box;
-      if (this.#folded(i) && box >= 0) ++this.#boxes[box].gradients;
-    }
-  }
-
-  #boxesBelow(scope: Scope, frame: number, times: number): void {
-    const graph = this.#graph;
-    const boxes = this.#boxes;
-    for (const child of scope.children) {
-      const id = boxes.length;
-      const box: PlacedBox = {
-        kind: NODE,
-        index: child,
-        frame,
-        repeat: 1,
-        nodes: 1,
-        gradients: 0,
-        x: 0,
-        y: 0,
-        width: 0,
-        height: 0,
-      };
-      boxes.push(box);
-      if (child < 0) {
-        box.index = ~child;
-        [box.width, box.height] = graph.size(box.index);
-        this.#boxOf[box.index] = id;
-        continue;
-      }
-      const inner = this.#scopes[child];
-      box.repeat = inner.repeat;
-      box.nodes = inner.inside.length * inner.repeat * times;
-      box.kind = inner.open ? FRAME : SCOPE;
-      [box.width, box.height] = graph.scopeSize(child);
-      if (inner.open) this.#boxesBelow(inner, id, times * inner.repeat);
-      else for (const node of inner.inside) this.#boxOf[node] = id;
-    }
-  }
-
-  /** True where the edge joins different members of one repeated block: "xN" says that already. */
-  #withinRun(u: number, v: number): boolean {
-    const graph = this.#graph;
-    const scopes = this.#scopes;
-    for (let a = graph.scope[u]; a >= 0; a = graph.parent[a]) {
-      if (scopes[a].run < 0) continue;
-      for (let b = graph.scope[v]; b >= 0; b = graph.parent[b]) {
-        if (scopes[b].run === scopes[a].run && scopes[b].member !== scopes[a].member) return true;
-      }
-    }
-    return false;
+    return { boxes: this.#boxes, segments: this.#segments, width, height };
   }
 
   #levelOf(frame: number): number {
@@ -399,27 +151,21 @@ class Folder {
       item.spread = box.kind !== FRAME;
       items.push(item);
     }
-    for (let e = 0; e < this.#graph.from.length; ++e) this.#addEdge(e);
+    for (const edge of this.#folded.lines) this.#addLine(edge);
   }
 
-  #addEdge(e: number): void {
+  /** The boxes at the ends of an edge. */
+  #boxesOf(edge: number): [source: number, target: number] {
+    const { from, to } = this.#graph;
+    const { boxOfNode } = this.#folded;
+    return [boxOfNode[from[edge]], boxOfNode[to[edge]]];
+  }
+
+  #addLine(e: number): void {
     const boxes = this.#boxes;
-    const graph = this.#graph;
     const itemOf = this.#itemOf;
-    const u = graph.from[e];
-    const v = graph.to[e];
-    const uFolded = this.#folded(u);
-    const source = this.#boxOfNode[u];
-    const target = this.#boxOfNode[v];
-    if (source < 0 || target < 0 || source === target) return;
-    if (this.#folded(v)) {
-      // Marks read what their neighbours' marks made.
-      if (uFolded) this.#marks.push([source, target, e]);
-      return;
-    }
-    if (uFolded && boxes[source].frame === boxes[target].frame)
-      this.#updates.push([source, target, e]);
-    if (this.#hasRuns && this.#withinRun(u, v)) return;
+    const [source, target] = this.#boxesOf(e);
+    const uFolded = this.#graph.beside[this.#graph.from[e]] >= 0;
     const use: Shared = {
       level: 0,
       link: 0,
@@ -571,7 +317,8 @@ class Folder {
       if (s.kind === LINE && s.arrow && s.start && s.points.length === 2)
         lines.set(s.from * boxes.length + s.to, true);
     }
-    for (const [from, to, edge] of this.#marks) {
+    for (const edge of this.#folded.marks) {
+      const [from, to] = this.#boxesOf(edge);
       const key = to * boxes.length + from;
       if (!lines.get(key)) continue;
       lines.set(key, false);
@@ -588,7 +335,8 @@ class Folder {
   #placeUpdates(): void {
     const [width, height, gap] = this.#options.mark;
     const aside = gap + width / 2;
-    for (const [from, to, edge] of this.#updates) {
+    for (const edge of this.#folded.updates) {
+      const [from, to] = this.#boxesOf(edge);
       const a = this.#boxes[from];
       const b = this.#boxes[to];
       this.#gradient(from, to, edge, [
@@ -599,6 +347,12 @@ class Folder {
   }
 }
 
-export function layout(graph: Description, options: LayoutOptions): Picture {
-  return new Folder(graph, options).run();
+/** Places the boxes of a folded graph, and draws the lines between them. */
+export function layout(
+  graph: Graph,
+  folded: Folded,
+  sizes: Sizes,
+  options: LayoutOptions,
+): Picture {
+  return new Placing(graph, folded, sizes, options).run();
 }

@@ -71,23 +71,6 @@ export interface GraphRecord {
   [field: string]: unknown;
 }
 
-/** Columns of interned strings, in the order of the buffer; names as in GraphNode. */
-const STRINGS = [
-  "op",
-  "family",
-  "name",
-  "spec",
-  "dtype",
-  "device",
-  "kind",
-  "scope",
-  "cell",
-] as const;
-/** Columns of interned JSON. */
-const PARSED = ["shape", "attrs"] as const;
-/** Columns of whole numbers. */
-const NUMBERS = ["id", "exec", "line", "forward_of"] as const;
-
 export interface Packed {
   count: number;
   strings: string[];
@@ -103,53 +86,54 @@ export function unpackNodes(packed: Packed, data: DataView): GraphNode[] {
   const { count, strings, reals, columns, more } = packed;
   let column = 0;
   let place = data.byteOffset;
-  const next = (length = count): ArrayLike<number> => {
+  // All of one type: code that reads them stays simple for the engine.
+  const next = (length = count): Int32Array => {
     const [width, value] = columns[column++];
-    if (!width) return new Array<number>(length).fill(value);
+    if (!width) return new Int32Array(length).fill(value);
     // A copy, because a column's start need not be aligned.
     const part = data.buffer.slice(place, place + width * length) as ArrayBuffer;
     place += part.byteLength;
-    return new (width === 1 ? Int8Array : width === 2 ? Int16Array : Int32Array)(part);
+    if (width > 2) return new Int32Array(part);
+    return new Int32Array(width === 1 ? new Int8Array(part) : new Int16Array(part));
   };
-  const text = STRINGS.map(() => next());
-  const parsed = PARSED.map(() => next());
-  const whole = NUMBERS.map(() => next());
-  const failed = next();
-  const degree = next();
-  const bytes = next();
-  const time = next();
-  let total = 0;
-  for (let i = 0; i < count; ++i) total += degree[i];
-  const sources = next(total);
-  let at = 0;
-  const cache = new Map<number, unknown>();
+  // In the order of the buffer: places in `strings`, the last two of JSON; whole numbers; places in
+  // `reals`; sources of all nodes.
+  const [op, family, name, spec, dtype, device, kind, scope, cell, shape, attrs] = Array.from(
+    { length: 11 },
+    () => next(),
+  );
+  const [id, exec, line, forwardOf, failed, degree, bytes, time] = Array.from({ length: 8 }, () =>
+    next(),
+  );
+  const sources = next(degree.reduce((sum, n) => sum + n, 0));
+  const words = [null, ...strings]; // one further, so that -1 is found, too
+  const parsed: unknown[] = new Array(strings.length);
   const parse = (index: number): unknown => {
-    if (!cache.has(index)) cache.set(index, JSON.parse(strings[index]));
-    return cache.get(index);
+    parsed[index] ??= JSON.parse(strings[index]);
+    return parsed[index];
   };
   const nodes: GraphNode[] = new Array(count);
+  let at = 0;
   for (let i = 0; i < count; ++i) {
-    const string = (k: number): string | null => (text[k][i] < 0 ? null : strings[text[k][i]]);
-    const number = (k: number): number | null => (whole[k][i] < 0 ? null : whole[k][i]);
     const inputs: number[] = [];
     for (const end = at + degree[i]; at < end; ++at) inputs.push(sources[at]);
     nodes[i] = {
-      id: whole[0][i],
-      op: string(0) ?? "",
-      family: string(1),
-      name: string(2),
+      id: id[i],
+      op: words[op[i] + 1] ?? "",
+      family: words[family[i] + 1],
+      name: words[name[i] + 1],
       inputs,
-      spec: string(3),
-      dtype: string(4),
-      device: string(5),
-      kind: string(6) ?? "op",
-      scope: string(7) ?? "",
-      cell: string(8),
-      shape: parsed[0][i] < 0 ? [] : (parse(parsed[0][i]) as (number | string)[]),
-      attrs: parsed[1][i] < 0 ? {} : (parse(parsed[1][i]) as Record<string, unknown>),
-      exec: number(1),
-      line: number(2),
-      forward_of: number(3),
+      spec: words[spec[i] + 1],
+      dtype: words[dtype[i] + 1],
+      device: words[device[i] + 1],
+      kind: words[kind[i] + 1] ?? "op",
+      scope: words[scope[i] + 1] ?? "",
+      cell: words[cell[i] + 1],
+      shape: shape[i] < 0 ? [] : (parse(shape[i]) as (number | string)[]),
+      attrs: attrs[i] < 0 ? {} : (parse(attrs[i]) as Record<string, unknown>),
+      exec: exec[i] < 0 ? null : exec[i],
+      line: line[i] < 0 ? null : line[i],
+      forward_of: forwardOf[i] < 0 ? null : forwardOf[i],
       bytes: reals[bytes[i]],
       time_us: reals[time[i]],
       failed: failed[i] === 1,

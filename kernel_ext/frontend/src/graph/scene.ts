@@ -2,17 +2,9 @@
 // same steps as src/flowbook/_scene.py, which makes the static picture, so that both agree.
 
 import { general, humanCount, shorten, textWidth, thousands } from "../words.js";
+import { DECIDE, type Folded, Folding, type Graph, NODE, SCOPE } from "./folding.js";
 import type { Point } from "./layered.js";
-import {
-  DECIDE,
-  type Description,
-  GRADIENT,
-  type LayoutOptions,
-  layout,
-  NODE,
-  SCOPE,
-  STUB,
-} from "./layout.js";
+import { GRADIENT, type LayoutOptions, layout, STUB } from "./layout.js";
 import type { GraphNode, GraphRecord } from "./record.js";
 
 export type BoxKind = "node" | "scope" | "frame";
@@ -124,67 +116,76 @@ class Scopes {
   }
 }
 
-const largest = (values: number[]): number => values.reduce((a, b) => Math.max(a, b), -1);
-
 /** The forward node of every gradient node, or -1; loose ones follow their neighbours. */
-function besideOf(nodes: GraphNode[], indexOf: Map<number, number>): number[] {
-  const beside: number[] = new Array(nodes.length).fill(-1);
+function besideOf(nodes: GraphNode[], indexOf: Map<number, number>): Int32Array {
+  const beside = new Int32Array(nodes.length).fill(-1);
   for (let i = 0; i < nodes.length; ++i) {
     const node = nodes[i];
     if (node.kind !== "gradient" || node.failed) continue;
-    const named = node.forward_of;
-    let forward = named === null || named === undefined ? -1 : (indexOf.get(named) ?? -1);
+    let forward = node.forward_of === null ? -1 : (indexOf.get(node.forward_of) ?? -1);
     if (!(forward >= 0 && forward < i)) {
-      const inputs = node.inputs.map((j) => indexOf.get(j) ?? i).filter((j) => j < i);
-      const near = inputs.find((j) => beside[j] >= 0);
-      forward =
-        near !== undefined
-          ? beside[near]
-          : largest(inputs.filter((j) => !SOURCES.has(nodes[j].kind)));
+      forward = -1;
+      for (const id of node.inputs) {
+        const j = indexOf.get(id) ?? i;
+        if (j >= i) continue;
+        if (beside[j] >= 0) {
+          forward = beside[j];
+          break;
+        }
+        if (j > forward && !SOURCES.has(nodes[j].kind)) forward = j;
+      }
     }
     beside[i] = forward;
   }
   return beside;
 }
 
-/** Nodes of repeated blocks may stand for each other when these agree. */
-const alike = (node: GraphNode): string =>
-  [
-    node.op,
-    node.spec ?? "\u0001",
-    node.kind,
-    node.failed,
-    (node.scope || "").replace(/\p{Nd}+/gu, ""),
-  ].join("\u0000");
+/** Numbers of equal ones for nodes that may stand for each other in repeated blocks. */
+function signatures(nodes: GraphNode[]): number[] {
+  const known = new Map<string, number>();
+  const scopes = new Map<string, string>(); // without their numbers
+  return nodes.map(({ op, spec, kind, failed, scope }) => {
+    let where = scopes.get(scope);
+    if (where === undefined) {
+      where = (scope || "").replace(/\p{Nd}+/gu, "");
+      scopes.set(scope, where);
+    }
+    const key = `${op}\0${spec ?? "\u0001"}\0${kind}\0${failed}\0${where}`;
+    const found = known.get(key) ?? known.size;
+    if (found === known.size) known.set(key, found);
+    return found;
+  });
+}
 
 /** Parameters and numbers that one node reads are written on its box: id -> reader's id. */
 function absorbed(nodes: GraphNode[]): Map<number, number> {
-  const readers = new Map<number, number[]>();
-  const others = new Map<number, [kind: string, id: number]>();
-  for (const node of nodes) {
-    const aside = (node.kind === "gradient" || node.kind === "optimizer") && !node.failed;
-    for (const j of new Set(node.inputs)) {
+  const indexOf = new Map(nodes.map((node, i) => [node.id, i]));
+  const readers = new Int32Array(nodes.length); // how many nodes read it
+  const reader = new Int32Array(nodes.length).fill(-1); // the last of them
+  const other = new Int32Array(nodes.length).fill(-1); // the first gradient or optimizer that does
+  nodes.forEach(({ kind, failed, inputs }, i) => {
+    const aside = (kind === "gradient" || kind === "optimizer") && !failed;
+    for (const id of inputs) {
+      const j = indexOf.get(id);
+      if (j === undefined) continue;
       if (aside) {
-        if (!others.has(j)) others.set(j, [node.kind, node.id]);
-      } else {
-        const list = readers.get(j);
-        if (list) list.push(node.id);
-        else readers.set(j, [node.id]);
+        if (other[j] < 0) other[j] = i;
+      } else if (reader[j] !== i) {
+        reader[j] = i;
+        ++readers[j];
       }
     }
-  }
+  });
   const home = new Map<number, number>();
-  for (const node of nodes) {
-    const mine = readers.get(node.id) ?? [];
-    const constant = node.kind === "constant";
-    const other = others.get(node.id);
-    if (mine.length === 1 && !node.failed) {
-      if ((node.kind === "variable" && node.scope) || constant) home.set(node.id, mine[0]);
-    } else if (mine.length === 0 && other) {
-      if (constant || (node.kind === "variable" && other[0] === "optimizer"))
-        home.set(node.id, other[1]);
+  nodes.forEach(({ id, kind, scope, failed }, i) => {
+    const constant = kind === "constant";
+    if (readers[i] === 1 && !failed) {
+      if ((kind === "variable" && scope) || constant) home.set(id, nodes[reader[i]].id);
+    } else if (readers[i] === 0 && other[i] >= 0) {
+      const { kind: what, id: by } = nodes[other[i]];
+      if (constant || (kind === "variable" && what === "optimizer")) home.set(id, by);
     }
-  }
+  });
   return home;
 }
 
@@ -324,12 +325,9 @@ type Face = Omit<Box, "kind" | "ref" | "frame" | "x" | "y" | "repeat" | "nodes" 
 export class Arrangement {
   readonly #every: GraphNode[];
   readonly #nodes: GraphNode[];
-  readonly #beside: number[];
-  readonly #scope: number[];
   readonly #scopes: Scopes;
-  readonly #sig: number[];
-  readonly #from: number[] = [];
-  readonly #to: number[] = [];
+  readonly #graph: Graph;
+  readonly #folding: Folding;
   readonly #places: number[];
   readonly #extras = new Map<number, GraphNode[]>();
   readonly #outputs: Set<number>;
@@ -337,31 +335,24 @@ export class Arrangement {
   readonly #writes = new Map<number, string[]>();
   readonly #faces: (Face | undefined)[];
   readonly #scopeFaces: Face[];
-  readonly #foldRepeats: boolean;
 
   constructor(record: GraphRecord, options: SceneOptions = {}) {
-    this.#foldRepeats = options.foldRepeats ?? true;
     this.#every = record.nodes;
     const home = absorbed(this.#every);
     this.#nodes = this.#every.filter((node) => !home.has(node.id));
     const indexOf = new Map(this.#nodes.map((node, i) => [node.id, i]));
-    this.#beside =
+    const beside =
       (options.foldGradients ?? true)
         ? besideOf(this.#nodes, indexOf)
-        : new Array(this.#nodes.length).fill(-1);
-    const loose = this.#beside.map((b) => b < 0);
+        : new Int32Array(this.#nodes.length).fill(-1);
+    const loose = Array.from(beside, (b) => b < 0);
 
-    const scopes = new Scopes();
-    const scope = this.#nodes.map((node) => (node.scope ? scopes.addPath(node.scope) : -1));
-    const known = new Map<string, number>();
-    this.#sig = this.#nodes.map((node) => {
-      const key = alike(node);
-      const found = known.get(key) ?? known.size;
-      known.set(key, found);
-      return found;
-    });
-    groupCrowds(this.#nodes, scope, scopes, loose, this.#sig);
-    [this.#scope, this.#scopes] = dropThin(scope, scopes, loose);
+    const named = new Scopes();
+    const crowded = this.#nodes.map((node) => (node.scope ? named.addPath(node.scope) : -1));
+    const signature = signatures(this.#nodes);
+    groupCrowds(this.#nodes, crowded, named, loose, signature);
+    const [scope, scopes] = dropThin(crowded, named, loose);
+    this.#scopes = scopes;
 
     this.#outputs = new Set(record.outputs.map((output) => output.node));
     for (const node of this.#every) {
@@ -378,15 +369,20 @@ export class Arrangement {
       else this.#writes.set(change.node, [change.variable]);
     }
     this.#faces = new Array(this.#nodes.length);
-    this.#scopeFaces = this.#makeScopeFaces(loose);
+    this.#scopeFaces = this.#makeScopeFaces(scope, loose);
+    const from: number[] = [];
+    const to: number[] = [];
     this.#nodes.forEach((node, i) => {
       for (const j of node.inputs) {
         const source = indexOf.get(j);
         if (source === undefined || implied(this.#nodes[source], node)) continue;
-        this.#from.push(source);
-        this.#to.push(i);
+        from.push(source);
+        to.push(i);
       }
     });
+    const { parent } = scopes;
+    this.#graph = { nodes: this.#nodes.length, scope, beside, signature, from, to, parent };
+    this.#folding = new Folding(this.#graph, options.foldRepeats ?? true);
     this.#places = this.#every.map((node) => indexOf.get(home.get(node.id) ?? node.id) ?? -1);
   }
 
@@ -451,18 +447,18 @@ export class Arrangement {
   }
 
   /** The boxes of closed scopes: name, number of nodes and of parameters. */
-  #makeScopeFaces(loose: boolean[]): Face[] {
+  #makeScopeFaces(scope: number[], loose: boolean[]): Face[] {
     const { path, parent } = this.#scopes;
     const count: number[] = new Array(path.length).fill(0);
     const params: number[] = new Array(path.length).fill(0);
     const failed: boolean[] = new Array(path.length).fill(false);
     this.#nodes.forEach((node, i) => {
-      if (this.#scope[i] < 0) return;
+      if (scope[i] < 0) return;
       let weights = node.kind === "variable" ? elements(node) : 0;
       for (const extra of this.#extras.get(node.id) ?? []) {
         if (extra.kind === "variable") weights += elements(extra);
       }
-      for (let s = this.#scope[i]; s >= 0; s = parent[s]) {
+      for (let s = scope[i]; s >= 0; s = parent[s]) {
         if (loose[i]) ++count[s];
         if (node.failed || node.alarm) failed[s] = true;
         params[s] += weights;
@@ -490,36 +486,28 @@ export class Arrangement {
 
   /** Arranges the picture. */
   scene(options: SceneOptions = {}): Scene {
-    const { direction = "auto", maxBoxes = 60 } = options;
-    if (direction !== "auto") return this.#arranged(direction === "right", maxBoxes, options);
-    const right = this.#arranged(true, maxBoxes, options);
-    if (right.width <= PAGE && right.height <= 640) return right;
-    const down = this.#arranged(false, maxBoxes, options);
-    if (down.height > TALL && maxBoxes > FEW) return this.scene({ ...options, maxBoxes: FEW });
-    return down.width > PAGE && right.width < down.width ? right : down;
-  }
-
-  #arranged(right: boolean, maxBoxes: number, options: SceneOptions): Scene {
-    const { expanded } = options;
+    const { direction = "auto", maxBoxes = 60, expanded } = options;
     const states = this.#scopes.path.map((path) => {
       const wish = expanded?.get(path);
       return wish === undefined ? DECIDE : Number(wish);
     });
+    const folded = this.#folding.fold(states, maxBoxes);
+    if (direction !== "auto") return this.#arranged(direction === "right", folded);
+    const right = this.#arranged(true, folded);
+    if (right.width <= PAGE && right.height <= 640) return right;
+    const down = this.#arranged(false, folded);
+    if (down.height > TALL && maxBoxes > FEW) return this.scene({ ...options, maxBoxes: FEW });
+    return down.width > PAGE && right.width < down.width ? right : down;
+  }
+
+  #arranged(right: boolean, folded: Folded): Scene {
     const mark: [number, number, number] = [34, 18, 5];
     // What runs to the right is a mirrored picture that runs down.
     const size = (face: Face): [number, number] =>
       right ? [face.height, face.width] : [face.width, face.height];
-    const description: Description = {
-      nodes: this.#nodes.length,
-      size: (i) => size(this.#face(i)),
-      scope: this.#scope,
-      beside: this.#beside,
-      signature: this.#sig,
-      from: this.#from,
-      to: this.#to,
-      parent: this.#scopes.parent,
-      state: states,
-      scopeSize: (s) => size(this.#scopeFaces[s]),
+    const sizes = {
+      node: (i: number) => size(this.#face(i)),
+      scope: (s: number) => size(this.#scopeFaces[s]),
     };
     const geometry: LayoutOptions = {
       spacing: {
@@ -530,12 +518,10 @@ export class Arrangement {
         longLink: 12,
         sweeps: 8,
       },
-      maxBoxes,
-      foldRepeats: this.#foldRepeats,
       mark: right ? [mark[1], mark[0], mark[2]] : mark,
       frame: right ? [16, 16, 30, 14] : [30, 14, 16, 16],
     };
-    const raw = layout(description, geometry);
+    const raw = layout(this.#graph, folded, sizes, geometry);
     const boxes = raw.boxes.map((placed): Box => {
       const node = placed.kind === NODE;
       const face = node ? this.#face(placed.index) : this.#scopeFaces[placed.index];
@@ -575,7 +561,7 @@ export class Arrangement {
       boxes,
       lines,
       scopes: this.#scopes.path,
-      boxOfNode: this.#places.map((i) => (i >= 0 ? raw.boxOfNode[i] : -1)),
+      boxOfNode: this.#places.map((i) => (i >= 0 ? folded.boxOfNode[i] : -1)),
       mark,
     };
   }
