@@ -54,6 +54,21 @@ def test_calls_of_a_graph_by_name() -> None:
     assert g(x=a, y=b).z.numpy().tolist() == [8.0, 17.0]
 
 
+def test_inputs_of_a_graph_are_given_by_name() -> None:
+    with fb.graph("g") as made:
+        x = made.input("x", (2,))
+        made.output(y=x + 1)
+    for call in (made, made.graph):
+        with pytest.raises(
+            fb.errors.FeedError, match=r"graph `g`: inputs are .* by name: g\(x=...\)"
+        ):
+            call(fb.ones(2))
+    with fb.graph("none") as made:
+        made.output(y=fb.ones(2) + 1)
+    with pytest.raises(fb.errors.FeedError, match=r"it takes no inputs: none\(\)"):
+        made.graph(1)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("number", [2.5, 3, True, -0.0, 2**60 + 1, float("inf"), 1e300])
 def test_numbers_beside_tensors(dtype: str, number: float) -> None:

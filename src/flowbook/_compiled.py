@@ -101,10 +101,10 @@ class GraphBlock:
             raise GraphError(f"graph: `{name}` is there when the `with` block has ended.")
         return getattr(graph, name)
 
-    def __call__(self, **feeds: Any) -> Results:
+    def __call__(self, /, *unnamed: Any, **feeds: Any) -> Results:
         if self.graph is None:
             raise GraphError("graph: it can be called when the `with` block has ended.")
-        return self.graph(**feeds)
+        return self.graph(*unnamed, **feeds)
 
 
 _DIRECT = frozenset((_core.Tensor, int, float))

@@ -96,6 +96,12 @@ class Graph:
         """Names that may be fed: arguments and captures."""
         return list(self._inputs)
 
+    def _fed_without_names(self) -> FeedError:
+        names = [name for name in self._inputs if name.isidentifier()][:4]
+        call = f"{self.name or 'graph'}({', '.join(f'{name}=...' for name in names)})"
+        how = f"inputs are given by name: {call}" if names else f"it takes no inputs: {call}"
+        return FeedError(f"graph `{self.name}`: {how}.")
+
     @property
     def outputs(self) -> list[str]:
         """Names of its results."""
@@ -158,7 +164,7 @@ class Graph:
 
     # -- running ------------------------------------------------------------------------------------
 
-    def __call__(self, **feeds: Any) -> Results:
+    def __call__(self, /, *unnamed: Any, **feeds: Any) -> Results:
         """Runs the graph and returns its terminal values (those that no other node consumes).
 
         Args:
@@ -166,7 +172,12 @@ class Graph:
 
         Returns:
             The values by name; `g["h"]` and `fb.Session().run` fetch inner ones.
+
+        Raises:
+            FeedError: If an input is not given by name, is not one of the graph's, or does not fit.
         """
+        if unnamed:
+            raise self._fed_without_names()
         call = self._calls.get(tuple(feeds))
         if call is not None:
             start = time.perf_counter()
