@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "core/blocks.h"
+#include "core/bytes.h"
 #include "core/fork.h"
 #include "core/memory_log.h"
 
@@ -152,9 +153,9 @@ void* system_allocate(int64_t bytes) {
 }
 [[noreturn, gnu::cold]] void out_of_memory(int64_t bytes, bool limited) {
   const MemoryStats m = memory_stats();
-  fail(ErrorKind::kOutOfMemory, bytes, " bytes were asked for; ", m.live, " are in use",
-       m.reserved > m.live ? cat(", ", m.reserved - m.live, " cached") : std::string(),
-       limited ? cat(" and the limit is ", memory_limit(),
+  fail(ErrorKind::kOutOfMemory, Bytes(bytes), " were asked for; ", Bytes(m.live), " are in use",
+       m.reserved > m.live ? cat(", ", Bytes(m.reserved - m.live), " cached") : std::string(),
+       limited ? cat(" and the limit is ", Bytes(memory_limit()),
                      ". Free tensors or raise the limit with fb.memory.set_limit().")
                : std::string(" and the system has no more. Free tensors, or use smaller batches."));
 }

@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 
+#include "core/bytes.h"
 #include "core/error.h"
 
 namespace flowbook::cpu {
@@ -26,8 +27,8 @@ int64_t conv_scratch_bytes(std::initializer_list<int64_t> factors) {
   for (const int64_t f : factors)
     wanted *= double(f), fits &= !__builtin_mul_overflow(bytes, f, &bytes);
   if (!fits || bytes > std::numeric_limits<int64_t>::max() / 2)
-    fail(ErrorKind::kOutOfMemory, "convolution needs ", wanted,
-         " bytes of scratch memory: its padding and strides are far larger than its images");
+    fail(ErrorKind::kOutOfMemory, "convolution needs ", Bytes(wanted),
+         " of scratch memory: its padding and strides are far larger than its images");
   return bytes;
 }
 
@@ -40,7 +41,7 @@ char* conv_scratch(ConvScratch purpose, std::initializer_list<int64_t> factors) 
     const int64_t room = (bytes + 63) / 64 * 64;
     m.bytes.reset(static_cast<char*>(std::aligned_alloc(64, size_t(room))));
     if (!m.bytes)
-      fail(ErrorKind::kOutOfMemory, "convolution needs ", bytes, " bytes of scratch memory");
+      fail(ErrorKind::kOutOfMemory, "convolution needs ", Bytes(bytes), " of scratch memory");
     m.size = room;
   }
   return m.bytes.get();

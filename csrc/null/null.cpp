@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/backend.h"
+#include "core/bytes.h"
 
 namespace flowbook {
 namespace {
@@ -18,8 +19,8 @@ class Null : public Backend {
     // Zeros, so that what is read back is the same every time.
     auto* block = static_cast<Block*>(std::calloc(1, sizeof(Block) + size_t(bytes)));
     if (!block)
-      fail(ErrorKind::kOutOfMemory, bytes,
-           " bytes were asked for on device `null`, more than there are.");
+      fail(ErrorKind::kOutOfMemory, Bytes(bytes),
+           " were asked for on device `null`, more than there are.");
     block->owner = this;
     block->bytes = bytes;
     const int64_t live = live_.fetch_add(bytes) + bytes;
