@@ -48,7 +48,7 @@ def test_no_word_hides_a_name_of_ours(kind: str) -> None:
         ("fb.softmax", "Did you mean fb.nn.softmax?"),
         ("fb.Dense", "Did you mean fb.nn.Dense?"),
         ("fb.nn.Conv2d", "Did you mean fb.nn.Conv2D?"),
-        ("fb.metrics.accurracy", "Did you mean fb.metrics.accuracy?"),
+        ("fb.metrics.accurate", "Did you mean fb.metrics.accuracy?"),
         ("fb.nn.Linear", "In flowbook: fb.nn.Dense."),
         ("fb.losses.MSELoss", "In flowbook: fb.losses.mean_squared_error."),
         ("fb.optim.adam", "Did you mean fb.optim.Adam?"),
