@@ -135,12 +135,21 @@ def test_both_ways_through_a_loop(mode, columns, gap):
     assert_compiled_is_tape(mode, f, x, y)
 
 
-@pytest.mark.parametrize("edge", [86.5, 87.3365, 88.722839, 103.97, 104.0])
-def test_exp_around_the_ends_of_its_short_way(mode, edge):
-    ends = (np.float32([edge, -edge]).view("i4")[:, None] + np.arange(-512, 512, dtype="i4")).view(
-        "f4"
-    )
-    assert_compiled_is_tape(mode, lambda x: fb.exp(x) * 1.0 + 0.0, ends)
+ENDS = {
+    "exp": [86.5, 87.3365, 88.722839, 103.97],
+    "exp2": [125, 126, 128, 149],
+    "tanh": [7, 7.105, 9.5],
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_around_the_ends_of_a_short_way(mode, name):
+    ends = np.float32(ENDS[name])
+    near = np.concatenate([ends, -ends]).view("i4")[:, None] + np.arange(-512, 512, dtype="i4")
+    dense = rng.uniform(-ends[0], ends[0], size=20_000).astype("f4")
+    tiny = (dense * 1e-40).astype("f4")
+    for x in (near.view("f4"), dense, tiny):
+        assert_compiled_is_tape(mode, lambda x: op(name)(x) * 1.0 + 0.0, x)
 
 
 @pytest.mark.parametrize("name", BINARY)

@@ -145,6 +145,7 @@ class FusedCpu : public FusedKernel {
   std::vector<Instruction> last_;   // folds of totals and maps of columns and totals
   std::vector<int> outputs_, row_inputs_, row_results_, periodic_;
   bool compiles_ = false;   // what can be
+  bool past_ = false;       // some result is written past the caches
   int64_t block_rows_ = 1;  // rows that share a block
   int64_t set_rows_ = 1;    // rows computed together, in whole blocks
   int64_t chunk_rows_ = 1, chunk_cols_ = 0;

@@ -224,7 +224,11 @@ void FusedCpu::compile() {
       code.resize((code.size() + 63) / 64 * 64, 0xcc);
     }
   pages_ = jit::Pages(code);
-  if (pages_) return absorb_row_maps();
+  if (pages_) {
+    for (const Phase& phase : phases_)
+      for (const Segment& s : phase.segments) past_ |= s.past;
+    return absorb_row_maps();
+  }
   for (Phase& phase : phases_)
     for (Instruction& t : phase.elements) t.segment = -1;
 }

@@ -113,6 +113,11 @@ void FusedCpu::chunk(Frame& f, int64_t first_row, int64_t end_row) const {
     f.apart = together ? 1 : f.rows;
     set(f);
   }
+#ifdef __x86_64__
+  // What was written past the caches is ordered with nothing else. Not after each set: the next one
+  // is computed while such writes are on their way.
+  if (past_) __builtin_ia32_sfence();
+#endif
 }
 
 // Operands that repeat with each row, written out once for a set of rows.
@@ -364,9 +369,6 @@ void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t co
     }
     done += m;
   }
-#ifdef __x86_64__
-  if (s.past) __builtin_ia32_sfence();  // such stores are ordered with nothing else
-#endif
   if (past)
     for (int64_t row = 0; row < f.apart; ++row)
       memcpy(past + row * cols_ * 4, f.blocks + scratch_slot_ * block_bytes_ + row * n * 4,

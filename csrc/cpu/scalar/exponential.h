@@ -43,12 +43,18 @@ FB_SCALAR f32 exp(f32 x) {
   return either(usual, from_bits(bits(near) + (bits(j) << 23)),
                 select(x < 88.7228394f, scale(r, t), x + kInf<float>));
 }
+FB_SCALAR Scaled<f32> exp2_scaled(f32 x) {
+  const f32 t = x + kMagic;
+  return {poly(x - (t - kMagic), /*exp2_f*/ 1.0e+00f, 6.931472e-01f, 2.402265e-01f, 5.5503666e-02f,
+               9.617931e-03f, 1.3389924e-03f, 1.5561853e-04f),
+          t};
+}
 FB_SCALAR f32 exp2(f32 x) {
-  const f32 c = at_least(x, -151.0f), t = c + kMagic, f = c - (t - kMagic);
-  const f32 y = scale(poly(f, /*exp2_f*/ 1.0e+00f, 6.931472e-01f, 2.402265e-01f, 5.5503666e-02f,
-                           9.617931e-03f, 1.3389924e-03f, 1.5561853e-04f),
-                      t);
-  return select(x < 128.0f, y, x + kInf<float>);
+  const Usual usual = within(x, 125.0f);
+  const auto [near, j] = exp2_scaled(x);
+  const auto [r, t] = exp2_scaled(at_least(x, -151.0f));
+  return either(usual, from_bits(bits(near) + (bits(j) << 23)),
+                select(x < 128.0f, scale(r, t), x + kInf<float>));
 }
 FB_SCALAR f32 expm1(f32 x) {
   const f32 c = at_least(x, -18.0f), t = fma(c, 1.44269502f, kMagic), j = t - kMagic;
@@ -63,15 +69,20 @@ FB_SCALAR f32 expm1(f32 x) {
 // j = 0, it is the result. Both sides of the fraction are multiplied by k, which keeps them where
 // floats are dense: they lie around k for most x, and around 1 above it are half as many floats as
 // below. Far out, k = 1 keeps 1 + s exact.
-FB_SCALAR f32 tanh(f32 x) {
-  const f32 c = at_least(from_bits(bits(x) | (-0x7fffffff - 1)), -9.5f);  // -|x|
-  // 1.25, 0.8125 or 1, by adding to the bits: selects between constants become many instructions.
-  const f32 k =
-      from_bits(kOneBits + (ones(c > -7.105f) & -0x300000) + (ones(c > -0.52f) & 0x500000));
+FB_SCALAR f32 tanh_of(f32 c, f32 k, f32 x) {
   const f32 t = fma(c, 2.88539004f, kMagic), j = t - kMagic, f = fma(j, -3.46573591e-1f, c);
   const f32 z = f * f;
   const f32 r =
       fma(f * z, poly(z, /*tanh_step_f*/ -3.3333322e-01f, 1.3331142e-01f, -5.271529e-02f), f);
   const f32 s = from_bits((bits(t) << 23) + bits(k)), u = k + s, v = k - s;
   return copysign(fma(u, r, -v) / fma(-v, r, u), x);
+}
+FB_SCALAR f32 tanh(f32 x) {
+  const Usual usual = within(x, 7.0f);
+  const f32 n = from_bits(bits(x) | (-0x7fffffff - 1));  // -|x|
+  const f32 near = tanh_of(n, from_bits((kOneBits - 0x300000) + (ones(n > -0.52f) & 0x500000)), x);
+  const f32 c = at_least(n, -9.5f);
+  const f32 k =
+      from_bits(kOneBits + (ones(c > -7.105f) & -0x300000) + (ones(c > -0.52f) & 0x500000));
+  return either(usual, near, tanh_of(c, k, x));
 }
