@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "cpu/rounding.h"
+
 namespace flowbook::cpu {
 namespace {
 
@@ -15,9 +17,6 @@ constexpr int64_t kMinSlices = 4;      // ... unless that makes fewer slices tha
 constexpr int64_t kMinWork = int64_t{1} << 20;
 constexpr int64_t kMaxSlices = 64;
 constexpr int64_t kMaxParts = 8;  // of the weights' gradient, added in order
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 const float* at(const void* p, int64_t elements) { return static_cast<const float*>(p) + elements; }
 float* at(void* p, int64_t elements) { return static_cast<float*>(p) + elements; }

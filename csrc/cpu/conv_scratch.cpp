@@ -6,6 +6,7 @@
 
 #include "core/bytes.h"
 #include "core/error.h"
+#include "cpu/rounding.h"
 
 namespace flowbook::cpu {
 namespace {
@@ -38,7 +39,7 @@ char* conv_scratch(ConvScratch purpose, std::initializer_list<int64_t> factors) 
   Memory& m = memories[int(purpose)];
   if (bytes > m.size) {
     m.bytes.reset(), m.size = 0;
-    const int64_t room = (bytes + 63) / 64 * 64;
+    const int64_t room = aligned(bytes);
     m.bytes.reset(static_cast<char*>(std::aligned_alloc(64, size_t(room))));
     if (!m.bytes)
       fail(ErrorKind::kOutOfMemory, "convolution needs ", Bytes(bytes), " of scratch memory");

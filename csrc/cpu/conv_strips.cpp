@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
-namespace flowbook::cpu {
-namespace {
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-}  // namespace
+#include "cpu/rounding.h"
 
+namespace flowbook::cpu {
 Strips::Strips(int64_t images, int64_t rows, int64_t cols, int64_t target, bool whole_rows)
     : rows(rows), cols(cols), row_step(rows), col_step(cols) {
   const int64_t most = target + target / 2;  // rather than a small rest

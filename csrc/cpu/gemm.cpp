@@ -7,6 +7,7 @@
 
 #include "cpu/own_gemm.h"
 #include "cpu/providers.h"
+#include "cpu/rounding.h"
 
 namespace flowbook::cpu {
 namespace {
@@ -44,9 +45,6 @@ constexpr int64_t kStreamBytes =
 constexpr int64_t kStreamColumns = 384;  // a few times what own_gemm.cpp sums in registers
 // Products with few rows and columns but long sums are cut along k, and the parts added in order.
 constexpr int64_t kMaxParts = 8, kMinDepth = 512;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // a * b * c, or a large number where that overflows.
 int64_t product(int64_t a, int64_t b, int64_t c) {

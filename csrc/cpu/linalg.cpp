@@ -7,6 +7,7 @@
 #include "core/apply.h"
 #include "cpu/gemm.h"
 #include "cpu/providers.h"
+#include "cpu/rounding.h"
 
 namespace flowbook::cpu {
 namespace {
@@ -88,8 +89,6 @@ Copies copies(const Problem& p) {
   if (!wants_provider(item(p, nullptr))) return {false, false};
   return {!provider_takes(p.m, p.k, p.a.row, p.a.col), !provider_takes(p.k, p.n, p.b.row, p.b.col)};
 }
-
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 int64_t workspace(const OpDef&, const void*, std::span<const Array> in) {
   Problem p = describe(in[0], in[1]);

@@ -9,6 +9,7 @@
 
 #include "core/cancel.h"
 #include "core/function_ref.h"
+#include "cpu/rounding.h"
 
 namespace flowbook::cpu {
 
@@ -23,7 +24,7 @@ void parallel_ranges(int64_t n, int64_t grain, Body&& body) {
     if (n > 0) check_cancelled(), body(int64_t{0}, n);
     return;
   }
-  parallel_for((n + grain - 1) / grain,
+  parallel_for(ceil_div(n, grain),
                [&](int64_t i) { body(i * grain, std::min(n, (i + 1) * grain)); });
 }
 

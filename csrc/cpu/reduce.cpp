@@ -9,6 +9,7 @@
 #include "cpu/cpu.h"
 #include "cpu/loops.h"
 #include "cpu/pool.h"
+#include "cpu/rounding.h"
 #include "cpu/sums.h"
 
 namespace flowbook::cpu {
@@ -90,7 +91,7 @@ void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold aga
                     });
     return;
   }
-  const int64_t part = (width * out_bytes + 63) / 64 * 64;
+  const int64_t part = aligned(width * out_bytes);
   const int64_t wave =
       std::max<int64_t>(1, (16 << 20) / (part * blocks));  // keeps the scratch memory in bounds
   for (int64_t first = 0; first < s.outer * strips; first += wave) {

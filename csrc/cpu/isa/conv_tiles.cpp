@@ -51,30 +51,10 @@ template <class T, int kR, int kV>
     each_sum([](const Vector<T>& s, T* at, int64_t n) FB_INLINE { store_some(at, s, n); });
 }
 
-// The tile of `rows` rows, at most kR.
-template <class T, int kR, int kV>
-inline void tile_of(int64_t rows, const ConvMeeting& m, int64_t first) {
-  if (rows == kR)
-    tile<T, kR, kV>(m, first);
-  else if constexpr (kR > 1)
-    tile_of<T, kR - 1, kV>(rows, m, first);
-}
-
 template <class T, int kV>
 inline void all_rows(const ConvMeeting& m) {
-  constexpr int kR = kRows<T, kV>;
-  const int64_t left = m.rows % kR;
-  int64_t whole = m.rows - left, i = 0;
-  // A tile of a row or two has too few sums: it shares the rows of its neighbour.
-  if (whole > 0 && left > 0 && 2 * left <= kR) whole -= kR;
-  for (; i < whole; i += kR) tile<T, kR, kV>(m, i);
-  int64_t rest = m.rows - i;
-  if (rest > kR) {
-    const int64_t half = (rest + 1) / 2;
-    tile_of<T, kR, kV>(half, m, i);
-    i += half, rest -= half;
-  }
-  if (rest > 0) tile_of<T, kR, kV>(rest, m, i);
+  in_tiles<kRows<T, kV>>(m.rows,
+                         [&]<int kR>(Count<kR>, int64_t first) { tile<T, kR, kV>(m, first); });
 }
 
 template <class T>

@@ -42,29 +42,30 @@ template <class T, int kR, int kV, bool kPacked>
   const int64_t k = m.k, ldc = m.ldc, last = m.last;
   const T* panel = m.panel;
   Vector<T> sum[kR][kV];
-  for (int r = 0; r < kR; ++r)
-    for (int v = 0; v < kV; ++v) sum[r][v] = Vector<T>{};
-  if (m.accumulate) {
-    for (int r = 0; r < kR; ++r)
-      for (int v = 0; v < kV; ++v)
-        sum[r][v] = load_some(c + r * ldc + v * kLanes, v == kV - 1 ? last : kLanes);
-  }
+  // body(sum, where it lies in c, how many of its lanes are real)
+  const auto each_sum = [&](auto&& body) FB_INLINE {
+    times<kR>([&](int r) FB_INLINE {
+      times<kV>([&](int v) FB_INLINE {
+        body(sum[r][v], c + r * ldc + v * kLanes, v == kV - 1 ? last : kLanes);
+      });
+    });
+  };
+  if (m.accumulate)
+    each_sum([](Vector<T>& s, const T* at, int64_t n) FB_INLINE { s = load_some(at, n); });
+  else
+    each_sum([](Vector<T>& s, const T*, int64_t) FB_INLINE { s = Vector<T>{}; });
   for (int64_t p = 0; p < k; ++p, panel += kV * kLanes, a += col) {
     Vector<T> y[kV];
-    for (int v = 0; v < kV; ++v) y[v] = load(panel + v * kLanes);
-    for (int r = 0; r < kR; ++r) {
+    times<kV>([&](int v) FB_INLINE { y[v] = load(panel + v * kLanes); });
+    times<kR>([&](int r) FB_INLINE {
       const Vector<T> x = a[r * row] - Vector<T>{};
-      for (int v = 0; v < kV; ++v) multiply_add<T>(sum[r][v], x, y[v]);
-    }
+      times<kV>([&](int v) FB_INLINE { multiply_add<T>(sum[r][v], x, y[v]); });
+    });
   }
-  if (last == kLanes) {
-    for (int r = 0; r < kR; ++r)
-      for (int v = 0; v < kV; ++v) store(c + r * ldc + v * kLanes, sum[r][v]);
-  } else {
-    for (int r = 0; r < kR; ++r)
-      for (int v = 0; v < kV; ++v)
-        store_some(c + r * ldc + v * kLanes, sum[r][v], v == kV - 1 ? last : kLanes);
-  }
+  if (last == kLanes)
+    each_sum([](const Vector<T>& s, T* at, int64_t) FB_INLINE { store(at, s); });
+  else
+    each_sum([](const Vector<T>& s, T* at, int64_t n) FB_INLINE { store_some(at, s, n); });
 }
 
 // Rows of a, kR at a time and one k after the other.
@@ -84,41 +85,20 @@ inline void pack_rows(const T* a, int64_t row, int64_t col, int64_t rows, int64_
 // ---- general: panels of b meet blocks of a
 // ------------------------------------------------------------------------------------------------
 
-// The tile of `rows` rows, at most kR.
-template <class T, int kR, int kV>
-inline void tile_of(int64_t rows, const Meeting<T>& m, const T* a, T* c) {
-  if (rows == kR)
-    tile<T, kR, kV, false>(m, a, c);
-  else if constexpr (kR > 1)
-    tile_of<T, kR - 1, kV>(rows, m, a, c);
-}
-
 // `packed` has the block's whole tiles, or is null.
 template <class T, int kV>
 inline void all_rows(const Meeting<T>& m, const T* a, const T* packed, int64_t rows, T* c) {
-  constexpr int kR = kRows<T, kV>;
-  const int64_t left = rows % kR;
-  int64_t whole = rows - left, i = 0;
-  // A tile of a row or two has too few sums: it shares the rows of its neighbour.
-  if (whole > 0 && left > 0 && 2 * left <= kR) whole -= kR;
+  constexpr int kWhole = kRows<T, kV>;
   int64_t fetched = m.next ? 0 : m.k;
-  const int64_t share = m.k / (rows / kR + 1) + 1;
-  for (; i < whole; i += kR) {
+  const int64_t share = m.k / (rows / kWhole + 1) + 1;
+  in_tiles<kWhole>(rows, [&]<int kR>(Count<kR>, int64_t i) {
     // b's rows lie far apart, where the machine does not foresee them.
     for (int64_t end = fetched + share; fetched < m.k && fetched < end; ++fetched)
       __builtin_prefetch(m.next + fetched * m.next_row);
-    if (packed)
-      tile<T, kR, kV, true>(m, packed + i * m.k, c + i * m.ldc);
-    else
-      tile<T, kR, kV, false>(m, a + i * m.a_row, c + i * m.ldc);
-  }
-  int64_t rest = rows - i;
-  if (rest > kR) {
-    const int64_t half = (rest + 1) / 2;
-    tile_of<T, kR, kV>(half, m, a + i * m.a_row, c + i * m.ldc);
-    i += half, rest -= half;
-  }
-  if (rest > 0) tile_of<T, kR, kV>(rest, m, a + i * m.a_row, c + i * m.ldc);
+    if constexpr (kR == kWhole)
+      if (packed) return tile<T, kR, kV, true>(m, packed + i * m.k, c + i * m.ldc);
+    tile<T, kR, kV, false>(m, a + i * m.a_row, c + i * m.ldc);
+  });
 }
 
 template <class T>
@@ -174,24 +154,44 @@ void pack_all(const OwnPanels& g) {
   }
 }
 
+// The rows from `first` on, at most a tile, times rows [begin, end) of the panel.
+template <class T, int kV>
+inline void meet_terms(const OwnPanelProduct& g, const T* panel, int64_t j, int64_t columns,
+                       int64_t first, int64_t rows, int64_t begin, int64_t end, bool accumulate) {
+  constexpr int64_t kLanes = Lanes<T>::kCount;
+  const T* a = static_cast<const T*>(g.a) + first * g.a_row + begin * g.a_col;
+  T* c = static_cast<T*>(g.c) + first * g.ldc + j;
+  const Meeting<T> m{
+      g.a_row, g.a_col,   end - begin, panel + begin * kV * kLanes, columns - (kV - 1) * kLanes,
+      g.ldc,   accumulate};
+  tile_of<kRows<T, kV>>(rows, [&]<int kR>(Count<kR>) { tile<T, kR, kV, false>(m, a, c); });
+}
 template <class T, int kV>
 inline void meet_panel(const OwnPanelProduct& g, const T* panel, int64_t j, int64_t columns) {
-  constexpr int64_t kLanes = Lanes<T>::kCount;
   constexpr int kR = kRows<T, kV>;
   static_assert(kR <= kOwnTileRows);
-  const T* a = static_cast<const T*>(g.a);
-  T* c = static_cast<T*>(g.c) + j;
-  Meeting<T> m{g.a_row, g.a_col, 0, nullptr, columns - (kV - 1) * kLanes, g.ldc, g.accumulate};
+  const auto within = [&](int64_t term) { return term < 0 ? 0 : term < g.k ? term : g.k; };
+  const auto begin = [&](int64_t row) { return within(row + g.band.k_begin); };
+  const auto end = [&](int64_t row) { return within(row + g.band.k_end); };
+  const auto meet = [&](int64_t first, int64_t rows, int64_t from, int64_t to, bool accumulate) {
+    meet_terms<T, kV>(g, panel, j, columns, first, rows, from, to < from ? from : to, accumulate);
+  };
   const int64_t above = j - g.band.column_end + 1;  // rows that don't see this panel
   int64_t i = above > 0 ? above / kR * kR : 0, rows;
   for (; i < g.m; i += rows) {
     rows = g.m - i;
     if (rows > kR) rows = 2 * rows <= 3 * kR ? (rows + 1) / 2 : kR;  // none of a row or two
-    int64_t begin = i + g.band.k_begin, end = i + rows - 1 + g.band.k_end;
-    begin = begin < 0 ? 0 : begin < g.k ? begin : g.k;
-    end = end < begin ? begin : end < g.k ? end : g.k;
-    m.k = end - begin, m.panel = panel + begin * kV * kLanes;
-    tile_of<T, kR, kV>(rows, m, a + i * g.a_row + begin * g.a_col, c + i * g.ldc);
+    const int64_t last = i + rows - 1;
+    if (!g.band.exact) {
+      meet(i, rows, begin(i), end(last), g.accumulate);
+      continue;
+    }
+    // What all rows have is a tile; before and behind it each row is by itself.
+    const int64_t from = begin(last), to = end(i) < from ? from : end(i);
+    for (int64_t r = i; r <= last; ++r)
+      meet(r, 1, begin(r), end(r) < from ? end(r) : from, g.accumulate);
+    meet(i, rows, from, to, true);
+    for (int64_t r = i; r <= last; ++r) meet(r, 1, to, end(r), true);
   }
 }
 template <class T>
@@ -219,30 +219,32 @@ template <class T, int kR, int kV>
   T* c = static_cast<T*>(g.c) + j;
   const int64_t k = g.k, a_row = g.a_row, a_col = g.a_col, b_row = g.b_row, ldc = g.ldc;
   Vector<T> sum[kR][kV];
-  for (int r = 0; r < kR; ++r)
-    for (int v = 0; v < kV; ++v) sum[r][v] = Vector<T>{};
-  if (g.accumulate) {
-    for (int r = 0; r < kR; ++r)
-      for (int v = 0; v < kV; ++v)
-        sum[r][v] = load_some(c + r * ldc + v * kLanes, v == kV - 1 ? last : kLanes);
-  }
-  const auto walk = [&](auto&& load_last) {
+  const auto each_sum = [&](auto&& body) FB_INLINE {
+    times<kR>([&](int r) FB_INLINE {
+      times<kV>([&](int v) FB_INLINE {
+        body(sum[r][v], c + r * ldc + v * kLanes, v == kV - 1 ? last : kLanes);
+      });
+    });
+  };
+  if (g.accumulate)
+    each_sum([](Vector<T>& s, const T* at, int64_t n) FB_INLINE { s = load_some(at, n); });
+  else
+    each_sum([](Vector<T>& s, const T*, int64_t) FB_INLINE { s = Vector<T>{}; });
+  const auto walk = [&](auto&& load_last) FB_INLINE {
     for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
       Vector<T> x[kR];
-      for (int r = 0; r < kR; ++r) x[r] = a[r * a_row] - Vector<T>{};
-      for (int v = 0; v < kV; ++v) {
+      times<kR>([&](int r) FB_INLINE { x[r] = a[r * a_row] - Vector<T>{}; });
+      times<kV>([&](int v) FB_INLINE {
         const Vector<T> y = v == kV - 1 ? load_last(b + v * kLanes) : load(b + v * kLanes);
-        for (int r = 0; r < kR; ++r) multiply_add<T>(sum[r][v], x[r], y);
-      }
+        times<kR>([&](int r) FB_INLINE { multiply_add<T>(sum[r][v], x[r], y); });
+      });
     }
   };
   if (last == kLanes)
-    walk([](const T* p) { return load(p); });
+    walk([](const T* p) FB_INLINE { return load(p); });
   else
-    walk([last](const T* p) { return load_some(p, last); });
-  for (int r = 0; r < kR; ++r)
-    for (int v = 0; v < kV; ++v)
-      store_some(c + r * ldc + v * kLanes, sum[r][v], v == kV - 1 ? last : kLanes);
+    walk([last](const T* p) FB_INLINE { return load_some(p, last); });
+  each_sum([](const Vector<T>& s, T* at, int64_t n) FB_INLINE { store_some(at, s, n); });
 }
 
 // The last columns, at most kV vectors of them.
@@ -280,24 +282,25 @@ template <class T, int kC>
 inline void dots(const T* a, const T* b, int64_t b_col, int64_t k, T* c, bool accumulate) {
   constexpr int kLanes = Lanes<T>::kCount;
   Vector<T> sum[kC][2];
-  for (int j = 0; j < kC; ++j) sum[j][0] = sum[j][1] = Vector<T>{};
+  times<kC>([&](int j) FB_INLINE { sum[j][0] = sum[j][1] = Vector<T>{}; });
   int64_t p = 0;
   for (; p + 2 * kLanes <= k; p += 2 * kLanes) {
     const Vector<T> x0 = load(a + p), x1 = load(a + p + kLanes);
-    for (int j = 0; j < kC; ++j) {
+    times<kC>([&](int j) FB_INLINE {
       multiply_add<T>(sum[j][0], x0, load(b + j * b_col + p));
       multiply_add<T>(sum[j][1], x1, load(b + j * b_col + p + kLanes));
-    }
+    });
   }
   for (; p < k; p += kLanes) {
     const int64_t n = k - p < kLanes ? k - p : kLanes;
     const Vector<T> x = load_some(a + p, n);
-    for (int j = 0; j < kC; ++j) multiply_add<T>(sum[j][0], x, load_some(b + j * b_col + p, n));
+    times<kC>([&](int j)
+                  FB_INLINE { multiply_add<T>(sum[j][0], x, load_some(b + j * b_col + p, n)); });
   }
-  for (int j = 0; j < kC; ++j) {
+  times<kC>([&](int j) FB_INLINE {
     const T s = sum_lanes<T>(sum[j][0] + sum[j][1]);
     c[j] = accumulate ? c[j] + s : s;
-  }
+  });
 }
 template <class T>
 void inner_products(const OwnGemm& g) {

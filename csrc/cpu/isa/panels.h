@@ -59,6 +59,28 @@ inline void store_some(T* p, Vector<T> v, int64_t n) {
   if constexpr (sizeof(T) == 4) return _mm512_mask_storeu_epi32(p, (1u << n) - 1, (__m512i)v);
   if constexpr (sizeof(T) == 8) return _mm512_mask_storeu_epi64(p, (1u << n) - 1, (__m512i)v);
 #endif
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4 || sizeof(T) == 8) {  // a masked store takes AMD's processors longer
+    constexpr int64_t kHalf = Lanes<T>::kCount / 2;
+    __m128i part = _mm256_castsi256_si128((__m256i)v);
+    if (n >= kHalf) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(p), part);
+      part = _mm256_extracti128_si256((__m256i)v, 1);
+      p += kHalf, n -= kHalf;
+    }
+    if constexpr (sizeof(T) == 4) {
+      if (n >= 2) {
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(p), part);
+        part = _mm_unpackhi_epi64(part, part);
+        p += 2, n -= 2;
+      }
+      if (n > 0) _mm_storeu_si32(p, part);
+    } else if (n > 0) {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(p), part);
+    }
+    return;
+  }
+#endif
   for (int64_t l = 0; l < n; ++l) p[l] = v[l];
 }
 
@@ -96,6 +118,37 @@ template <int kN, class F>
     times<kN - 1>(f);
     f(kN - 1);
   }
+}
+
+// Rows of a factor go in tiles of at most kR. A tile's body is compiled for each number of rows,
+// and gets it as a Count.
+template <int kN>
+struct Count {
+  static constexpr int kValue = kN;
+};
+// body(Count<rows>), rows being at most kR.
+template <int kR, class F>
+inline void tile_of(int64_t rows, F&& body) {
+  if (rows == kR)
+    body(Count<kR>{});
+  else if constexpr (kR > 1)
+    tile_of<kR - 1>(rows, body);
+}
+// body(Count, first row) for tiles that make up `rows`: whole ones, then one or two lower ones.
+template <int kR, class F>
+inline void in_tiles(int64_t rows, F&& body) {
+  const int64_t left = rows % kR;
+  int64_t whole = rows - left, i = 0;
+  // A tile of a row or two has too few sums: it shares the rows of its neighbour.
+  if (whole > 0 && left > 0 && 2 * left <= kR) whole -= kR;
+  for (; i < whole; i += kR) body(Count<kR>{}, i);
+  int64_t rest = rows - i;
+  if (rest > kR) {
+    const int64_t half = (rest + 1) / 2;
+    tile_of<kR>(half, [&](auto count) { body(count, i); });
+    i += half, rest -= half;
+  }
+  if (rest > 0) tile_of<kR>(rest, [&](auto count) { body(count, i); });
 }
 
 // Sums of kRows x kV vectors, kV vectors of b and one of a are what the registers hold; 8 sums at
