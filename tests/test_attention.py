@@ -142,6 +142,35 @@ def test_nan_is_seen_where_it_is_and_nowhere_else() -> None:
     assert np.isfinite(np.delete(y, 70, 2)).all()
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("length", "at"), [(7, 3), (100, 70), (300, 266)])
+def test_what_is_not_finite_is_not_seen_from_before(dtype: str, bad: float, length, at) -> None:
+    """Zeros of the triangle don't make NaN of it, in the results nor in any gradient."""
+    q, k, v, dy = (normal(1, 1, length, 20, seed=i).astype(dtype) for i in range(4))
+
+    def run(q, k, v, dy):
+        x = [fb.asarray(a) for a in (q, k, v)]
+        with fb.tape() as tape:
+            y = attend(*x, causal=True)
+            loss = fb.sum(y * dy)
+        return [y.numpy()[0, 0], *(g.numpy()[0, 0] for g in tape.gradients(loss, x))]
+
+    want = run(q, k, v, dy)
+    for which in range(4):
+        with_bad = [a.copy() for a in (q, k, v, dy)]
+        with_bad[which][0, 0, at, 3] = bad
+        y, dq, dk, dv = run(*with_bad)
+        # Keys and values are seen by later queries; queries and dy see earlier keys and values.
+        clean = slice(0, at) if which in (1, 2) else slice(at + 1, length)
+        if which != 3:
+            np.testing.assert_array_equal(y[clean], want[0][clean])
+        np.testing.assert_array_equal(dq[clean], want[1][clean])
+        if which in (0, 3):
+            np.testing.assert_array_equal(dk[clean], want[2][clean])
+            np.testing.assert_array_equal(dv[clean], want[3][clean])
+
+
 def test_grouped_heads_are_repeated_heads() -> None:
     q, k, v = normal(2, 6, 9, 4), normal(2, 2, 9, 4, seed=1), normal(2, 2, 9, 4, seed=2)
     wide = [np.repeat(x, 3, 1) for x in (k, v)]

@@ -10,8 +10,10 @@
 
 #include "cpu/attention_loops.h"
 #include "cpu/cpu.h"
+#include "cpu/finite.h"
 #include "cpu/own_gemm.h"
 #include "cpu/pool.h"
+#include "cpu/rounding.h"
 
 namespace flowbook::cpu {
 namespace {
@@ -20,8 +22,6 @@ constexpr int64_t kQueries = kAttentionQueries, kKeys = 256;
 // Backward cuts work by the heads of the keys, whose gradients a chunk owns. Where these are fewer
 // than kUnits it cuts the queries, too, and adds the parts in order.
 constexpr int64_t kUnits = 16;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // One operand as [batch, heads, rows, columns]; strides in elements.
 struct Stack {
@@ -61,19 +61,19 @@ struct Problem {
     if (causal) band.column_end = query + 1 - key;
     return band;
   }
-  OwnBand by_query(int64_t query, int64_t key) const {
+  OwnBand by_query(int64_t query, int64_t key, bool exact) const {
     OwnBand band;
-    if (causal) band.k_end = query + 1 - key;
+    if (causal) band.k_end = query + 1 - key, band.exact = exact;
     return band;
   }
-  OwnBand by_key(int64_t query, int64_t key) const {
+  OwnBand by_key(int64_t query, int64_t key, bool exact) const {
     OwnBand band;
-    if (causal) band.k_begin = key - query;
+    if (causal) band.k_begin = key - query, band.exact = exact;
     return band;
   }
   int64_t block_keys() const { return std::min(keys, kKeys); }
-  // Between rows of a block of scores: an odd number of lines of 64 bytes, so that the columns of
-  // the block do not share a few sets of the cache.
+  // Between rows of a block of scores: an odd number of lines of 64 bytes in float32, twice one in
+  // float64, so that the columns of the block do not share a few sets of the cache.
   int64_t row_step() const { return (block_keys() + 31) / 32 * 32 + kRowRoom; }
 };
 // The tiles of a triangle's edge read at most this far past a row's last key.
@@ -150,7 +150,6 @@ class Room {
   explicit Room(int64_t bytes) : memory_(allocate(bytes, BufferKind::kWorkspace)) {
     next_ = static_cast<char*>(memory_->data);
   }
-  static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
   char* take(int64_t bytes) {
     char* at = next_;
     next_ += aligned(bytes);
@@ -162,7 +161,7 @@ class Room {
   char* next_;
 };
 int64_t panel_bytes(const Problem& p, int64_t k, int64_t n) {
-  return Room::aligned(own_panels_size(k, n) * p.bytes);
+  return aligned(own_panels_size(k, n) * p.bytes);
 }
 Panels pack(const Problem& p, int64_t k, int64_t n, Matrix b, char* to) {
   own_gemm().pack[p.pair]({k, n, b.data, b.row, b.column, to});
@@ -191,12 +190,12 @@ ScoreBlock block_of(const Problem& p, int64_t item, int64_t head, int64_t q, int
 // ---- forward ----------------------------------------------------------------------------------
 int64_t forward_bytes(const Problem& p) {
   const int64_t n = p.block_keys();
-  return Room::aligned(kQueries * p.row_step() * p.bytes) + panel_bytes(p, p.size, n) +
+  return aligned(kQueries * p.row_step() * p.bytes) + panel_bytes(p, p.size, n) +
          panel_bytes(p, n, p.width);
 }
 // Queries [q, q + rows) of one head: y[rows, width] and logsumexp[rows].
 void forward_block(const Problem& p, int64_t item, int64_t head, int64_t q, int64_t rows, char* y,
-                   char* logsumexp) {
+                   char* logsumexp, bool exact = false) {
   const AttentionLoops& loops = *p.loops;
   double numbers[3 * kQueries];  // maximum, sum and factor of each row
   char *max = reinterpret_cast<char*>(numbers), *sum = max + kQueries * p.bytes,
@@ -219,9 +218,11 @@ void forward_block(const Problem& p, int64_t item, int64_t head, int64_t q, int6
     loops.softmax[p.pair](block_of(p, item, head, q, rows, key, n, scores), key == 0, max, sum,
                           keep);
     if (key > 0) loops.scale[p.pair](y, rows, p.width, keep);
-    multiply(p, rows, {scores, step, 1}, v, p.by_query(q, key), y, p.width, key > 0);
+    multiply(p, rows, {scores, step, 1}, v, p.by_query(q, key, exact), y, p.width, key > 0);
   }
-  loops.finish[p.pair](y, rows, p.width, max, sum, logsumexp);
+  // A value that is not finite makes NaN of the zeros of queries that must not see it.
+  if (loops.finish[p.pair](y, rows, p.width, max, sum, logsumexp) && p.causal && !exact)
+    forward_block(p, item, head, q, rows, y, logsumexp, true);
 }
 
 void attention(const KernelArgs& args) {
@@ -268,7 +269,7 @@ struct Tools {
         dy(room.take(panel_bytes(p, kQueries, p.width))) {}
   static int64_t bytes(const Problem& p) {
     const int64_t n = p.block_keys();
-    return 2 * Room::aligned(kQueries * p.row_step() * p.bytes) + panel_bytes(p, p.size, n) +
+    return 2 * aligned(kQueries * p.row_step() * p.bytes) + panel_bytes(p, p.size, n) +
            panel_bytes(p, p.width, n) + panel_bytes(p, n, p.size) +
            panel_bytes(p, kQueries, p.size) + panel_bytes(p, kQueries, p.width);
   }
@@ -286,6 +287,19 @@ Keys pack_keys(const Problem& p, int64_t item, int64_t shared, int64_t key, cons
   return {key, pack(p, p.size, n, across(p.key, k), t.keys_across),
           pack(p, p.width, n, across(p.value, v), t.values_across),
           pack(p, n, p.size, plain(p.key, k), t.keys)};
+}
+
+// Whether all queries of a block, their dy and their own keys are finite. One that is not shows in
+// the product of a query with its key, or in y . dy, which is `shift` but for a term.
+bool finite_diagonal(const Problem& p, int64_t q, int64_t rows, int64_t key, int64_t n,
+                     const char* scores, const char* shift) {
+  const int64_t begin = std::max(q, key), count = std::min(q + rows, key + n) - begin;
+  const char* own = scores + ((begin - q) * p.row_step() + begin - key) * p.bytes;
+  const auto finite = [&]<class T>(T) {
+    return all_finite(reinterpret_cast<const T*>(own), count, p.row_step() + 1) &&
+           all_finite(reinterpret_cast<const T*>(shift), rows);
+  };
+  return p.pair ? finite(double()) : finite(float());
 }
 
 // What queries [q, q + rows) of one head add to the gradients of these keys and values, and these
@@ -306,16 +320,17 @@ void backward_block(const Backward& b, int64_t item, int64_t head, int64_t q, in
                       shift + i * p.bytes);
   multiply(p, rows, query, keys.keys_across, p.scores(q, key), t.scores, step, false);
   multiply(p, rows, dy, keys.values_across, p.scores(q, key), t.dscores, step, false);
+  const bool exact = p.causal && !finite_diagonal(p, q, rows, key, n, t.scores, shift);
   loops.gradient[p.pair](block_of(p, item, head, q, rows, key, n, t.scores), t.dscores,
                          {p.at(b.logsumexp, item, head, q), b.logsumexp.row}, shift);
   const Matrix scores_across{t.scores, 1, step}, dscores{t.dscores, step, 1},
       dscores_across{t.dscores, 1, step};
   const int64_t met = std::min(n, p.keys_until(q + rows) - key);
-  multiply(p, met, scores_across, pack(p, rows, p.width, dy, t.dy), p.by_key(q, key),
+  multiply(p, met, scores_across, pack(p, rows, p.width, dy, t.dy), p.by_key(q, key, exact),
            dvalue + key * p.width * p.bytes, p.width, true);
-  multiply(p, rows, dscores, keys.keys, p.by_query(q, key), b.dquery + first * p.size * p.bytes,
-           p.size, key > 0);
-  multiply(p, met, dscores_across, pack(p, rows, p.size, query, t.queries), p.by_key(q, key),
+  multiply(p, rows, dscores, keys.keys, p.by_query(q, key, exact),
+           b.dquery + first * p.size * p.bytes, p.size, key > 0);
+  multiply(p, met, dscores_across, pack(p, rows, p.size, query, t.queries), p.by_key(q, key, exact),
            dkey + key * p.size * p.bytes, p.size, true);
 }
 

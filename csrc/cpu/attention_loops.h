@@ -41,8 +41,9 @@ struct AttentionLoops {
   void (*softmax[2])(const ScoreBlock& b, bool first, void* max, void* sum, void* keep);
   // y[rows, n] *= factor, row by row.
   void (*scale[2])(void* y, int64_t rows, int64_t n, const void* factor);
-  // y / sum and max + log(sum); zeros and minus infinity where nothing was added.
-  void (*finish[2])(void* y, int64_t rows, int64_t n, const void* max, const void* sum,
+  // y / sum and max + log(sum); zeros and minus infinity where nothing was added. Whether y has
+  // NaN.
+  bool (*finish[2])(void* y, int64_t rows, int64_t n, const void* max, const void* sum,
                     void* logsumexp);
   // Makes p = exp(score - logsumexp), zero where that is minus infinity, of the scores, and
   // p (dp - shift) scale of dp, which lies like them.

@@ -121,18 +121,23 @@ void scale(void* yv, int64_t rows, int64_t n, const void* factors) {
   }
 }
 template <class T>
-void finish(void* yv, int64_t rows, int64_t n, const void* maxv, const void* sumv, void* lsev) {
+bool finish(void* yv, int64_t rows, int64_t n, const void* maxv, const void* sumv, void* lsev) {
   T *y = static_cast<T*>(yv), *logsumexp = static_cast<T*>(lsev);
   const T *max = static_cast<const T*>(maxv), *sum = static_cast<const T*>(sumv);
+  bool nan = false;
   for (int64_t i = 0; i < rows; ++i, y += n) {
     const T share = T(1) / sum[i];
-    if (sum[i] == T(0))
+    if (sum[i] == T(0)) {
       for (int64_t j = 0; j < n; ++j) y[j] = T(0);
-    else
-      for (int64_t j = 0; j < n; ++j) y[j] *= share;
+      continue;
+    }
+    int unlike = 0;
+    for (int64_t j = 0; j < n; ++j) y[j] *= share, unlike |= y[j] != y[j];
+    nan |= unlike != 0;
   }
 #pragma GCC ivdep
   for (int64_t i = 0; i < rows; ++i) logsumexp[i] = max[i] + log(sum[i]);
+  return nan;
 }
 
 // score(i) is an entry as exp needs it but for the shift; p may be what it reads.
