@@ -50,6 +50,12 @@ CASES = {
     "more border than image": ((1, 2, 3, 6), (5, 5, 8), {"pads": 4}),
     "one channel": ((4, 20, 21, 1), (3, 3, 32), {}),
     "three channels": ((2, 23, 22, 3), (7, 7, 16), {"strides": 2, "padding": "same"}),
+    "a fold in bands": ((1, 40, 31, 3), (5, 5, 64), {"strides": (2, 1), "padding": "same"}),
+    "bands smaller than windows": ((1, 19, 34, 2), (9, 3, 96), {"padding": "same"}),
+    "patches": ((2, 15, 16, 12), (5, 5, 20), {"strides": 5}),
+    "patches far apart": ((2, 140, 75, 5), (4, 3, 9), {"strides": (70, 66), "pads": (1, 2, 3, 0)}),
+    "large patches": ((1, 130, 128, 9), (64, 64, 6), {"strides": 64}),
+    "patches in groups": ((2, 21, 22, 34), (5, 7, 40), {"strides": (4, 5), "groups": 2}),
     "three channels, dilated": ((2, 12, 13, 3), (3, 3, 16), {"dilation": 2, "padding": "same"}),
     "to one output": ((2, 12, 13, 16), (3, 3, 1), {"padding": "same"}),
     "wide groups": ((2, 10, 11, 51), (3, 3, 60), {"groups": 3, "padding": "same"}),
@@ -160,6 +166,82 @@ def test_images_without_entries(shape, t):
     assert not y.numpy().any()
     assert not dw.numpy().any()
     assert not passes(x.numpy(), w.numpy(), np.ones(y.shape, t), {"pads": 2})[2].any()
+
+
+def plain_passes(x, w, dy, attrs):
+    """The three results, summed tap by tap over what lies inside of the image only."""
+    window = [1, 1]
+    strides, dilation = (np.broadcast_to(attrs.get(k, 1), 2) for k in ("strides", "dilation"))
+    pads = np.broadcast_to(attrs["pads"], 4) if np.ndim(attrs["pads"]) else [attrs["pads"]] * 4
+    y, dx, dw = np.zeros(dy.shape), np.zeros(x.shape), np.zeros(w.shape)
+    groups = attrs.get("groups", 1)
+    ins, outs = np.split(np.arange(x.shape[3]), groups), np.split(np.arange(w.shape[3]), groups)
+    for i, j in np.ndindex(*w.shape[:2]):
+        for r, c in np.ndindex(*dy.shape[1:3]):
+            window[0] = r * strides[0] + i * dilation[0] - pads[0]
+            window[1] = c * strides[1] + j * dilation[1] - pads[2]
+            if not (0 <= window[0] < x.shape[1] and 0 <= window[1] < x.shape[2]):
+                continue
+            for here, there in zip(ins, outs, strict=True):
+                pixel, tap = x[:, window[0], window[1], here], w[i, j][:, there]
+                y[:, r, c, there] += pixel @ tap
+                dx[:, window[0], window[1], here] += dy[:, r, c, there] @ tap.T
+                dw[i, j][:, there] += pixel.T @ dy[:, r, c, there]
+    return y, dx, dw
+
+
+@pytest.fixture
+def own_loops():
+    """oneDNN itself lets padding count in some narrow groups."""
+    before = _core.onednn_enabled()
+    fb.enable_onednn(False)
+    yield
+    fb.enable_onednn(before)
+
+
+@pytest.mark.usefixtures("own_loops")
+@pytest.mark.parametrize("t", ["f4", "f8"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("image", "size", "attrs"),
+    [
+        ((2, 9, 8, 5), (3, 3, 17), {"pads": 1}),
+        ((2, 9, 8, 5), (3, 2, 7), {"pads": (1, 0, 2, 1), "strides": (2, 3)}),
+        ((1, 8, 9, 6), (3, 3, 8), {"pads": 3, "dilation": 2}),
+        ((2, 6, 7, 1), (3, 3, 18), {"pads": 1}),
+        ((2, 6, 7, 32), (3, 3, 32), {"pads": 1, "groups": 2}),
+        ((1, 2, 3, 6), (5, 5, 8), {"pads": 4}),
+        ((2, 9, 8, 24), (3, 3, 16), {"pads": 1, "groups": 4}),
+        ((2, 9, 8, 20), (3, 3, 20), {"pads": 1, "groups": 20}),
+        ((2, 9, 8, 6), (3, 3, 12), {"pads": 1, "groups": 6, "strides": 2}),
+    ],
+)
+def test_padding_counts_for_nothing(image, size, attrs, bad, t):
+    """Not for zeros that make NaN of weights, or of what came of the results, that are not finite."""
+    rng = np.random.default_rng(5)
+    groups = attrs.get("groups", 1)
+    x = rng.integers(1, 4, image).astype(t)
+    w = rng.integers(1, 4, (*size[:2], image[3] // groups, size[2])).astype(t)
+    dy = rng.integers(1, 4, _conv2d(x, w, **attrs).shape).astype(t)
+    clean = plain_passes(x, w, dy, attrs)
+    for a, b in zip(passes(x, w, dy, attrs), clean, strict=True):
+        assert np.array_equal(a, b)
+    w[0, 0, -1, 1] = bad
+    with np.errstate(invalid="ignore"):
+        y, dx, _ = plain_passes(x, w, dy, attrs)
+    got = passes(x, w, dy, attrs)
+    assert np.array_equal(got[0], y, equal_nan=True)
+    assert np.array_equal(got[1], dx, equal_nan=True)
+    weights = fb.asarray(w)
+    f = fb.graph(lambda x: fb.nn.conv2d(x, weights, **attrs))  # packed once
+    assert np.array_equal(f(fb.asarray(x)).numpy(), y, equal_nan=True)
+    w[0, 0, -1, 1] = 1
+    dy[-1, 0, -1, 1] = bad
+    with np.errstate(invalid="ignore"):
+        _, dx, dw = plain_passes(x, w, dy, attrs)
+    got = passes(x, w, dy, attrs)
+    assert np.array_equal(got[1], dx, equal_nan=True)
+    assert np.array_equal(got[2], dw, equal_nan=True)
 
 
 @pytest.mark.parametrize("t", ["f4", "f8"])

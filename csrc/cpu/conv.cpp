@@ -73,7 +73,7 @@ void run(const Conv& v, const Pass& pass, bool keeps, const void* in, void* out,
   pass.run(in, packed, out, epilogue);
 }
 void run(const Conv& v, bool forward, const void* in, void* out, const Epilogue* epilogue) {
-  if (!forward && conv_folds(v)) return conv_fold(v, out, epilogue);
+  if (!forward && conv_folds(v)) return ConvFold(v).run(out, epilogue);
   if (library_first(v))
     if (const ProvidedConv pass(v, forward); pass) return run(v, pass, true, in, out, epilogue);
   run(v, OwnConv(v, forward), !library_first(v), in, out, epilogue);
@@ -104,7 +104,7 @@ Blocks conv_blocks(const Conv& v, bool forward) {
         gemm_grid(forward ? pointwise_forward(v, nullptr) : pointwise_input_gradient(v, nullptr));
     return {grid.blocks(), grid.col_step};
   }
-  if (!forward && conv_folds(v)) return {g.n, columns};
+  if (!forward && conv_folds(v)) return {ConvFold(v).blocks(), columns};
   if (library_first(v))
     if (const ProvidedConv pass(v, forward); pass) return {pass.blocks(), columns};
   return {OwnConv(v, forward).blocks(), columns};
@@ -154,13 +154,21 @@ void add_parts(T* sum, const T* others, int64_t count, int64_t size) {
   });
 }
 
-// How many parts were summed.
-int64_t sum_parts(const Conv& v, void* dweights, void* others) {
-  if (library_first(v))
-    if (const ProvidedConvWeights pass(v); pass && pass.run(dweights, others)) return pass.parts();
-  const OwnConvWeights pass(v);
-  pass.run(dweights, others);
-  return pass.parts();
+void add_parts(const Conv& v, int64_t parts, void* sum, const void* others) {
+  if (parts == 1) return;
+  const int64_t size = weights(v.at);
+  if (v.dtype == DType::f32)
+    add_parts(static_cast<float*>(sum), static_cast<const float*>(others), parts - 1, size);
+  else
+    add_parts(static_cast<double*>(sum), static_cast<const double*>(others), parts - 1, size);
+}
+
+bool weights_gradient_by_library(const Conv& v, void* dweights, void* workspace) {
+  if (!library_first(v)) return false;
+  const ProvidedConvWeights pass(v);
+  if (!pass || !pass.run(dweights, workspace)) return false;
+  add_parts(v, pass.parts(), dweights, workspace);
+  return true;
 }
 
 }  // namespace
@@ -179,12 +187,12 @@ void conv_weights_gradient(const Conv& v, void* dweights, void* workspace) {
   if (size == 0) return;
   if (empty(g)) return void(std::memset(dweights, 0, size_t(size * size_of(v.dtype))));
   if (pointwise(g)) return gemm(pointwise_weights_gradient(v, dweights), workspace);
-  const int64_t others = sum_parts(v, dweights, workspace) - 1;
-  if (others == 0) return;
-  if (v.dtype == DType::f32)
-    add_parts(static_cast<float*>(dweights), static_cast<const float*>(workspace), others, size);
-  else
-    add_parts(static_cast<double*>(dweights), static_cast<const double*>(workspace), others, size);
+  const OwnConvWeights own(v);
+  if (!weights_gradient_by_library(v, dweights, workspace)) {
+    own.run(dweights, workspace);
+    add_parts(v, own.parts(), dweights, workspace);
+  }
+  own.mend(dweights);
 }
 
 // ---- registration

@@ -1,8 +1,11 @@
 #include "cpu/own_conv.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
 
 #include "cpu/conv_scratch.h"
+#include "cpu/finite.h"
 
 namespace flowbook::cpu {
 namespace {
@@ -14,14 +17,13 @@ constexpr int64_t kMinBlock = 24, kMaxBlock = 1024;  // results
 constexpr int64_t kBlockWork = int64_t{1} << 21;     // multiplications a block should have (45 us)
 constexpr int64_t kMinBlocks = 8;                    // ... unless that makes fewer than this
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 }  // namespace
 
 OwnConv::OwnConv(const Conv& v, bool forward)
     : tiles_(v.dtype == DType::f32 ? conv_tiles().f32 : conv_tiles().f64),
       bytes_(size_of(v.dtype)),
       groups_(v.at.groups),
+      weights_(v.weights),
       in_(forward ? Images{v.at.n, v.at.h, v.at.w, v.at.c}
                   : Images{v.at.n, v.at.rows.out.value(), v.at.cols.out.value(), v.at.o}),
       out_(forward ? Images{v.at.n, v.at.rows.out.value(), v.at.cols.out.value(), v.at.o}
@@ -40,7 +42,10 @@ OwnConv::OwnConv(const Conv& v, bool forward)
       strips_(cut()) {
   look();
   for (const Axis& r : rows_)
-    for (const Axis& c : cols_) add_phase(r, c);
+    for (const Axis& c : cols_)
+      if (!r.taps.empty() && !c.taps.empty()) add_phase(r, c);
+  const int64_t all = std::min(rows_[0].step, out_.h) * std::min(cols_[0].step, out_.w);
+  gaps_ = int64_t(phases_.size()) < all;  // strides wider than the window
 }
 
 // Taps that only ever see padding are left out: wide dilations would look far outside for nothing.
@@ -62,6 +67,7 @@ std::vector<OwnConv::Axis> OwnConv::axes(const ops::Window& w, int64_t in, int64
       const int64_t away = first + w.pad - k * w.dilation;
       if (away % w.stride == 0) add(a, k, away / w.stride);
     }
+    if (a.taps.empty() && first > 0) all.pop_back();  // the first has the most results
   }
   return all;
 }
@@ -133,6 +139,7 @@ void OwnConv::add_phase(const Axis& rows, const Axis& cols) {
 }
 
 void OwnConv::pack(const void* weights, void* packed) const {
+  std::atomic<int64_t> finite{1};
   const auto pack_chunk = [&](int64_t group, const Phase& phase, const Chunk& chunk) {
     char* to = static_cast<char*>(packed) +
                (group * packed_ + phase.packed + chunk.before * width_) * bytes_;
@@ -147,6 +154,11 @@ void OwnConv::pack(const void* weights, void* packed) const {
         to += p.count * tiles_.panel_width(columns) * bytes_;
       }
     }
+    const int64_t size = chunk.depth * width_;
+    if (!in_place_ &&
+        !(bytes_ == sizeof(float) ? all_finite(reinterpret_cast<const float*>(to) - size, size)
+                                  : all_finite(reinterpret_cast<const double*>(to) - size, size)))
+      finite.store(0, std::memory_order_relaxed);
   };
   int64_t chunks = 0;
   for (const Phase& p : phases_) chunks += int64_t(p.chunks.size());
@@ -159,6 +171,8 @@ void OwnConv::pack(const void* weights, void* packed) const {
         for (const Chunk& chunk : phase.chunks)
           if (i++; i > begin && i <= end) pack_chunk(group, phase, chunk);
   });
+  const int64_t found = finite.load();
+  std::memcpy(static_cast<char*>(packed) + panel_bytes(), &found, sizeof found);
 }
 
 // The images that a block's strips look at, with zeros around them where they look outside.
@@ -177,6 +191,15 @@ const char* OwnConv::gather(int64_t block, const char* in) const {
   return copy;
 }
 
+template <class Body>
+void OwnConv::each_strip(int64_t block, const Phase& phase, Body&& body) const {
+  for (int64_t i = strips_.begin(block); i < strips_.end(block); ++i) {
+    const Strip s = strips_.at(i);
+    body(s, std::min(s.rows, phase.rows->results - s.row),
+         std::min(s.cols, phase.cols->results - s.col));
+  }
+}
+
 void OwnConv::run_block(int64_t block, const char* in, const char* packed, char* out) const {
   const char* a = gather(block, in);
   thread_local std::vector<int64_t> a_rows, c_rows;
@@ -188,14 +211,11 @@ void OwnConv::run_block(int64_t block, const char* in, const char* packed, char*
     const int64_t a_down = phase.rows->stride * pitch, a_across = phase.cols->stride * in_.c;
     const int64_t c_across = phase.cols->step * out_.c;
     int64_t copied = 0, count = 0;
-    for (int64_t i = strips_.begin(block); i < strips_.end(block); ++i) {
-      const Strip s = strips_.at(i);
+    each_strip(block, phase, [&](const Strip& s, int64_t rows, int64_t cols) {
       const int64_t a_first =
           in_place_ ? in_.of(s.image, s.row * phase.rows->stride, s.col * phase.cols->stride)
                     : copied;
       copied += region_.rows * region_.cols * in_.c;
-      const int64_t rows = std::min(s.rows, phase.rows->results - s.row);
-      const int64_t cols = std::min(s.cols, phase.cols->results - s.col);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t a = a_first + r * a_down;
         const int64_t c = out_.of(s.image, phase.rows->first + (s.row + r) * phase.rows->step,
@@ -203,7 +223,7 @@ void OwnConv::run_block(int64_t block, const char* in, const char* packed, char*
         for (int64_t q = 0; q < cols; ++q, ++count)
           a_rows[size_t(count)] = a + q * a_across, c_rows[size_t(count)] = c + q * c_across;
       }
-    }
+    });
     ConvMeeting m{};
     m.a_rows = a_rows.data(), m.c_rows = c_rows.data(), m.rows = count;
     m.step = 1;
@@ -230,7 +250,49 @@ void OwnConv::run_phase(const Phase& phase, ConvMeeting m, const char* a, const 
   }
 }
 
-void OwnConv::follow(int64_t block, char* out, const Epilogue& epilogue) const {
+// One result without what lies outside of the image.
+template <class T>
+T OwnConv::sum_inside(const Phase& phase, const T* in, int64_t image, int64_t row, int64_t col,
+                      int64_t output) const {
+  const int64_t group = output / outputs_;
+  const T* const weights =
+      static_cast<const T*>(weights_) + output % outputs_ * output_step_ + group * group_step_;
+  T sum = 0;
+  for (const Tap& r : phase.rows->taps)
+    for (const Tap& c : phase.cols->taps) {
+      const int64_t y = row * phase.rows->stride + r.offset,
+                    x = col * phase.cols->stride + c.offset;
+      if (y < 0 || y >= in_.h || x < 0 || x >= in_.w) continue;
+      const T* a = in + in_.of(image, y, x) + group * inputs_;
+      const T* w = weights + (r.weight * window_cols_ + c.weight) * tap_step_;
+      for (int64_t i = 0; i < inputs_; ++i) {
+        sum += a[i] * w[i * input_step_];
+        if (sum != sum) return sum;
+      }
+    }
+  return sum;
+}
+
+// Zeros stand for what lies outside of an image. They make NaN of weights that are not finite,
+// which must not count there.
+template <class T>
+void OwnConv::mend(int64_t block, const T* in, T* out) const {
+  for (const Phase& phase : phases_) {
+    const Axis &down = *phase.rows, &across = *phase.cols;
+    each_strip(block, phase, [&](const Strip& s, int64_t rows, int64_t cols) {
+      for (int64_t row = s.row; row < s.row + rows; ++row)
+        for (int64_t col = s.col; col < s.col + cols; ++col) {
+          if (down.inside(row, in_.h) && across.inside(col, in_.w)) continue;
+          T* c = out +
+                 out_.of(s.image, down.first + row * down.step, across.first + col * across.step);
+          for (int64_t o = 0; o < out_.c; ++o)
+            if (c[o] != c[o]) c[o] = sum_inside(phase, in, s.image, row, col, o);
+        }
+    });
+  }
+}
+
+std::pair<int64_t, int64_t> OwnConv::rows_of(int64_t block) const {
   const Strip first = strips_.at(strips_.begin(block)), last = strips_.at(strips_.end(block) - 1);
   const int64_t down = rows_[0].step, across = cols_[0].step;
   const int64_t begin = out_.of(first.image, first.row * down, first.col * across) / out_.c;
@@ -238,15 +300,25 @@ void OwnConv::follow(int64_t block, char* out, const Epilogue& epilogue) const {
   const bool whole = strips_.across == 1;
   const int64_t row = whole ? std::min(out_.h, (last.row + last.rows) * down) : last.row;
   const int64_t col = whole ? 0 : std::min(out_.w, (last.col + last.cols) * across);
-  const int64_t end = out_.of(last.image, row, col) / out_.c;
-  epilogue(begin, end, 0, out_.c, out + begin * out_.c * bytes_, out_.c);
+  return {begin, out_.of(last.image, row, col) / out_.c};
 }
 
 void OwnConv::run(const void* in, const void* packed, void* out, const Epilogue* epilogue) const {
+  int64_t finite;
+  std::memcpy(&finite, static_cast<const char*>(packed) + panel_bytes(), sizeof finite);
   parallel_for(blocks(), [&](int64_t block) {
+    const auto [begin, end] = rows_of(block);
+    char* const rows = static_cast<char*>(out) + begin * out_.c * bytes_;
+    if (gaps_) std::memset(rows, 0, size_t((end - begin) * out_.c * bytes_));
     run_block(block, static_cast<const char*>(in), static_cast<const char*>(packed),
               static_cast<char*>(out));
-    if (epilogue) follow(block, static_cast<char*>(out), *epilogue);
+    if (!finite && !in_place_) [[unlikely]] {
+      if (bytes_ == sizeof(float))
+        mend(block, static_cast<const float*>(in), static_cast<float*>(out));
+      else
+        mend(block, static_cast<const double*>(in), static_cast<double*>(out));
+    }
+    if (epilogue) (*epilogue)(begin, end, 0, out_.c, rows, out_.c);
   });
 }
 

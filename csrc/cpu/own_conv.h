@@ -3,11 +3,13 @@
 // image's gradient y to x, where each phase of the strides is a convolution of its own, with the
 // weights that meet it. Blocks of results go to threads.
 #pragma once
+#include <utility>
 #include <vector>
 
 #include "cpu/conv.h"
 #include "cpu/conv_strips.h"
 #include "cpu/conv_tiles.h"
+#include "cpu/rounding.h"
 
 namespace flowbook::cpu {
 
@@ -17,8 +19,9 @@ class OwnConv {
   OwnConv(const OwnConv&) = delete;  // phases point to their axes
   OwnConv& operator=(const OwnConv&) = delete;
 
-  // The weights as panels, which may be kept as long as the weights stay the same.
-  int64_t packed_bytes() const { return groups_ * packed_ * bytes_; }
+  // The weights as panels, which may be kept as long as the weights stay the same, and behind them
+  // whether they are finite.
+  int64_t packed_bytes() const { return panel_bytes() + int64_t(sizeof(int64_t)); }
   void pack(const void* weights, void* packed) const;
 
   // Blocks that an epilogue follows: rows of results, all columns.
@@ -34,6 +37,11 @@ class OwnConv {
   struct Axis {
     int64_t results, first, step, stride;
     std::vector<Tap> taps;  // by offset
+    // Whether all taps of result q see entries of an image that has so many.
+    bool inside(int64_t q, int64_t entries) const {
+      return taps.empty() ||
+             (q * stride + taps.front().offset >= 0 && q * stride + taps.back().offset < entries);
+    }
   };
   // Neighbouring inputs of one weight.
   struct Piece {
@@ -65,13 +73,24 @@ class OwnConv {
   void look();  // sets the region
   void add_phase(const Axis& rows, const Axis& cols);
   const char* gather(int64_t block, const char* in) const;
+  int64_t panel_bytes() const { return aligned(groups_ * packed_ * bytes_); }
+  // body(strip, rows, columns): the results of a phase that a strip has.
+  template <class Body>
+  void each_strip(int64_t block, const Phase& phase, Body&& body) const;
   void run_block(int64_t block, const char* in, const char* packed, char* out) const;
   void run_phase(const Phase& phase, ConvMeeting m, const char* a, const char* packed,
                  char* out) const;
-  void follow(int64_t block, char* out, const Epilogue& epilogue) const;
+  template <class T>
+  void mend(int64_t block, const T* in, T* out) const;
+  template <class T>
+  T sum_inside(const Phase& phase, const T* in, int64_t image, int64_t row, int64_t col,
+               int64_t output) const;
+  // The rows of out, [n * h * w, c], that a block has.
+  std::pair<int64_t, int64_t> rows_of(int64_t block) const;
 
   const ConvTileLoops& tiles_;
   const int64_t bytes_, groups_;
+  const void* const weights_;  // unpacked
   const Images in_, out_;
   const int64_t window_cols_;       // weights in a row of the window
   const int64_t inputs_, outputs_;  // of a group
@@ -82,6 +101,7 @@ class OwnConv {
   Region region_;                        // what a strip looks at
   int64_t row_from_ = 0, col_from_ = 0;  // its first entry, seen from the strip's first result
   bool in_place_ = false;                // no strip looks outside of an image
+  bool gaps_ = false;                    // no weight meets some of the results
   std::vector<Phase> phases_;
   int64_t packed_ = 0;  // elements of a group's panels
 };

@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "cpu/conv_scratch.h"
+#include "cpu/finite.h"
+#include "cpu/rounding.h"
 
 namespace flowbook::cpu {
 namespace {
@@ -17,9 +19,6 @@ constexpr int64_t kSmallWeights = 256 * 1024;
 constexpr int64_t kMaxParts = 8, kMaxSmallParts = 16;
 constexpr int64_t kManyResults = 2048, kFewResults = 256;  // of a part
 constexpr int64_t kMinInputs = 24, kMinOutputs = 32;       // of a unit
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // Neighbouring channels of `cols` pixels, `from_step` bytes apart, become dense.
 template <int64_t kBytes>
@@ -65,6 +64,12 @@ OwnConvWeights::Taps::Taps(const ops::Window& w, int64_t entries, int64_t result
       end(std::clamp<int64_t>(entries + w.pad < 1 ? 0 : (entries - 1 + w.pad) / w.dilation + 1,
                               begin, w.size)) {}
 
+OwnConvWeights::Seen::Seen(const ops::Window& w, int64_t entries, int64_t results, int64_t k) {
+  const int64_t away = k * w.dilation - w.pad;  // of the entry that result 0 meets
+  begin = std::min(results, ceil_div(std::max<int64_t>(-away, 0), w.stride));
+  end = std::clamp(ceil_div(std::max<int64_t>(entries - away, 0), w.stride), begin, results);
+}
+
 OwnConvWeights::OwnConvWeights(const Conv& v)
     : conv_(v),
       at_(conv_.at),
@@ -75,6 +80,7 @@ OwnConvWeights::OwnConvWeights(const Conv& v)
       strips_(at_.n, at_.rows.out.value(), at_.cols.out.value(), kBlock, false),
       row_taps_(at_.rows, at_.h, strips_.rows),
       col_taps_(at_.cols, at_.w, strips_.cols),
+      padded_(at_.rows.pad + at_.rows.pad_end + at_.cols.pad + at_.cols.pad_end > 0),
       row_skip_(skip(at_.rows)),
       col_skip_(skip(at_.cols)),
       region_{at_.h, at_.w, looked_at(at_.rows, row_taps_.end - row_taps_.begin, strips_.row_step),
@@ -234,6 +240,49 @@ void OwnConvWeights::run_unit(int64_t part, const Unit& u, char* dw) const {
       tiles_.meet(m);
     }
   }
+}
+
+// The gradients of all channels at one place of the window, summed again where they are NaN.
+template <class T>
+void OwnConvWeights::mend_tap(int64_t i, int64_t j, T* dw) const {
+  const Seen rows(at_.rows, at_.h, strips_.rows, i), cols(at_.cols, at_.w, strips_.cols, j);
+  if (rows.end - rows.begin == strips_.rows && cols.end - cols.begin == strips_.cols) return;
+  std::vector<T> sums;
+  for (int64_t c = 0; c < at_.c; ++c) {
+    const int64_t output = c / inputs_ * outputs_;
+    T* const d = dw + ((i * at_.cols.size + j) * inputs_ + c % inputs_) * at_.o + output;
+    if (all_finite(d, outputs_)) continue;
+    sums.assign(size_t(outputs_), T(0));
+    for (int64_t n = 0; n < at_.n; ++n)
+      for (int64_t row = rows.begin; row < rows.end; ++row)
+        for (int64_t col = cols.begin; col < cols.end; ++col) {
+          const int64_t y = row * at_.rows.stride + i * at_.rows.dilation - at_.rows.pad;
+          const int64_t x = col * at_.cols.stride + j * at_.cols.dilation - at_.cols.pad;
+          const T pixel = static_cast<const T*>(conv_.x)[((n * at_.h + y) * at_.w + x) * at_.c + c];
+          const T* from = static_cast<const T*>(conv_.y) +
+                          ((n * strips_.rows + row) * strips_.cols + col) * at_.o + output;
+          for (int64_t o = 0; o < outputs_; ++o) sums[size_t(o)] += pixel * from[o];
+        }
+    for (int64_t o = 0; o < outputs_; ++o)
+      if (d[o] != d[o]) d[o] = sums[size_t(o)];
+  }
+}
+template <class T>
+void OwnConvWeights::mend(T* dw) const {
+  const int64_t results = at_.n * strips_.rows * strips_.cols * at_.o;
+  const int64_t weights = at_.rows.size * at_.cols.size * inputs_ * at_.o;
+  // What is shorter is looked at first.
+  if (weights < results && all_finite_shared(dw, weights)) return;
+  if (all_finite_shared(static_cast<const T*>(conv_.y), results)) return;
+  parallel_for(at_.rows.size * at_.cols.size,
+               [&](int64_t tap) { mend_tap(tap / at_.cols.size, tap % at_.cols.size, dw); });
+}
+void OwnConvWeights::mend(void* dweights) const {
+  if (!padded_) return;
+  if (conv_.dtype == DType::f32)
+    mend(static_cast<float*>(dweights));
+  else
+    mend(static_cast<double*>(dweights));
 }
 
 void OwnConvWeights::run(void* dweights, void* others) const {

@@ -18,6 +18,9 @@ class OwnConvWeights {
   // others one after the other to `others`, for the caller to add.
   int64_t parts() const { return parts_; }
   void run(void* dweights, void* others) const;
+  // For the sum of all parts, a library's too: padding counts for nothing, although zeros stand for
+  // it, which make NaN of results that are not finite.
+  void mend(void* dweights) const;
 
  private:
   // The weights between some inputs and some outputs of a group.
@@ -33,6 +36,11 @@ class OwnConvWeights {
     bool hold(int64_t k) const { return k >= begin && k < end; }
     int64_t begin, end;
   };
+  // Of an axis' results, those for which weight k meets an entry of the image.
+  struct Seen {
+    Seen(const ops::Window& window, int64_t entries, int64_t results, int64_t k);
+    int64_t begin, end;
+  };
   Unit unit_at(int64_t i) const;
   void divide();
   void clear_unseen(const Unit& u, char* dw) const;
@@ -40,6 +48,10 @@ class OwnConvWeights {
   void copy_images(const Strip& s, const Unit& u, char* to) const;
   void pack_results(int64_t block, const Unit& u, int64_t count, char* to) const;
   void run_unit(int64_t part, const Unit& u, char* dw) const;
+  template <class T>
+  void mend(T* dweights) const;
+  template <class T>
+  void mend_tap(int64_t row, int64_t col, T* dw) const;
 
   const Conv conv_;
   const ops::ConvGeometry& at_;
@@ -47,6 +59,7 @@ class OwnConvWeights {
   const int64_t bytes_, inputs_, outputs_;  // of an element; of a group
   const Strips strips_;
   const Taps row_taps_, col_taps_;
+  const bool padded_;  // zeros stand for some of what weights meet
   const int64_t row_skip_,
       col_skip_;         // entries of the image from one that is looked at to the next
   const Region region_;  // what a strip looks at
