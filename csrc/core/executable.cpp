@@ -376,6 +376,7 @@ std::vector<Tensor> Executable::run_steps(std::span<const Tensor> feeds,
     fail(ErrorKind::kFeed, "the plan takes ", lowered_.feeds.size(), " inputs, got ", feeds.size(),
          ".");
   Recorder eager(nullptr);
+  CancelScope scope(options.cancel ? options.cancel : current_cancel_token());
   std::unique_ptr<State> state = take_state();
   State& s = *state;
   // Whatever happens, the next run must not hold this run's tensors alive.
@@ -393,7 +394,6 @@ std::vector<Tensor> Executable::run_steps(std::span<const Tensor> feeds,
       e.idle_.push_back(std::move(state));
     }
   } release{*this, state};
-  CancelScope scope(options.cancel ? options.cancel : current_cancel_token());
 
   for (size_t i = 0; i < feeds.size(); ++i) {
     s.feeds[i] = dense(feeds[i]);

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import flowbook as fb
+from flowbook import _core
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
@@ -95,6 +97,29 @@ def test_a_long_graph_stops_and_discards():
             v.assign(np.zeros((600, 600), "f4"))
     assert time.monotonic() - started < 2.0
     assert (v.numpy() == 0).all() or np.isfinite(v.numpy()).all()
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux's /proc")
+def test_a_run_that_is_stopped_asks_for_no_more_memory():
+    """The pages of its arena come before its first step, which takes long where there are many."""
+
+    def kilobytes(name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+    x, w = fb.asarray(np.ones((60_000, 8), "f4")), fb.asarray(np.ones((8, 1024), "f4"))
+    graph = fb.graph(lambda x: (x @ w) @ w.T).trace(x)
+    executable, _ = _core.Program(graph._core).plan(
+        list(graph._examples), [x], list(graph._named.values()), True
+    )
+    token = _core.CancelToken()
+    token.cancel()
+    before = kilobytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the highest so far is what it is now
+    with pytest.raises(fb.CancelledError):
+        executable.run([x], token)
+    assert executable.peak_bytes > 200 << 20
+    assert kilobytes("VmHWM") - before < 100 << 10
 
 
 @posix
