@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import flowbook as fb
+from flowbook import _core
 
 PROGRAM = r"""
 import json
@@ -83,7 +84,23 @@ def test_without_onednn():
     found = run(FLOWBOOK_DISABLE_ONEDNN="1")
     assert found["wrong"] == []
     if platform.machine() == "x86_64":
-        assert "switched off" in str(found["facts"]["provider onednn"])
+        off = str(found["facts"]["provider onednn"])
+        assert off == "switched off (FLOWBOOK_DISABLE_ONEDNN)"
+
+
+def test_the_doctor_says_who_switched_onednn_off():
+    if platform.machine() != "x86_64":
+        pytest.skip("oneDNN is for x86-64")
+    before = _core.onednn_enabled()
+    try:
+        fb.enable_onednn(False)
+        facts = fb.doctor()
+        assert facts["provider onednn"] == "switched off (enable_onednn(False))"
+        assert "it is switched off (enable_onednn(False))." in str(facts["advice"])
+        fb.enable_onednn(True)
+        assert "switched off" not in str(fb.doctor()["provider onednn"])
+    finally:
+        fb.enable_onednn(before)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="instruction sets of x86-64")

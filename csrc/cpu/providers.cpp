@@ -132,9 +132,11 @@ bool disabled_by_environment() {
   return v && *v && std::strcmp(v, "0") != 0;
 }
 
-std::atomic<bool>& enabled() {
-  static std::atomic<bool> on{!disabled_by_environment()};
-  return on;
+// Who switched oneDNN off; null while it is on.
+std::atomic<const char*>& switched_off() {
+  static std::atomic<const char*> by{
+      disabled_by_environment() ? "switched off (FLOWBOOK_DISABLE_ONEDNN)" : nullptr};
+  return by;
 }
 
 bool try_gemm(const flowbook_provider* p, const flowbook_gemm& g, const void* a, const void* b,
@@ -182,18 +184,21 @@ std::vector<ProviderFact> provider_facts() {
   };
   if (!libraries_multiply()) own("all products and most convolutions");
 #if FLOWBOOK_ISA_X86
-  if (onednn_enabled())
-    fact("onednn", onednn(), nullptr);
+  if (const char* off = switched_off())
+    fact("onednn", Module(), off);
   else
-    fact("onednn", Module(), "switched off (FLOWBOOK_DISABLE_ONEDNN)");
+    fact("onednn", onednn(), nullptr);
 #endif
   fact("eigen", eigen(), nullptr);
   if (libraries_multiply()) own("small and integer products");
   return facts;
 }
 
-bool onednn_enabled() { return enabled().load(std::memory_order_relaxed); }
-void enable_onednn(bool on) { enabled().store(on, std::memory_order_relaxed); }
+bool onednn_enabled() { return !switched_off().load(std::memory_order_relaxed); }
+void enable_onednn(bool on) {
+  switched_off().store(on ? nullptr : "switched off (enable_onednn(False))",
+                       std::memory_order_relaxed);
+}
 
 void add_library_folder(const std::string& folder) {
   std::lock_guard lock(g_folders_mutex);

@@ -71,7 +71,7 @@ def doctor() -> Report:
     if not any("onednn" in n for n in usable) and platform.machine() in ("x86_64", "AMD64"):
         slow = "convolutions" if usable[0] == "own" else "convolutions and matrix products"
         facts["advice"] = f"oneDNN is not used, {slow} are slower than they could be: " + (
-            "it is switched off (FLOWBOOK_DISABLE_ONEDNN or enable_onednn(False))."
+            f"it is {facts['provider onednn']}."
             if not _core.onednn_enabled()
             else "install onednn-cpu-gomp, or libdnnl of your system."
         )
