@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
+from flowbook._palette import GRID, LINES, variables
 from flowbook._words import image, shorten, text_width
 
-# Okabe and Ito's palette (distinguishable with colour blindness), a lighter one for dark pages.
-_LIGHT = ("#0072b2", "#d55e00", "#009e73", "#b0529a", "#b38600", "#3a8fb7", "#7a5195", "#5b6b7b")
-_DARK = ("#56b4e9", "#ff9650", "#3ed6a5", "#e79fd0", "#f0c84b", "#8fd0ee", "#b79ae0", "#a9b6c6")
+_SHEET = ("bg", "rim", "ink", "soft")
 _POINTS = 400  # points of a line at most
 _TOGETHER = 2_600  # points of all lines of a view at most, so that a saved notebook stays small
 _FRAME = 260  # points that take as many bytes as what is around the lines of a chart
@@ -245,12 +244,11 @@ def describe(title: str, series: Sequence[Series]) -> str:
 
 def _style(count: int) -> str:
     used = range(min(count, 8))
-    light = "".join(f".s{k}{{--k:{_LIGHT[k]}}}" for k in used)
-    dark = "".join(f".s{k}{{--k:{_DARK[k]}}}" for k in used)
+    light = "".join(f".s{k}{{--k:{LINES[k][0]}}}" for k in used)
+    dark = "".join(f".s{k}{{--k:{LINES[k][1]}}}" for k in used)
     return (
-        ":root{--bg:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#5f6b7b;--grid:#e8ecf1}"
-        f"{light}@media(prefers-color-scheme:dark){{:root{{--bg:#14171c;--rim:#3a424e;"
-        f"--ink:#e8ecf2;--soft:#98a3b3;--grid:#262c35}}{dark}}}"
+        f":root{{{variables(0, *_SHEET)};--grid:{GRID[0]}}}{light}"
+        f"@media(prefers-color-scheme:dark){{:root{{{variables(1, *_SHEET)};--grid:{GRID[1]}}}{dark}}}"
         "text{font:10px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;fill:var(--soft)}"
         ".c{fill:var(--bg);stroke:var(--rim)}.t{font-size:13px;font-weight:600;fill:var(--ink)}"
         ".g{stroke:var(--grid);fill:none}.e{text-anchor:end}.m{text-anchor:middle}"

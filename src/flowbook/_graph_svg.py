@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from flowbook._boxes import SOURCES, Box, Record
 from flowbook._graph_words import describe, status_line
+from flowbook._palette import LOOKS, variables
 from flowbook._record import compact
 from flowbook._scene import Line, Scene, build
 from flowbook._words import fitting, shorten, text_width
@@ -15,21 +16,7 @@ from flowbook._words import fitting, shorten, text_width
 _SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 
-# look: (light colour, dark colour)
-COLOURS = {
-    "linalg": ("#4f5bd5", "#8b94f5"),
-    "elementwise": ("#0b7a6f", "#3fc7b8"),
-    "reduce": ("#96620f", "#e3b25c"),
-    "nn": ("#9440c9", "#c58af0"),
-    "shape": ("#64748b", "#94a3b8"),
-    "random": ("#c2377e", "#f081b8"),
-    "optim": ("#2f855a", "#68c48f"),
-    "input": ("#2b6cb0", "#74b3ee"),
-    "capture": ("#2b6cb0", "#74b3ee"),
-    "variable": ("#a35a13", "#eaa562"),
-    "constant": ("#64748b", "#94a3b8"),
-}
-_CLASS = {look: f"c{i}" for i, look in enumerate(COLOURS)}
+_CLASS = {look: f"c{i}" for i, look in enumerate(LOOKS)}
 _LEGEND = {
     "input": "input", "capture": "input", "variable": "variable", "linalg": "matrix product",
     "elementwise": "elementwise", "reduce": "reduction", "nn": "network", "shape": "shape",
@@ -39,15 +26,13 @@ _LEGEND = {
 
 def _style(looks: Iterable[str]) -> str:
     """The style sheet inside the SVG; only the colours that the picture uses."""
-    looks = [look for look in COLOURS if look in set(looks)]
-    light = "".join(f".{_CLASS[k]}{{--c:{COLOURS[k][0]}}}" for k in looks)
-    dark = "".join(f".{_CLASS[k]}{{--c:{COLOURS[k][1]}}}" for k in looks)
+    looks = [look for look in LOOKS if look in set(looks)]
+    light = "".join(f".{_CLASS[k]}{{--c:{LOOKS[k][0]}}}" for k in looks)
+    dark = "".join(f".{_CLASS[k]}{{--c:{LOOKS[k][1]}}}" for k in looks)
     return (
-        ":root{--bg:#fff;--card:#fff;--rim:#d5dbe3;--ink:#1b2330;--soft:#5a6576;--line:#748196;--frame:#6b7a9010;"
-        "--bad:#c62323;--badbg:#fdecec;--grad:#b3316a;--gradbg:#fbe8f0;--on:#fff}"
+        f":root{{{variables(0)}}}"
         f"{light}"
-        "@media(prefers-color-scheme:dark){:root{--bg:#14171c;--card:#1d2229;--rim:#3a424e;--ink:#e8ecf2;"
-        "--soft:#98a3b3;--line:#6c7888;--frame:#8fa0b80f;--bad:#ff6b6b;--badbg:#3a1b1e;--grad:#f27aa5;--gradbg:#3a2230;--on:#14171c}"
+        f"@media(prefers-color-scheme:dark){{:root{{{variables(1)}}}"
         f"{dark}}}"
         f"text{{font:10.5px {_SANS};fill:var(--soft)}}"
         ".t{font-size:12.5px;font-weight:600;fill:var(--ink)}"
@@ -255,9 +240,7 @@ def svg(record: Record, scene: Scene | None = None, **options: Any) -> str:
     right = scene.direction == "right"
     title, stats = str(record.get("name") or "graph"), status_line(record)
     pad, head = 18.0, 50.0 if stats else 38.0
-    looks = list(
-        dict.fromkeys(b.look for b in scene.boxes if b.kind == "node" and b.look in COLOURS)
-    )
+    looks = list(dict.fromkeys(b.look for b in scene.boxes if b.kind == "node" and b.look in LOOKS))
     legend = list(dict.fromkeys(_LEGEND[k] for k in looks if k in _LEGEND))
     foot = 26.0 if len(legend) > 1 else 4.0
     folded = any(b.gradients for b in scene.boxes)

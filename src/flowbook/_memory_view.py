@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from flowbook._palette import ALARM, ALARMED, KINDS, LEFT, PAPER, aside, spread
+from flowbook._palette import ALARM, ALARMED, KINDS, LEFT, LIVE, PAPER, PEAK, aside, spread
 from flowbook._words import human_bytes, human_time, image, shorten
 
 Snapshot = Mapping[str, Any]
@@ -157,8 +157,8 @@ def course(snapshot: Snapshot, width: int = 620, height: int = 100) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" role="img"><style>{PAPER}'
-        ".l{fill:none;stroke:#4f7fd5;stroke-width:1.5}.a{fill:#4f7fd5;fill-opacity:.15}"
-        ".h{fill:#d97a1f}.p{fill:none;stroke:#d97a1f}.m{fill:none;stroke:#d02a2a;"
+        f".l{{fill:none;stroke:{LIVE};stroke-width:1.5}}.a{{fill:{LIVE};fill-opacity:.15}}"
+        f".h{{fill:{PEAK}}}.p{{fill:none;stroke:{PEAK}}}.m{{fill:none;stroke:{ALARM};"
         "stroke-dasharray:4 3}</style>"
         f'<rect x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="9" class="c"/>'
         f'<path d="{area}" class="a"/><path d="{"".join(peaks)}" class="p"/>'

@@ -8,12 +8,12 @@ from typing import Any
 
 from flowbook import ArgumentError, _scene
 from flowbook._boxes import SOURCES, Box
-from flowbook._graph_svg import COLOURS, Stub, stubs
+from flowbook._graph_svg import Stub, stubs
 from flowbook._graph_words import status_line
+from flowbook._palette import LOOKS, SHEET
 from flowbook._scene import Line, Scene
 
-_INK, _SOFT, _RIM, _EDGE = "#1b2330", "#5c6778", "#d5dbe3", "#8d99aa"
-_BAD, _GRADIENT = "#d02a2a", "#d2477b"
+_LIGHT = {name: pair[0] for name, pair in SHEET.items()}  # a PNG has no dark form
 _SCALE = 2.0  # pixels for one of the drawing
 _MOST = 12_000  # pixels of a side
 _PAD, _HEAD = 24.0, 56.0
@@ -36,7 +36,7 @@ def png(record: Mapping[str, Any]) -> bytes:
     scene = _scene.build(record)
     width = max(scene.width + 60, 360) + 2 * _PAD
     height = scene.height + _HEAD + 2 * _PAD
-    figure = Figure(figsize=(width / 72, height / 72), facecolor="white")
+    figure = Figure(figsize=(width / 72, height / 72), facecolor=_LIGHT["bg"])
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(-_PAD, width - _PAD)
@@ -44,7 +44,7 @@ def png(record: Mapping[str, Any]) -> bytes:
     axes.axis("off")
     painter = _Painter(axes, scene)
     painter.text(0, -40, str(record.get("name") or "graph"), 15, weight="bold")
-    painter.text(0, -22, status_line(record), 11.5, colour=_SOFT)
+    painter.text(0, -22, status_line(record), 11.5, colour=_LIGHT["soft"])
     painter.paint()
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=min(72 * _SCALE, 72 * _MOST / max(width, height)))
@@ -60,9 +60,9 @@ class _Painter:
     def paint(self) -> None:
         for box in self.scene.boxes:
             if box.kind == "frame":
-                self.rect(box, 10, face="#6b7a9012", edge=_RIM, z=1)
+                self.rect(box, 10, face=_LIGHT["frame"], edge=_LIGHT["rim"], z=1)
                 title = f"{box.title}  ×{box.repeat}" if box.repeat > 1 else box.title
-                self.text(box.x + 12, box.y + 18, title, 11.5, colour=_SOFT, weight="bold")
+                self.text(box.x + 12, box.y + 18, title, 11.5, colour=_LIGHT["soft"], weight="bold")
         for line in self.scene.lines:
             if line.kind != "stub":
                 self.line(line)
@@ -73,7 +73,7 @@ class _Painter:
             self.stub(stub)
 
     def text(
-        self, x: float, y: float, words: str, size: float, *, colour: str = _INK,
+        self, x: float, y: float, words: str, size: float, *, colour: str = _LIGHT["ink"],
         align: str = "left", weight: str = "normal", mono: bool = False,
     ) -> None:  # fmt: skip
         self.axes.text(
@@ -120,7 +120,7 @@ class _Painter:
         self.axes.add_patch(
             FancyArrowPatch(
                 path=Path(points, codes),
-                edgecolor=_GRADIENT if gradient else _EDGE,
+                edgecolor=_LIGHT["grad"] if gradient else _LIGHT["line"],
                 linewidth=1.2,
                 arrowstyle="-|>" if line.arrow else "-",
                 mutation_scale=8,
@@ -128,7 +128,7 @@ class _Painter:
                 shrinkA=0,
                 shrinkB=0,
                 fill=True,
-                facecolor=_GRADIENT if gradient else _EDGE,
+                facecolor=_LIGHT["grad"] if gradient else _LIGHT["line"],
                 linestyle=(0, (3, 2.5)) if gradient else "-",
             )
         )
@@ -143,7 +143,7 @@ class _Painter:
                 stub.end,
                 arrowstyle="-|>" if stub.arrow else "-",
                 mutation_scale=6,
-                color=_EDGE,
+                color=_LIGHT["line"],
                 linewidth=1.2,
                 zorder=5,
                 shrinkA=0,
@@ -151,22 +151,22 @@ class _Painter:
             )
         )
         align = "right" if stub.anchor == "end" else "left"
-        self.text(*stub.at, stub.words, 9.5, colour=_SOFT, align=align)
+        self.text(*stub.at, stub.words, 9.5, colour=_LIGHT["soft"], align=align)
 
     def box(self, box: Box) -> None:
         x, y, w, h = box.x, box.y, box.width, box.height
-        colour = COLOURS.get(box.look, COLOURS["shape"])[0]
+        colour = LOOKS.get(box.look, LOOKS["shape"])[0]
         source = box.look in SOURCES
-        edge = _BAD if box.failed else colour if box.output or source else _RIM
-        face = "#fdecec" if box.failed else f"{colour}1c" if source else "white"
+        edge = _LIGHT["bad"] if box.failed else colour if box.output or source else _LIGHT["rim"]
+        face = _LIGHT["badbg"] if box.failed else f"{colour}1c" if source else _LIGHT["card"]
         if box.kind == "scope":
-            self.rect(box, 7, face="white", edge=_RIM, z=3, shift=4)
+            self.rect(box, 7, face=_LIGHT["card"], edge=_LIGHT["rim"], z=3, shift=4)
         if source:
-            self.rect(box, h / 2, face="white", edge="none", z=3)  # lines end below it
+            self.rect(box, h / 2, face=_LIGHT["card"], edge="none", z=3)  # lines end below it
         self.rect(box, h / 2 if source else 7, face=face, edge=edge, z=4)
         if box.kind == "scope":
             self.text(x + 14, y + 19, box.title, 12.5, weight="bold")
-            self.text(x + 14, y + 34, box.sub, 10.5, colour=_SOFT)
+            self.text(x + 14, y + 34, box.sub, 10.5, colour=_LIGHT["soft"])
             if box.repeat > 1:
                 self.text(x + w - 10, y + 19, f"×{box.repeat}", 10.5, align="right", weight="bold")
         elif box.look == "constant":
@@ -180,7 +180,9 @@ class _Painter:
                 align="center",
                 weight="bold",
             )
-            self.text(x + w / 2, y + 31, box.sub, 10, align="center", colour=_SOFT, mono=True)
+            self.text(
+                x + w / 2, y + 31, box.sub, 10, align="center", colour=_LIGHT["soft"], mono=True
+            )
         else:
             self.axes.plot(
                 [x + 5.5] * 2,
@@ -192,11 +194,17 @@ class _Painter:
             )
             self.text(x + 14, y + 17, box.title, 12.5, weight="bold")
             self.text(x + w - 11, y + 17, box.tag, 10.5, align="right", colour=colour, mono=True)
-            self.text(x + 14, y + 31, box.sub, 10, colour=_SOFT, mono=True)
+            self.text(x + 14, y + 31, box.sub, 10, colour=_LIGHT["soft"], mono=True)
             for k, (name, spec) in enumerate(box.rows):
-                self.text(x + 14, y + 51 + 13 * k, name, 10, colour=_SOFT)
+                self.text(x + 14, y + 51 + 13 * k, name, 10, colour=_LIGHT["soft"])
                 self.text(
-                    x + w - 11, y + 51 + 13 * k, spec, 9.5, align="right", colour=_SOFT, mono=True
+                    x + w - 11,
+                    y + 51 + 13 * k,
+                    spec,
+                    9.5,
+                    align="right",
+                    colour=_LIGHT["soft"],
+                    mono=True,
                 )
         if box.gradients:
             self.mark(box)
@@ -209,7 +217,7 @@ class _Painter:
         else:
             x, y = box.x + box.width + gap, box.y + box.height / 2 - height / 2
         place = Box("node", 0, -1, x, y, width, height, "")
-        self.rect(place, height / 2, face="#fbeaf1", edge=_GRADIENT, z=4)
+        self.rect(place, height / 2, face=_LIGHT["gradbg"], edge=_LIGHT["grad"], z=4)
         words = f"∂ {box.gradients}"
         self.text(
             x + width / 2,
@@ -217,6 +225,6 @@ class _Painter:
             words,
             10,
             align="center",
-            colour=_GRADIENT,
+            colour=_LIGHT["grad"],
             weight="bold",
         )

@@ -6,7 +6,7 @@ import { type Box, type Scene, SOURCES } from "./scene.js";
 
 export type Mode = "kind" | "time" | "memory" | "dtype" | "device";
 
-/** look: light colour, dark colour; the same as in src/flowbook/_drawing.py. */
+/** look: light colour, dark colour; the same as in src/flowbook/_palette.py. */
 export const LOOKS: Record<string, [light: string, dark: string]> = {
   linalg: ["#4f5bd5", "#8b94f5"],
   elementwise: ["#0b7a6f", "#3fc7b8"],
