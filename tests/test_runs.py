@@ -516,6 +516,56 @@ def test_a_second_interrupt_raises_although_the_data_hang() -> None:
         gate.let.release()
 
 
+def test_an_interrupt_gives_what_awaits_a_run_its_partial_history() -> None:
+    async def cell():
+        press_after(0.15, 1)
+        return await start()
+
+    before = signal.getsignal(signal.SIGINT)
+    history = asyncio.run(cell())
+    assert history.stopped == "interrupted"
+    assert history.steps > 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_interrupt_cancels_what_awaits_a_run_although_the_data_hang() -> None:
+    gate = Gate()
+    gate.let.release()
+    runs = []
+
+    async def cell():
+        runs.append(start(data=gate))
+        press_after(0.15, 2)
+        await runs[0]
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(cell())
+    assert 0.3 <= time.monotonic() - began < 5
+    for _ in range(5):
+        gate.let.release()
+    assert runs[0].wait(10).stopped == "interrupted"
+
+
+def test_tasks_that_await_runs_leave_the_signal_as_it_was() -> None:
+    """Also where they end in another order than they began."""
+
+    async def wait(epochs: int) -> None:
+        await start(epochs=epochs)
+
+    async def cell() -> None:
+        await asyncio.gather(wait(200), wait(2))
+        press_after(0.05, 1)
+        await asyncio.sleep(5)
+
+    before = signal.getsignal(signal.SIGINT)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(cell())
+    assert time.monotonic() - began < 4  # the interrupt means what it did
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 SCRIPT = """
 import sys, time
 import numpy as np

@@ -93,15 +93,26 @@ class Interrupts:
     Args:
         stop: Called at the first one.
         over: Tells whether there is nothing left to stop: then the first one raises.
+        wake: Given where an event loop waits, in which nothing may be raised: then the second one
+            means what it did before, such as to cancel the task, and the loop is woken to see it.
     """
 
-    def __init__(self, stop: Callable[[], Any], over: Callable[[], bool]) -> None:
-        self._stop, self._over = stop, over
+    def __init__(
+        self,
+        stop: Callable[[], Any],
+        over: Callable[[], bool],
+        wake: Callable[[], Any] | None = None,
+    ) -> None:
+        self._stop, self._over, self._wake = stop, over, wake
         self._previous: Any = None
         self._installed = False
         self._pressed = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._wake and (self._pressed or self._over() or not self._installed):
+            self._previous(number, frame)
+            self._wake()
+            return
         if self._pressed or self._over():
             raise KeyboardInterrupt
         self._pressed = True
@@ -116,5 +127,9 @@ class Interrupts:
             self._installed = True
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if self._installed:
+        if not self._installed:
+            return
+        self._installed = False
+        # Tasks may end in another order than they began: then ours is not the handler now.
+        if self._wake is None or signal.getsignal(signal.SIGINT) == self._handle:
             signal.signal(signal.SIGINT, self._previous)

@@ -319,7 +319,8 @@ class Run:
     def __await__(self) -> Generator[Any, None, History]:
         """`await run` in a notebook cell: other cells' buttons and displays stay alive meanwhile.
 
-        Cancelling the waiting task asks the run to stop, as with an asyncio task.
+        A first interrupt asks the run to stop after its step, as `wait` does; a second one interrupts
+        the cell. Cancelling the waiting task asks the run to stop, as with an asyncio task.
         """
         import asyncio
 
@@ -334,9 +335,13 @@ class Run:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(finish)
 
+        def wake() -> None:
+            loop.call_soon_threadsafe(lambda: None)
+
         self._call_when_over(over)
         try:
-            yield from future.__await__()
+            with self._interrupts(wake):
+                yield from future.__await__()
         except asyncio.CancelledError:
             self.stop("interrupted")
             raise
@@ -450,8 +455,8 @@ class Run:
             raise
         return self._result()
 
-    def _interrupts(self) -> Interrupts:
-        return Interrupts(lambda: self.stop("interrupted"), lambda: self.done)
+    def _interrupts(self, wake: Callable[[], Any] | None = None) -> Interrupts:
+        return Interrupts(lambda: self.stop("interrupted"), lambda: self.done, wake)
 
     def _abandon(self, reason: str, seconds: float = 0.5) -> None:
         """Ends the run at once; the running step changes nothing.
