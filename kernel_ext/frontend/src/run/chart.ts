@@ -9,7 +9,7 @@ import { general } from "../words.js";
 import { aligned, type Line, type Options } from "./lines.js";
 import type { Mark } from "./state.js";
 
-// Okabe and Ito's palette and a lighter one for dark pages, as in src/flowbook/_chart.py.
+// Okabe and Ito's palette and a lighter one for dark pages, as in src/flowbook/_palette.py.
 const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#b0529a", "#b38600", "#3a8fb7", "#7a5195"];
 const DARK = ["#56b4e9", "#ff9650", "#3ed6a5", "#e79fd0", "#f0c84b", "#8fd0ee", "#b79ae0"];
 const HEIGHT = 260;
@@ -183,6 +183,8 @@ export class Chart {
   }
 
   #showLegend(): void {
+    const entries = (): HTMLElement[] => [...this.legend.querySelectorAll<HTMLElement>("button")];
+    const focused = entries().find((entry) => entry.matches(":focus"))?.textContent;
     this.legend.replaceChildren(
       ...this.#lines
         .filter((line) => line.name)
@@ -204,13 +206,15 @@ export class Chart {
           );
         }),
     );
+    if (focused)
+      entries()
+        .find((entry) => entry.textContent === focused)
+        ?.focus();
   }
 
   #toggle(name: string): void {
     if (!this.#hidden.delete(name)) this.#hidden.add(name);
     this.show(this.#lines, this.#marks, this.#options);
-    const entries = [...this.legend.querySelectorAll<HTMLElement>(".fb-legend-entry")];
-    entries.find((entry) => entry.textContent === name)?.focus();
   }
 }
 

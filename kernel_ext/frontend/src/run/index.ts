@@ -27,6 +27,7 @@ import { RUN_CSS } from "./style.js";
 import { facts, share, spoken } from "./words.js";
 
 export const SPEAK_MS = 5000;
+const LEFT_MS = 2000;
 const ROWS = 30; // of the table of epochs
 
 export class RunView implements View {
@@ -62,6 +63,8 @@ export class RunView implements View {
   #numbers = "";
 
   readonly #channel: Channel;
+  readonly #shadow: ShadowRoot;
+  readonly #section: HTMLElement;
 
   constructor(root: HTMLElement, channel: Channel) {
     this.#channel = channel;
@@ -71,38 +74,37 @@ export class RunView implements View {
     // Keys typed here are not the notebook's shortcuts.
     const host = h("div", { class: "fb-run-host", "data-lm-suppress-shortcuts": "true" });
     host.addEventListener("keydown", (event) => event.stopPropagation());
+    // An output that is made anew takes the focus with it, and tells of that or not.
+    host.addEventListener("focusin", () => channel.memory.set("left", Number.POSITIVE_INFINITY));
+    host.addEventListener("focusout", () => channel.memory.set("left", Date.now()));
     root.append(host);
-    const shadow = host.attachShadow({ mode: "open" });
     this.#number.addEventListener("change", () => this.#choose({ number: this.#number.value }));
     this.#more.addEventListener("toggle", () => this.#fillTables());
-    shadow.append(
-      h("style", {}, RUN_CSS),
+    this.#section = h(
+      "section",
+      { class: "fb-run", "aria-label": "training run", tabindex: -1 },
+      h("div", { class: "fb-head" }, this.#title, this.#status),
+      this.#facts,
+      this.#bar,
+      this.#controls.element,
+      this.#controls.notice,
+      this.#alert,
       h(
-        "section",
-        { class: "fb-run", "aria-label": "training run" },
-        h("div", { class: "fb-head" }, this.#title, this.#status),
-        this.#facts,
-        this.#bar,
-        this.#controls.element,
-        this.#controls.notice,
-        this.#alert,
-        h(
-          "div",
-          { class: "fb-options" },
-          this.#number,
-          this.#toggle("fb-by-step", "by step", () => this.#choose({ by: "step" })),
-          this.#toggle("fb-by-epoch", "by epoch", () => this.#choose({ by: "epoch" })),
-          this.#toggle("fb-log", "log", () => this.#choose({ log: !this.#options.log })),
-          this.#toggle("fb-smooth", "smooth", () =>
-            this.#choose({ smooth: !this.#options.smooth }),
-          ),
-          this.#chart.legend,
-        ),
-        this.#chart.element,
-        this.#more,
-        this.#speaker,
+        "div",
+        { class: "fb-options" },
+        this.#number,
+        this.#toggle("fb-by-step", "by step", () => this.#choose({ by: "step" })),
+        this.#toggle("fb-by-epoch", "by epoch", () => this.#choose({ by: "epoch" })),
+        this.#toggle("fb-log", "log", () => this.#choose({ log: !this.#options.log })),
+        this.#toggle("fb-smooth", "smooth", () => this.#choose({ smooth: !this.#options.smooth })),
+        this.#chart.legend,
       ),
+      this.#chart.element,
+      this.#more,
+      this.#speaker,
     );
+    this.#shadow = host.attachShadow({ mode: "open" });
+    this.#shadow.append(h("style", {}, RUN_CSS), this.#section);
     this.#unfollow.push(
       followTheme(host, () => this.#chart.refresh()),
       channel.onLive(() => this.#draw()),
@@ -160,7 +162,14 @@ export class RunView implements View {
       ),
     );
     this.#drawBar(many ? undefined : share(progress));
+    const focused = this.#shadow.activeElement;
     this.#controls.update(progress, this.#state.controls && this.#channel.live && !many);
+    // A button that goes, such as Stop of a run that ended, leaves the keyboard where it was; so does
+    // the last picture, for which the notebook makes the whole output anew.
+    const { memory } = this.#channel;
+    const lost = document.activeElement === document.body;
+    const soon = Date.now() - Number(memory.get("left") ?? 0) < LEFT_MS;
+    if (focused?.closest("[hidden]") || (lost && soon)) this.#section.focus();
     const alert = progress.error || runs[0].marks.filter((m) => m.kind === "alert").pop()?.text;
     const text = many ? "" : (alert ?? "");
     if (this.#alert.textContent !== text) this.#alert.textContent = text;

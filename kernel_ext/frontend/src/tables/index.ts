@@ -98,6 +98,7 @@ class TablesView implements View {
   receive(message: Message): void {
     if (message.kind !== "state" || typeof message.html !== "string") return;
     const open = this.#details().map((element) => element.open);
+    const focus = this.#stops().findIndex((element) => element.matches(":focus"));
     this.#chart.show(message.course);
     this.#body.innerHTML = message.html;
     this.#details().forEach((element, i) => {
@@ -124,6 +125,7 @@ class TablesView implements View {
     });
     this.#arrange();
     this.#stretch(1);
+    this.#stops()[focus]?.focus();
   }
 
   dispose(): void {
@@ -132,6 +134,11 @@ class TablesView implements View {
 
   #tables(): HTMLTableElement[] {
     return Array.from(this.#body.querySelectorAll("table"));
+  }
+
+  /** Where Tab stops in what is replaced. */
+  #stops(): HTMLElement[] {
+    return Array.from(this.#body.querySelectorAll("button, summary, a"));
   }
 
   #details(): HTMLDetailsElement[] {
@@ -143,6 +150,7 @@ class TablesView implements View {
     for (const picture of this.#body.querySelectorAll("svg")) {
       const width = picture.viewBox?.baseVal?.width ?? 0;
       if (width) picture.setAttribute("width", String(width * this.#width));
+      picture.style.maxWidth = this.#width > 1 ? "" : "100%";
       picture.setAttribute("preserveAspectRatio", "none");
     }
   }
