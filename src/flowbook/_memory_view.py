@@ -165,7 +165,7 @@ def course(snapshot: Snapshot, width: int = 620, height: int = 100) -> str:
         f'<path d="{line}" class="l"/>{limit}'
         f'<circle cx="{x(high[0]):.1f}" cy="{y(high[2]):.1f}" r="3" class="h"/>'
         f'<text x="{x(high[0]) + (-6 if anchor == "end" else 6):.1f}" '
-        f'y="{max(y(high[2]) + 4, 15):.1f}" text-anchor="{anchor}">peak {human_bytes(high[2])}</text>'
+        f'y="{y(high[2]) - 5 if y(high[2]) > 20 else 15:.1f}" text-anchor="{anchor}">peak {human_bytes(high[2])}</text>'
         f'<text x="8" y="{height - 9}">{human_time(span * 1e6)} ago</text>'
         f'<text x="{width - 8}" y="{height - 9}" text-anchor="end">now</text></svg>'
     )
