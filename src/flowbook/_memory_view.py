@@ -150,6 +150,8 @@ def course(snapshot: Snapshot, width: int = 620, height: int = 100) -> str:
     area = f"{line}V{y(0):.1f}H{x(start):.1f}Z"
     high = max(history, key=lambda h: h[2])
     anchor = "end" if x(high[0]) > width * 0.7 else "start"
+    # Above the line that goes on from there, where there is room.
+    label = y(high[2]) - 5 if y(high[2]) > 20 else 15.0
     limit = ""
     if snapshot.get("limit"):
         level = y(snapshot["limit"])
@@ -165,7 +167,7 @@ def course(snapshot: Snapshot, width: int = 620, height: int = 100) -> str:
         f'<path d="{line}" class="l"/>{limit}'
         f'<circle cx="{x(high[0]):.1f}" cy="{y(high[2]):.1f}" r="3" class="h"/>'
         f'<text x="{x(high[0]) + (-6 if anchor == "end" else 6):.1f}" '
-        f'y="{y(high[2]) - 5 if y(high[2]) > 20 else 15:.1f}" text-anchor="{anchor}">peak {human_bytes(high[2])}</text>'
+        f'y="{label:.1f}" text-anchor="{anchor}">peak {human_bytes(high[2])}</text>'
         f'<text x="8" y="{height - 9}">{human_time(span * 1e6)} ago</text>'
         f'<text x="{width - 8}" y="{height - 9}" text-anchor="end">now</text></svg>'
     )
