@@ -20,7 +20,7 @@ from flowbook._graph_words import ROWS, describe, label_of, text, time_of
 from flowbook._nodes import Nodes
 from flowbook._palette import ALARM, ALARMED, LEFT, aside
 from flowbook._record import compact
-from flowbook._scene import build
+from flowbook._scene import Scene, build
 from flowbook._tensor_view import histogram_image
 from flowbook._words import human_bytes, image, shorten
 
@@ -84,15 +84,16 @@ def _values(node: Record) -> str:
     return f"<td{red}>{histogram_image(stats['counts'])} {escape(', '.join(words))}</td>"
 
 
-def html(record: Record, **options: Any) -> str:
+def html(record: Record, scene: Scene | None = None, **options: Any) -> str:
     """Draws a graph record as HTML that a saved, untrusted or exported notebook still shows.
 
     Args:
         record: The graph, as `Graph.record()` describes it.
+        scene: Its arrangement, if it was made already.
         **options: Passed on to `flowbook._scene.build`.
     """
     record = compact(record)
-    scene = build(record, **options)
+    scene = scene or build(record, **options)
     picture = image(svg(record, scene))
     count = len(record["nodes"])
     outputs = len(record.get("outputs", ()))
@@ -133,10 +134,10 @@ def _error(record: Record) -> str:
     return "".join(out)
 
 
-def mimebundle(record: Record, **options: Any) -> dict[str, str]:
-    """All static forms of a graph record, for `_repr_mimebundle_`."""
+def mimebundle(record: Record, scene: Scene | None = None, **options: Any) -> dict[str, str]:
+    """All static forms of a graph record, for `_repr_mimebundle_`; arguments as those of `html`."""
     record = compact(record)
-    return {"text/plain": text(record), "text/html": html(record, **options)}
+    return {"text/plain": text(record), "text/html": html(record, scene, **options)}
 
 
 def page(record: Record, **options: Any) -> str:

@@ -460,7 +460,8 @@ def test_a_kernel_that_died_leaves_a_drawing_that_works(book: Any) -> None:
 
 
 # Notes when the picture of a new view appears, when its data come, when it is live and when painted.
-# What a page hears is read off its sockets here: a listener of the debugger's would take longer.
+# What a page hears is read off its sockets here, before the page takes it: a listener of the debugger's
+# would take longer, and one beside the page's own is called when the page has done its work.
 WATCH = """() => {
   const send = WebSocket.prototype.send;
   if (!window.heard) {
@@ -468,10 +469,12 @@ WATCH = """() => {
     WebSocket.prototype.send = function (data) {
       if (!window.heard.has(this)) {
         window.heard.add(this);
-        this.addEventListener('message', ({data}) => {
-          if ((data.byteLength || 0) > 50_000 && window.times)
+        const take = this.onmessage;
+        this.onmessage = event => {
+          if ((event.data.byteLength || 0) > 50_000 && window.times)
             window.times.data ??= performance.now();
-        });
+          take.call(this, event);
+        };
       }
       return send.call(this, data);
     };
@@ -508,8 +511,8 @@ def big_book(module_desk: Any) -> Any:
 def test_ten_thousand_nodes(big_book: Any, shot: Any, name: str) -> None:
     """How soon the drawing is there, and how it moves, as the page sees it.
 
-    Arranging and drawing takes 300 ms at most from when the data are there; the best of three, since
-    what else the machine does only adds to it.
+    Drawing takes 300 ms at most from when the data are there; the best of three, since what else the
+    machine does only adds to it.
     """
     index = 2 if name == "big" else 3
     found = []
@@ -537,7 +540,7 @@ def test_ten_thousand_nodes(big_book: Any, shot: Any, name: str) -> None:
         f"them; frames of {median:.0f} ms, one in twenty above {late:.0f} ms"
     )
     assert drawing < 300
-    assert wait + drawing < 1000
+    assert wait + drawing < 500
     # Two refreshes of a screen that has sixty a second: where the processor draws, and the machine has
     # other work, a frame may miss one. A drawing that stutters for the reader takes longer than that.
     assert median < 34

@@ -41,7 +41,7 @@ class FakeHub:
 def unpack(packed: dict[str, Any], buffers: list[bytes]) -> list[dict[str, Any]]:
     """What the front end's `unpackNodes` does."""
     count, strings = packed["count"], packed["strings"]
-    (data,), about = buffers, iter(packed["columns"])
+    data, about = buffers[0], iter(packed["columns"])
 
     def column(length: int) -> list[int]:
         nonlocal data
@@ -155,6 +155,22 @@ def test_open_is_answered_with_all_state() -> None:
         n["op"] for n in record["nodes"]
     ]
     json.dumps(content, allow_nan=False)
+
+
+@pytest.mark.parametrize("record", [records.mlp(), records.tower(40)], ids=["small", "folded"])
+def test_the_arrangement_comes_with_the_state(record: dict[str, Any]) -> None:
+    view, hub = GraphView(record), FakeHub()
+    view.receive(hub, {"kind": "open"})
+    _, content, buffers = hub.sent[0]
+    scene, built = content["scene"], _scene.build(record)
+    assert np.frombuffer(buffers[1], "<i4").tolist() == built.box_of_node
+    assert len(scene["boxes"]) == len(built.boxes)
+    for sent, box in zip(scene["boxes"], built.boxes, strict=True):
+        assert sent.items() <= vars(box).items()
+        if box.kind != "node":
+            assert scene["scopes"][str(box.ref)] == built.scopes[box.ref]
+    assert scene["lines"] == [vars(line) for line in built.lines]
+    assert (scene["width"], scene["height"]) == (built.width, built.height)
 
 
 def test_unknown_messages_are_ignored() -> None:

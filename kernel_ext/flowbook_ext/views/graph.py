@@ -8,6 +8,7 @@ view.save("mlp.html")     # interactive, stands alone
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +16,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from flowbook import ArgumentError, _drawing, _graph_svg
+from flowbook import ArgumentError, _drawing, _graph_svg, _scene
 from flowbook._nodes import ABSENT, Nodes
 from flowbook._record import compact, plain
 
 from .. import _cells
 from .. import hub as _hub
 from . import attached
-from .packing import finite, pack_record
+from .packing import finite, pack_record, pack_scene
 
 __all__ = ["GraphView", "page", "show"]
 
@@ -59,6 +60,11 @@ class GraphView:
         self.id = _drawing.view_id(self.record)
         self._bundle: dict[str, str] | None = None
 
+    @functools.cached_property
+    def _scene(self) -> _scene.Scene:
+        """How it is drawn at first, here and in the page."""
+        return _scene.build(self.record)
+
     @property
     def selected(self) -> list[int]:
         """Ids of the selected nodes, as in the record; the same in all views of one graph."""
@@ -76,7 +82,7 @@ class GraphView:
     def bundle(self) -> dict[str, Any]:
         """The MIME bundle: text and static HTML."""
         if self._bundle is None:
-            self._bundle = _drawing.mimebundle(self.record)
+            self._bundle = _drawing.mimebundle(self.record, self._scene)
         return dict(self._bundle)
 
     def attach(self) -> None:
@@ -106,7 +112,9 @@ class GraphView:
         if kind == "open":
             state, columns = pack_record(_located(self.record))
             state["has_optimised"] = bool(self.record.get("optimised"))
-            hub.send(self.id, {"kind": "state", "record": state}, columns)
+            scene, places = pack_scene(self._scene)
+            content = {"kind": "state", "record": state, "scene": scene}
+            hub.send(self.id, content, columns + places)
         elif kind == "select":
             nodes = content.get("nodes")
             if isinstance(nodes, list):

@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 
 from flowbook._nodes import ABSENT, INDEXED, NUMBERS, REALS, WORDS, Nodes
+from flowbook._scene import Scene
 
+_BOX = (
+    "kind", "ref", "frame", "x", "y", "width", "height", "title", "sub", "tag", "look", "repeat",
+    "nodes", "gradients", "output", "failed", "rows",
+)  # fmt: skip
 _COLUMNS = frozenset((*WORDS, *INDEXED, *NUMBERS, *REALS, "failed", "inputs", "start"))
 
 
@@ -75,8 +80,30 @@ def _narrow(column: np.ndarray) -> tuple[list[int], bytes]:
 def pack_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
     """Packs a graph record: everything beside its nodes stays as it is."""
     packed, buffers = pack_nodes(record["nodes"])
-    rest = {k: finite(v) for k, v in record.items() if k not in ("nodes", "optimised")}
+    rest = {k: v for k, v in record.items() if k not in ("nodes", "optimised")}
+    # There may be thousands of outputs and assignments: names and ids, no reals.
+    rest |= {k: finite(v) for k, v in rest.items() if k not in ("outputs", "assignments")}
     return {**rest, "packed": packed}, buffers
+
+
+def pack_scene(scene: Scene) -> tuple[dict[str, Any], list[bytes]]:
+    """Packs the arrangement of a graph, so that a page can draw it at once.
+
+    Args:
+        scene: As `flowbook._scene.build` makes it.
+
+    Returns:
+        JSON data in the form of the front end's `Scene`, with the paths of visible scopes only, and a
+        buffer with the box of each node as int32.
+    """
+    boxes = [{field: getattr(box, field) for field in _BOX} for box in scene.boxes]
+    shown = {box.ref for box in scene.boxes if box.kind != "node"}
+    data = {
+        "direction": scene.direction, "width": scene.width, "height": scene.height,
+        "boxes": boxes, "lines": [vars(line) for line in scene.lines],
+        "scopes": {str(ref): scene.scopes[ref] for ref in shown}, "mark": scene.mark,
+    }  # fmt: skip
+    return data, [np.asarray(scene.box_of_node, "<i4").tobytes()]
 
 
 def finite(value: Any) -> Any:

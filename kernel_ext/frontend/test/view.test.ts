@@ -1,4 +1,6 @@
 // The graph view as its reader uses it.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Channel, Message } from "../src/channel.js";
 import { statusLine } from "../src/graph/notes.js";
@@ -36,6 +38,19 @@ let view: GraphView;
 
 function show(record: GraphRecord, more: object = {}): void {
   view.receive({ kind: "state", record: { ...record, ...more } } as Message, []);
+}
+/** A fixture's record with its first scene, as the kernel sends them. */
+function fixture(name: string): { record: GraphRecord; scene: object; places: DataView } {
+  const text = readFileSync(join(__dirname, "fixtures", `${name}.json`), "utf8");
+  const { record, scenes } = JSON.parse(text);
+  const { box_of_node, ...scene } = scenes[0].scene;
+  const folded = scene.boxes.filter((box: { kind: string }) => box.kind !== "node");
+  const scopes = folded.map(({ ref }: { ref: number }) => [ref, scene.scopes[ref]]);
+  return {
+    record,
+    scene: { ...scene, scopes: Object.fromEntries(scopes) },
+    places: new DataView(Int32Array.from(box_of_node).buffer),
+  };
 }
 const shadow = (): ShadowRoot => host.shadowRoot!;
 const all = (selector: string): HTMLElement[] => [
@@ -536,4 +551,30 @@ test("an exported page shows the graph before and after optimisation", () => {
   expect(live.querySelectorAll(".box").length).toBeLessThan(before);
   toggle.click();
   expect(live.querySelectorAll(".box").length).toBe(before);
+});
+
+test.each(["crowd", "failed", "tower"])("%s: drawn as the kernel arranged it", (name) => {
+  const { record, scene, places } = fixture(name);
+  const drawing = (): string => all(".drawing")[0].outerHTML;
+  const seen = (): string[] => {
+    const first = drawing();
+    const folded = all(".box.is-scope")[0];
+    if (folded) click(folded); // from here on the page arranges by itself
+    return [first, drawing()];
+  };
+  show(record);
+  const own = seen();
+  view.dispose();
+  channel = new FakeChannel();
+  host = document.createElement("div");
+  document.body.append(host);
+  view = new GraphView(host, channel);
+  const none = new DataView(new ArrayBuffer(0));
+  view.receive({ kind: "state", record, scene } as unknown as Message, [none, places]);
+  const number = /-?\d+(\.\d+)?/g;
+  seen().forEach((html, i) => {
+    expect(html.replace(number, "#")).toBe(own[i].replace(number, "#"));
+    const [ours, theirs] = [html, own[i]].map((text) => text.match(number)!.map(Number));
+    expect(Math.max(...ours.map((n, k) => Math.abs(n - theirs[k])))).toBeLessThan(0.11);
+  });
 });

@@ -1,6 +1,7 @@
 // Turns the record of a graph into a picture's parts: labelled boxes and lines with coordinates. The
 // same steps as src/flowbook/_scene.py, which makes the static picture, so that both agree.
 
+import type { Message } from "../channel.js";
 import { general, humanCount, shorten, textWidth, thousands } from "../words.js";
 import { DECIDE, type Folded, Folding, type Graph, NODE, SCOPE } from "./folding.js";
 import type { Point } from "./layered.js";
@@ -48,10 +49,25 @@ export interface Scene {
   height: number;
   boxes: Box[];
   lines: Line[];
-  scopes: string[];
+  /** Paths of the scopes that have boxes, by the boxes' `ref`. */
+  scopes: Readonly<Record<number, string>>;
   /** By position in the record. */
-  boxOfNode: number[];
+  boxOfNode: ArrayLike<number>;
   mark: [width: number, height: number, gap: number];
+}
+
+/** The scene that comes with a record: the kernel's own, which draws the static picture. */
+export function readScene(message: Message, buffers: DataView[]): Scene | undefined {
+  type SentLine = Omit<Line, "points"> & { points: [number, number][] };
+  const sent = message.scene as (Omit<Scene, "lines"> & { lines: SentLine[] }) | undefined;
+  if (!sent) return undefined;
+  const { buffer, byteOffset, byteLength } = buffers[1];
+  return {
+    ...sent,
+    lines: sent.lines.map((line) => ({ ...line, points: line.points.map(([x, y]) => ({ x, y })) })),
+    // A copy, because its start need not be aligned.
+    boxOfNode: new Int32Array(buffer.slice(byteOffset, byteOffset + byteLength)),
+  };
 }
 
 export interface SceneOptions {
@@ -482,6 +498,11 @@ export class Arrangement {
         rows: [],
       };
     });
+  }
+
+  /** Paths of all scopes. */
+  get scopes(): readonly string[] {
+    return this.#scopes.path;
   }
 
   /** Arranges the picture. */

@@ -13,7 +13,7 @@ import { legendKeys, statusLine, strips } from "./notes.js";
 import { type Group, Optimised } from "./optimised.js";
 import { Painter, totalsOf } from "./paint.js";
 import { type Diff, type GraphNode, type GraphRecord, readRecord } from "./record.js";
-import { Arrangement, type Box, type Scene } from "./scene.js";
+import { Arrangement, type Box, readScene, type Scene } from "./scene.js";
 import { search } from "./search.js";
 import type { Drawing, Marks } from "./shapes.js";
 import { CSS } from "./style.js";
@@ -34,7 +34,7 @@ export class GraphView implements View {
   #record: GraphRecord | undefined;
   #shown!: GraphRecord; // the record, or its optimised form
   #optimised: Optimised | undefined;
-  #arrangement!: Arrangement;
+  #arrangement: Arrangement | undefined;
   #scene!: Scene;
   #drawing!: Drawing;
   #nodeOf = new Map<number, number>(); // id -> position
@@ -116,7 +116,7 @@ export class GraphView implements View {
   receive(message: Message, buffers: DataView[]): void {
     if (message.kind === "state") {
       const record = readRecord(message, buffers);
-      if (record) this.#load(record);
+      if (record) this.#load(record, readScene(message, buffers));
     } else if (message.kind === "optimised") {
       const record = readRecord(message, buffers);
       if (record && this.#record) {
@@ -145,14 +145,14 @@ export class GraphView implements View {
 
   // ---- what is shown --------------------------------------------------------------------------
 
-  #load(record: GraphRecord): void {
+  #load(record: GraphRecord, scene: Scene | undefined): void {
     this.#record = record;
     this.#optimised = undefined;
     this.#toolbar.setOptimised(false);
     this.#toolbar.knowOptimised(false);
     this.#toolbar.offer(record, this.#channel.live);
     this.#toolbar.describe(record, statusLine(record));
-    this.#show(record);
+    this.#show(record, this.#expanded.size ? undefined : scene);
     this.#viewport.show(this.#scene);
     this.#showStrips();
   }
@@ -171,13 +171,24 @@ export class GraphView implements View {
     this.#showStrips();
   }
 
-  #show(record: GraphRecord): void {
+  /** Shows a record, arranged as it was sent, if it was: the first picture waits for no work here. */
+  #show(record: GraphRecord, scene?: Scene): void {
     this.#shown = record;
     this.#nodeOf = new Map(record.nodes.map((node, i) => [node.id, i]));
-    this.#arrangement = new Arrangement(record);
+    this.#arrangement = undefined;
     this.#focus = this.#hover = this.#current = -1;
     this.#found = search(record.nodes, this.#toolbar.query);
-    this.#arrange("auto");
+    if (!scene) this.#arrange("auto");
+    else {
+      this.#draw(scene);
+      // Done before a scope is opened, where the browser says when it has time.
+      globalThis.requestIdleCallback?.(() => this.#arranged());
+    }
+  }
+
+  #arranged(): Arrangement {
+    this.#arrangement ??= new Arrangement(this.#shown);
+    return this.#arrangement;
   }
 
   /** Arranges and draws anew; `keep` is the key of a box that stays where it is on the screen. */
@@ -185,7 +196,15 @@ export class GraphView implements View {
     const before =
       keep === undefined ? undefined : this.#scene?.boxes[this.#boxOfKey.get(keep) ?? -1];
     const focusKey = this.#focus >= 0 ? keyOf(this.#scene.boxes[this.#focus], this.#scene) : "";
-    this.#scene = this.#arrangement.scene({ expanded: this.#expanded, direction });
+    this.#draw(this.#arranged().scene({ expanded: this.#expanded, direction }), focusKey);
+    const after =
+      keep === undefined ? undefined : this.#scene.boxes[this.#boxOfKey.get(keep) ?? -1];
+    if (before && after) this.#viewport.hold(before, after);
+    this.#renderer!.transform(this.#viewport.at);
+  }
+
+  #draw(scene: Scene, focusKey = ""): void {
+    this.#scene = scene;
     this.#boxOfKey = new Map(this.#scene.boxes.map((box, i) => [keyOf(box, this.#scene), i]));
     this.#focus = this.#boxOfKey.get(focusKey) ?? -1;
     this.#hover = this.#current = -1;
@@ -198,9 +217,6 @@ export class GraphView implements View {
     }
     this.#repaint();
     this.#viewport.content(this.#scene);
-    const after =
-      keep === undefined ? undefined : this.#scene.boxes[this.#boxOfKey.get(keep) ?? -1];
-    if (before && after) this.#viewport.hold(before, after);
     this.#renderer.transform(this.#viewport.at);
   }
 
@@ -266,10 +282,11 @@ export class GraphView implements View {
   }
 
   #openAll(open: boolean): void {
-    for (const path of this.#scene.scopes) this.#expanded.set(path, open);
+    const { scopes } = this.#arranged();
+    for (const path of scopes) this.#expanded.set(path, open);
     this.#arrange(this.#scene.direction);
     this.#viewport.show(this.#scene);
-    this.#say(open ? `All ${this.#scene.scopes.length} scopes are open` : "All scopes are closed");
+    this.#say(open ? `All ${scopes.length} scopes are open` : "All scopes are closed");
   }
 
   /** Opens scopes until the node at a position has a box of its own; returns that box. */
