@@ -17,7 +17,8 @@
 namespace flowbook::cpu::jit {
 
 inline constexpr int kRegisters = 16, kVector = 32, kNever = 1 << 30;
-inline constexpr int kLaneRegisters = 8;  // the last ones, where they hold the lanes of a fold
+inline constexpr int kLaneRegisters = 8;     // the last ones, where they hold the lanes of a fold
+inline constexpr int kFewLaneRegisters = 2;  // of these, for sums of short rows
 // Instructions from one use of a value to the next beyond which it leaves its register: an input is
 // read again, another value costs a store and a load.
 inline constexpr int kFarInput = 8, kFarValue = 28;
@@ -117,7 +118,8 @@ class Compiler {
   void one(int i, const Node& n, Opcode o);
   void compare(int i, const Node& n, uint8_t predicate);
   void multiply_add(int i, const Node& n, Opcode form231);
-  void move_lanes(Opcode o);
+  bool sums_in_registers() const;
+  void move_lanes(Opcode o, int count);
   void fold(const Node& n);
   void guard(int i, const Node& n);
   void join(Kind kind, int to, int with, int a, int b, bool wide = true);

@@ -158,9 +158,14 @@ void Compiler::multiply_add(int i, const Node& n, Opcode form231) {
   hold(r, i);
 }
 
-void Compiler::move_lanes(Opcode o) {
+// Whether the one fold with lanes in registers is a sum, which has fewer of them in short rows.
+bool Compiler::sums_in_registers() const {
+  return lanes_in_registers_ && std::any_of(nodes_.begin(), nodes_.end(),
+                                            [](const Node& n) { return n.kind == Kind::kSum; });
+}
+void Compiler::move_lanes(Opcode o, int count) {
   const auto lanes = std::find(streams_.begin(), streams_.end(), Stream::kFold);
-  for (int k = 0; k < kLaneRegisters; ++k)
+  for (int k = 0; k < count; ++k)
     assembler_.move(o, kRegisters - kLaneRegisters + k,
                     lane(uint32_t(lanes - streams_.begin()), k));
 }

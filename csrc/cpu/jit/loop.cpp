@@ -12,10 +12,12 @@ void Compiler::emit() {
   detours_.clear();
   enter();
   const Assembler::Label row = begin_row();
-  if (lanes_in_registers_)
+  if (lanes_in_registers_) {
     body(kLaneRegisters);
-  else if (together_ > 1)
+    if (sums_in_registers()) body(kFewLaneRegisters);
+  } else if (together_ > 1) {
     body(together_);
+  }
   const Assembler::Label loop = body(1);
   end_row(loop);
   leave(row);
@@ -33,12 +35,13 @@ Assembler::Label Compiler::body(int copies) {
   const Assembler::Label too_short = a.jump(Assembler::kGreater);
   rest_ = copies == 1;
   const bool lanes = lanes_in_registers_ && !rest_;
-  Assembler::Label few_lanes = 0;
-  if (lanes) {
-    a.compare(Gpr::rdx, int32_t(kManyLanes));
-    few_lanes = a.jump(Assembler::kNotEqual);
-    move_lanes(op::kLoad);
+  Assembler::Label other_lanes = 0;
+  const bool choice = lanes && sums_in_registers();
+  if (choice) {
+    a.compare(Gpr::rdx, int32_t(copies == kLaneRegisters ? kManyLanes : kFewLanes));
+    other_lanes = a.jump(Assembler::kNotEqual);
   }
+  if (lanes) move_lanes(op::kLoad, copies);
   const Assembler::Label loop = a.here();
   for (const Ahead& x : ahead_)
     for (int line = 0; line < copies * kVector; line += 2 * kVector)
@@ -53,10 +56,8 @@ Assembler::Label Compiler::body(int copies) {
   a.add(Gpr::rax, copies * kVector);
   a.compare(Gpr::rax, Gpr::rsi);
   a.jump(Assembler::kLessEqual, loop);
-  if (lanes) {
-    move_lanes(op::kStore);
-    a.land(few_lanes);
-  }
+  if (lanes) move_lanes(op::kStore, copies);
+  if (choice) a.land(other_lanes);
   a.land(too_short);
   return loop;
 }
