@@ -322,7 +322,9 @@ def test_a_later_phase_makes_cheap_maps_again(mode):
     assert program.count("multiply r7") == 3  # by one over the sum of r7, in three phases
 
 
-@pytest.mark.parametrize("columns", [64, 95, 96, 100, 128, 255, 256, 300, 512, 1000, 1024, 1025])
+@pytest.mark.parametrize(
+    "columns", [63, 64, 65, 72, 95, 100, 128, 255, 256, 300, 512, 1000, 1024, 1025]
+)
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 16, 17, 70])
 def test_rows_of_one_call(mode, rows, columns):
     def f(x, y, w, r):

@@ -6,6 +6,7 @@
 //   fused.cpp         from the FusedSpec to the tape
 //   fused_native.cpp  neighbouring instructions of the tape as one compiled loop
 //   fused_run.cpp     running it
+//   fused_regular.cpp running what is compiled loops throughout
 #pragma once
 #include <memory>
 
@@ -33,7 +34,7 @@ class FusedCpu : public FusedKernel {
   static constexpr int64_t kWholeRow = 2 * kBlock;  // rows up to this length are one block
   static constexpr int64_t kChunk = 16 * kBlock;    // elements of a chunk of the pool
   // Rows up to this length share a block with others, and in programs that are compiled throughout:
-  static constexpr int64_t kShare = 256, kShareCompiled = 96;
+  static constexpr int64_t kShare = 256, kShareCompiled = 64;
   static constexpr int64_t kAtOnce = 4 * kBlock;  // elements of longer rows that are a set
   static constexpr int64_t kManyRows = 8;         // in a set: their row values are made together
   static constexpr int kMaxRegisters = 256, kMaxRowFolds = 32;
@@ -92,6 +93,10 @@ class FusedCpu : public FusedKernel {
     bool sums = false;
     bool past = false;  // writes past the caches
     int64_t at = 0;     // bytes into the pages
+    // Of regular sets, by operand: the register, and the bytes from row to row, within a set and on
+    // the way to it.
+    std::vector<int> registers;
+    std::vector<int64_t> steps, strides;
   };
   struct Phase {
     std::vector<Instruction> elements, rows;
@@ -132,6 +137,11 @@ class FusedCpu : public FusedKernel {
   void native(Frame& f, const Phase& phase, const Segment& s, int64_t col, int64_t n) const;
   void maps_of_rows(Frame& f, const std::vector<Instruction>& maps) const;
   void show_row(Frame& f, int r) const;
+  bool is_regular() const;
+  int64_t row_step(int r) const;
+  void prepare_regular();
+  bool find_bases(Frame& f) const;
+  void regular_set(Frame& f) const;
   void finish(void* const* in, void* const* out, char* workspace) const;
   void finish_long_rows(void* const* in, void* const* out, char* workspace) const;
   char* whole(int r, void* const* in, void* const* out, char* workspace) const;
@@ -145,6 +155,8 @@ class FusedCpu : public FusedKernel {
   std::vector<Instruction> last_;   // folds of totals and maps of columns and totals
   std::vector<int> outputs_, row_inputs_, row_results_, periodic_;
   bool compiles_ = false;   // what can be
+  bool regular_ = false;    // see fused_regular.cpp
+  bool row_maps_ = false;   // some maps of rows are not made by compiled loops
   bool past_ = false;       // some result is written past the caches
   int64_t block_rows_ = 1;  // rows that share a block
   int64_t set_rows_ = 1;    // rows computed together, in whole blocks

@@ -227,7 +227,10 @@ void FusedCpu::compile() {
   if (pages_) {
     for (const Phase& phase : phases_)
       for (const Segment& s : phase.segments) past_ |= s.past;
-    return absorb_row_maps();
+    absorb_row_maps();
+    regular_ = is_regular();
+    if (regular_) prepare_regular();
+    return;
   }
   for (Phase& phase : phases_)
     for (Instruction& t : phase.elements) t.segment = -1;
