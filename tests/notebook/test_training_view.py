@@ -131,6 +131,11 @@ def rows(buffers: list[bytes], k: int = 0) -> np.ndarray:
     return np.frombuffer(buffers[k], "<f8").reshape(-1, 4)
 
 
+def step_of(message: dict[str, Any]) -> int:
+    """The step of the (first) run that a message is about."""
+    return (message["runs"][0] if message["kind"] == "state" else message)["progress"]["step"]
+
+
 def until(condition: Callable[[], object], seconds: float = 10) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -257,6 +262,37 @@ def test_a_view_does_not_wait_for_the_time_of_another(page: FakePage) -> None:
     run.wait(10)
     assert min(waited) < 0.05
     assert sorted(waited)[2] < 0.09  # most of them: the machine may be busy
+
+
+def test_steps_before_a_batch_that_takes_long_are_told(page: FakePage) -> None:
+    opened, goes_on = threading.Event(), threading.Event()
+
+    def batches() -> Iterator[Any]:
+        for number in range(5):
+            if number == 0:
+                opened.wait(20)
+            if number == 1:
+                time.sleep(0.05)  # the first step is told, the next two come too soon after it
+            if number == 3:
+                goes_on.wait(20)
+            yield np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
+
+    class Batches:
+        def __iter__(self) -> Iterator[Any]:
+            return batches()
+
+    run, view = start(page, data=Batches(), epochs=1)
+    page.say(view.id, kind="open")
+    page.wait(lambda m: step_of(m) == 0)
+    time.sleep(0.3)
+    opened.set()
+    page.wait(lambda m: step_of(m) == 3)
+    told = len(page.messages)
+    time.sleep(1.5 * sending.LONGEST)
+    assert len(page.messages) <= told + 1  # nothing new, nothing said
+    goes_on.set()
+    run.wait()
+    page.wait(lambda m: step_of(m) == 5)
 
 
 def test_numbers_that_are_not_finite_are_json(page: FakePage) -> None:

@@ -155,6 +155,7 @@ class TrainingView(View):
         self._fresh: list[tuple[int, np.ndarray]] = []
         self._acks: list[dict[str, Any]] = []
         self._epochs = self._marks = 0  # how many of them the page has
+        self._seen: tuple[Any, ...] = ()  # where the run was at the last message
         self._final: tuple[dict[str, Any], list[bytes]] | None = None
         self._handle: Any = None
         self._pictured = time.monotonic()
@@ -242,14 +243,28 @@ class TrainingView(View):
             self._epochs = part["firstEpoch"] - 1 + sum(lengths)
             self._marks = len(run.history.marks)
             send({"kind": "state", "controls": True, "runs": [part], **more}, [data])
+            self._look_again(run)
         elif self._answered and run is not None:
-            content, data = self._update(run, fresh)
-            send({**content, **more}, [data])
+            if self._look_again(run) or fresh or acks:
+                content, data = self._update(run, fresh)
+                send({**content, **more}, [data])
         else:
             if acks:
                 send({"kind": "ack", **more})
             if run is not None:
                 self._update_picture(run)
+
+    def _look_again(self, run: Any) -> bool:
+        """Whether the run has gone on; then it is looked at once more.
+
+        The run tells of its steps about ten times a second, at the end of one. If a batch takes long
+        after quick steps, nothing is told of these for as long.
+        """
+        seen = (run.step, run.status, len(run.history.logs), len(run.history.marks))
+        moved, self._seen = seen != self._seen, seen
+        if moved:
+            sender.push(self)
+        return moved
 
     def _update(
         self, run: Any, fresh: list[tuple[int, np.ndarray]]
