@@ -510,6 +510,7 @@ test("legend entries hide lines and keep the focus", () => {
   frame();
   const entry = find<HTMLButtonElement>(page, "fb-legend-entry");
   expect(entry.textContent).toBe("loss");
+  entry.focus();
   entry.click();
   expect(find(page, "fb-legend-entry").getAttribute("aria-pressed")).toBe("false");
   expect((page.activeElement as HTMLElement).textContent).toBe("loss");
