@@ -43,6 +43,18 @@ def _dump_stacks_on_a_hang():
 
 
 @pytest.fixture
+def no_run_is_left():
+    """Ends the runs that a test began."""
+    import flowbook as fb
+
+    yield
+    for run in fb.runs.active():
+        run.stop("the test is over")
+        run._over.wait(10)
+    assert not fb.runs.active()
+
+
+@pytest.fixture
 def threads():
     """Sets the number of threads for one test."""
     import flowbook as fb
