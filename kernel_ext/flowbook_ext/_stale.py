@@ -87,8 +87,14 @@ def _test(graph: Any, value: Any) -> Callable[[Any], bool] | None:
         return None
     if isinstance(value, (list, tuple, dict)):
         return None  # their tensors are watched under their own paths
+    # A bound method is made anew at each look.
+    method = getattr(value, "__func__", None)
     try:
-        kept = weakref.ref(value)
+        kept = weakref.ref(value if method is None else value.__self__)
     except TypeError:
         return None
-    return lambda now: now is kept()
+    if method is None:
+        return lambda now: now is kept()
+    return lambda now: (
+        getattr(now, "__func__", None) is method and getattr(now, "__self__", None) is kept()
+    )

@@ -533,8 +533,8 @@ def test_ten_thousand_nodes(big_book: Any, shot: Any, name: str) -> None:
         assert boxes(view).count() <= 60
     drawing = min(t["painted"] - t["data"] for t in found)
     wait = min(t["data"] - t["picture"] for t in found)
+    shot(view, f"graph-10000-{name}")  # before it is dragged away
     median, late = np.min([np.percentile(view.evaluate(MOVE), (50, 95)) for _ in range(3)], 0)
-    shot(view, f"graph-10000-{name}")
     print(
         f"{name}, {count} nodes: data {wait:.0f} ms after the picture, painted {drawing:.0f} ms after "
         f"them; frames of {median:.0f} ms, one in twenty above {late:.0f} ms"

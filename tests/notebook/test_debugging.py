@@ -112,7 +112,7 @@ def test_another_graph_under_the_name_is_not_compared(book: Notebook) -> None:
 def test_inputs_that_are_bound_anew_make_it_stale(book: Notebook) -> None:
     book.run("x3, scale, model = x, 2.0, fb.nn.Dense(3)")
     book.run("model(x)")
-    book.run("%%graph fresh\nx4 = model(x3) * scale\nx3b = x3 + 1")
+    book.run("%%graph fresh\nx4 = model(x3) * scale\nx3b = x3 + len(list(model.parameters()))")
     assert book.value("fresh.stale") == "{}"
     book.run("unrelated = 1\nv.assign(v * 2)")
     assert book.value("fresh.stale") == "{}"
@@ -124,6 +124,9 @@ def test_inputs_that_are_bound_anew_make_it_stale(book: Notebook) -> None:
     assert "scale" not in book.value("fresh.stale")
     book.run("del x3")
     assert "x3" in book.value("fresh.stale")
+    assert "model" not in book.value("fresh.stale")  # its bound method is another object each time
+    book.run("model = fb.nn.Dense(3)")
+    assert "model.parameters" in book.value("fresh.stale")
 
 
 # ---- errors -------------------------------------------------------------------------------------

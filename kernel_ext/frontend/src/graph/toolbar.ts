@@ -205,7 +205,7 @@ export class Toolbar {
   describe(record: GraphRecord, stats: string): void {
     this.#title.textContent = record.name || "graph";
     this.#stats.textContent = stats;
-    this.#stale.textContent = record.stale ? `stale: ${record.stale}` : "";
+    this.#stale.textContent = record.stale ?? "";
     this.#stale.hidden = !record.stale;
   }
 
