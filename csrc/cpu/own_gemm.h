@@ -21,8 +21,9 @@ struct OwnGemm {
   void* scratch;  // kOwnGemmScratch bytes where `own_gemm_wants_scratch`, or null
 };
 
-// A block of a, packed: 192 KB, what the second cache of the smallest machines can hold.
-inline constexpr int64_t kOwnGemmScratch = 192 * 1024 + 64;
+// A block of a, packed: 264 KB, about half of most second caches, so that the panels of b of a
+// block of 256 rows are packed once.
+inline constexpr int64_t kOwnGemmScratch = 264 * 1024 + 64;
 // Packing pays where a block of a meets many panels of b (measured: 16 of them).
 inline bool own_gemm_wants_scratch(int64_t m, int64_t n, int64_t element_size) {
   return m >= 24 && n * element_size >= 1024;

@@ -105,9 +105,10 @@ template <class T>
 void by_panels(const OwnGemm& g) {
   constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 2 * kLanes;
   constexpr int64_t kDepth = kPanelBytes / int64_t(sizeof(T)) / kWidth;
-  // As many rows as a block holds meet a panel of b once it is packed.
-  constexpr int64_t kBlock = (kOwnGemmScratch - kSlack) / int64_t(sizeof(T));
-  const int64_t tall = kBlock / (g.k < kDepth ? g.k : kDepth) / 24 * 24;
+  // As many rows as a block holds meet a panel of b once it is packed, but not more than kTall.
+  constexpr int64_t kBlock = (kOwnGemmScratch - kSlack) / int64_t(sizeof(T)), kTall = 384;
+  const int64_t fits = kBlock / (g.k < kDepth ? g.k : kDepth) / 24 * 24;
+  const int64_t tall = fits < kTall ? fits : kTall;
   alignas(64) T panel[kPanelBytes / sizeof(T)];
   T* const scratch = static_cast<T*>(g.scratch);
   for (int64_t i = 0; i < g.m; i += tall) {
