@@ -410,3 +410,27 @@ def test_ops_on_many_threads():
     for t in threads:
         t.join()
     assert set(results) == {float((np.arange(1000, dtype="f4") * 2 + 1).sum())}
+
+
+def test_t_reverses_the_axes_of_tensors_variables_and_symbols():
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    t, v = fb.asarray(x), fb.Variable(x)
+    for got in (t.T, v.T, fb.graph(lambda x: x.T)(t), fb.graph(lambda: v.T)()):
+        assert np.array_equal(got.numpy(), x.T)
+    assert fb.asarray(3.0).T.shape == ()
+    assert fb.asarray(t.T, copy=True).numpy().flags.c_contiguous
+    assert "reversed" in fb.Tensor.T.__doc__
+    with pytest.raises(AttributeError):
+        t.T = x
+
+
+def test_asarray_copies_as_it_is_told():
+    x = np.ones(3, np.float32)
+    shared, copied = fb.asarray(x, copy=False), fb.asarray(x, copy=True)
+    x[0] = 5
+    assert shared.numpy()[0] == 5
+    assert copied.numpy()[0] == 1
+    assert fb.asarray(copied) is copied or np.array_equal(fb.asarray(copied), copied)
+    assert fb.asarray(copied, dtype="int64").dtype == fb.int64
+    with pytest.raises(ValueError, match="truth value"):
+        fb.asarray(x, copy=np.ones(2))

@@ -87,8 +87,12 @@ TensorImpl* argument(PyObject* o, Tensor& hold);
 extern PyType_Slot* const kNumberSlots;  // shared by Tensor and Variable; ends with {0, nullptr}
 PyObject* rich_compare(PyObject* a, PyObject* b, int op);
 extern void* const kSubscript;  // mp_subscript
+// The getter of `T`, of Tensors and Variables.
+PyObject* transposed(PyObject* self, void*);
+extern const char* const kTransposedDoc;
 Py_hash_t hash_identity(PyObject* o);
-PyObject* attribute(PyObject* o, PyObject* name);  // with the hook's error for one that is not there
+PyObject* attribute(PyObject* o,
+                    PyObject* name);  // with the hook's error for one that is not there
 
 // ---- NumPy, buffers, DLPack ----
 enum class Copy : uint8_t { kMaybe, kNever, kAlways };

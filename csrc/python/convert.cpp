@@ -428,21 +428,30 @@ py::object item_of(const Tensor& given) {
   return py::none();
 }
 
-Copy copy_mode(const py::object& copy) {
-  return copy.is_none() ? Copy::kMaybe : copy.cast<bool>() ? Copy::kAlways : Copy::kNever;
+// asarray(x, dtype=None, copy=None), by position. Written by hand: pybind11 takes longer to match
+// the arguments than a small tensor to be copied.
+PyObject* asarray(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  return guarded([&]() -> PyObject* {
+    if (count < 1 || count > 3) dtype_error("asarray takes one to three arguments by position.");
+    PyObject *dtype = count > 1 ? args[1] : Py_None, *copy = count > 2 ? args[2] : Py_None;
+    const int copies = copy == Py_None ? -1 : PyObject_IsTrue(copy);
+    if (copy != Py_None && copies < 0) propagate();
+    return wrap(as_tensor(args[0],
+                          dtype == Py_None ? OptionalDType() : OptionalDType(to_dtype(dtype)),
+                          copies < 0 ? Copy::kMaybe
+                          : copies   ? Copy::kAlways
+                                     : Copy::kNever));
+  });
 }
+PyMethodDef functions[] = {
+    {"asarray", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(asarray)), METH_FASTCALL,
+     "A Tensor of numbers, nested lists or an array: asarray(x, dtype=None, copy=None)."},
+    {}};
 
 }  // namespace
 
 void bind_convert(py::module_& m) {
-  m.def(
-      "asarray",
-      [](py::handle x, py::handle dtype, const py::object& copy) {
-        return as_tensor(x.ptr(),
-                         dtype.is_none() ? OptionalDType() : OptionalDType(to_dtype(dtype.ptr())),
-                         copy_mode(copy));
-      },
-      py::arg("x"), py::arg("dtype") = py::none(), py::arg("copy") = py::none());
+  if (PyModule_AddFunctions(m.ptr(), functions) < 0) propagate();
   m.def(
       "weak_scalar",
       [](py::handle number) {

@@ -2,6 +2,7 @@
 // are construction, the cheap properties and the object's life; operators are in number_slots.cpp,
 // cold methods in _tensor.py, which attaches them to this type.
 #include "binding.h"
+#include "ops/ops.h"
 
 namespace flowbook::python {
 
@@ -51,6 +52,21 @@ PyObject* property(PyObject* self, F body) {
   return guarded([&] { return body(tensor_of(self)); });
 }
 
+}  // namespace
+
+const char* const kTransposedDoc =
+    "The axes reversed (the standard defines it for matrices; `mT` swaps the last two).";
+PyObject* transposed(PyObject* self, void*) {
+  return guarded([&] {
+    const Tensor t = is_tensor(self) ? tensor_of(self) : variable_of(self)->read();
+    Ints axes(size_t(t.rank()));
+    for (size_t i = 0; i < axes.size(); ++i) axes[i] = int64_t(axes.size() - 1 - i);
+    return wrap(permute_dims(t, axes));
+  });
+}
+
+namespace {
+
 PyGetSetDef tensor_getset[] = {
     {"shape",
      [](PyObject* o, void*) {
@@ -95,6 +111,7 @@ PyGetSetDef tensor_getset[] = {
        return property(o, [](Tensor& t) { return new_text(cat(t.spec())); });
      },
      nullptr, "Dtype and shape in short: \"f32[32, 784]\".", nullptr},
+    {"T", transposed, nullptr, kTransposedDoc, nullptr},
     {"_weak",
      [](PyObject* o, void*) {
        return property(o, [](Tensor& t) { return PyBool_FromLong(t.spec().weak); });

@@ -73,6 +73,7 @@ int deleted(const char* name) {
 }
 
 PyGetSetDef variable_getset[] = {
+    {"T", transposed, nullptr, kTransposedDoc, nullptr},
     {"value",
      [](PyObject* o, void*) { return property(o, [](Variable& v) { return wrap(v.read()); }); },
      [](PyObject* o, PyObject* x, void*) {

@@ -113,7 +113,7 @@ def _expand_masks(x: Any, key: list[Any]) -> list[Any]:
             continue
         t = _core.asarray(k)
         if isinstance(k, list) and t.size == 0:
-            t = _core.asarray(k, dtype="int64")
+            t = _core.asarray(k, "int64")
         if t.dtype.name != "bool":
             if t.dtype.name.startswith(("float", "bfloat", "complex")):
                 raise _core.IndexOutOfRange(

@@ -312,20 +312,11 @@ def reshape(self: Any, *shape: Any) -> Any:
     return _ops.reshape(self, shape=shape)
 
 
-# By the number of axes; a tensor has at most eight. Making it anew was a quarter of a small `x.T`.
-_REVERSED = tuple(tuple(range(n))[::-1] for n in range(9))
-
-
 def transpose(self: Any, *axes: Any) -> Any:
     """The axes in another order; without arguments reversed."""
     if len(axes) == 1 and isinstance(axes[0], (tuple, list)):
         axes = tuple(axes[0])
-    return _ops.permute_dims(self, axes=axes or _REVERSED[self.ndim])
-
-
-def _transposed(self: Any) -> Any:
-    """The axes reversed (the standard defines it for matrices; `mT` swaps the last two)."""
-    return _ops.permute_dims(self, axes=_REVERSED[self.ndim])
+    return _ops.permute_dims(self, axes=axes or tuple(range(self.ndim))[::-1])
 
 
 def _matrix_transposed(self: Any) -> Any:
@@ -409,7 +400,7 @@ def _round(self: Any, digits: int | None = None) -> Any:
 
 
 def _rebuild(array: Any, dtype: str) -> Any:
-    return _core.asarray(array, dtype=dtype)
+    return _core.asarray(array, dtype)
 
 
 def _reduce(self: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -492,7 +483,6 @@ _SHARED_MEMBERS: dict[str, Any] = {
     "reshape": reshape,
     "transpose": transpose,
     "flatten": flatten,
-    "T": property(_transposed, doc=_transposed.__doc__),
     "mT": property(_matrix_transposed, doc=_matrix_transposed.__doc__),
     "device": property(_device, doc=_device.__doc__),
     "to": to,
