@@ -2,30 +2,19 @@
 
     python tests/benchmarks/convolutions.py [--rounds N] [--seconds S] [--only TEXT] [--before PYTHON]
 
-Each framework computes in a process of its own, with two threads, and the processes take turns for each
-figure, so that a busy machine hurts all alike; the figure is the least of the rounds' medians.
-`--before` names an interpreter that imports another build of flowbook, which then takes turns as well.
-The last columns are the rate in GFLOP/s (two operations a multiply-add) and what PyTorch takes over
-what flowbook takes.
+`beside.py` says how figures are taken. `--before` names an interpreter that imports another build of
+flowbook, which then takes turns as well. The last columns are the rate in GFLOP/s (two operations a
+multiply-add) and what PyTorch takes over what flowbook takes.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import beside
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-THREADS = "2"
 # n, height, width, channels; window's height, width, outputs; stride, dilation, groups ("same").
 SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, int, int]]] = {
     "cnn's first": ((64, 28, 28, 1), (3, 3, 32), (1, 1, 1)),
@@ -97,7 +86,7 @@ def with_flowbook(name: str) -> dict[str, Callable[[], Any]]:
 def with_torch(name: str) -> dict[str, Callable[[], Any]]:
     import torch
 
-    torch.set_num_threads(int(THREADS))
+    torch.set_num_threads(int(beside.THREADS))
     x, w, shape = arrays(name)
     stride, dilation, groups = SHAPES[name][2]
     (top, bottom), (left, right) = pads(name)
@@ -127,73 +116,23 @@ def with_torch(name: str) -> dict[str, Callable[[], Any]]:
     }
 
 
-def work(framework: str) -> None:
-    """Answers lines of [shape, pass, seconds] with the median microseconds of a call."""
-    calls: dict[str, dict[str, Callable[[], Any]]] = {}
-    for line in sys.stdin:
-        name, which, seconds = json.loads(line)
-        if name not in calls:
-            calls.clear()
-            calls[name] = (with_flowbook if framework == "flowbook" else with_torch)(name)
-        call, times = calls[name][which], []
-        call()
-        end = time.perf_counter() + seconds
-        while not times or time.perf_counter() < end:
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
-        print(json.dumps(statistics.median(times) * 1e6), flush=True)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.1, help="of each figure in each round")
-    parser.add_argument("--only", default="", help="part of a shape's name")
-    parser.add_argument("--before", help="a Python that imports another build")
-    parser.add_argument("--peers", default=str(ROOT / ".peers"), help="PyTorch's environment")
-    parser.add_argument("--work", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = beside.options_of(__doc__.splitlines()[0])
     if options.work:
-        work(options.work)
+        beside.answer(with_torch if options.work == "torch" else with_flowbook)
         return
-
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLOWBOOK_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(names, THREADS)}
-    interpreters = {"flowbook": (sys.executable, environment)}
-    if options.before:
-        interpreters["before"] = (options.before, environment)
-    peer = Path(options.peers, "bin", "python")
-    if peer.exists():
-        interpreters["torch"] = (str(peer), environment)
-    workers = {}
-    for framework, (python, env) in interpreters.items():
-        kind = "torch" if framework == "torch" else "flowbook"
-        workers[framework] = subprocess.Popen(
-            [python, __file__, "--work", kind],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=env,
-        )
-    titles = [*workers, "GFLOP/s", *(["torch/ours"] if "torch" in workers else [])]
-    print(f"{'':16}{'':9}" + "".join(f"{t:>10}" for t in titles))
-    for name in SHAPES:
-        if options.only not in name:
-            continue
-        for which in PASSES:
-            best = dict.fromkeys(workers, float("inf"))
-            for i in range(options.rounds):
-                for f in list(workers) if i % 2 == 0 else reversed(list(workers)):
-                    workers[f].stdin.write(json.dumps([name, which, options.seconds]) + "\n")
-                    workers[f].stdin.flush()
-                    best[f] = min(best[f], float(workers[f].stdout.readline()))
-            rate = 2e-3 * multiplications(name) / best["flowbook"]
-            ratio = f"{best['torch'] / best['flowbook']:10.2f}" if "torch" in best else ""
-            figures = "".join(f"{t:10,.0f}" for t in best.values())
-            print(f"{name:16}{which:9}{figures}{rate:10.1f}{ratio}", flush=True)
-    for w in workers.values():
-        w.kill()
+    with beside.Workers(__file__, options) as workers:
+        titles = [*workers.processes, "GFLOP/s"]
+        titles += ["torch/ours"] if "torch" in titles else []
+        print(f"{'':16}{'':9}" + "".join(f"{t:>10}" for t in titles))
+        for name in SHAPES:
+            if options.only not in name:
+                continue
+            for which in PASSES:
+                best = workers.least(name, which)
+                rate = 2e-3 * multiplications(name) / best["flowbook"]
+                figures = "".join(f"{t:10,.0f}" for t in best.values())
+                print(f"{name:16}{which:9}{figures}{rate:10.1f}{beside.ratio(best)}", flush=True)
 
 
 if __name__ == "__main__":
