@@ -55,9 +55,12 @@ def told(
         source: Its text.
         names: Variables on the line, with their specs.
     """
+    message = str(error).partition("\n")[0]
+    if source:  # it stands below
+        message = message.removesuffix(f" At line {line}: {source.strip()}")
     return {
-        "type": type(error).__name__, "message": str(error).partition("\n")[0], "line": line,
-        "source": source, "names": names or [],
+        "type": type(error).__name__, "message": message, "line": line, "source": source,
+        "names": names or [],
     }  # fmt: skip
 
 

@@ -254,8 +254,8 @@ def _variables(snapshot: Snapshot) -> str:
     columns = ["name", "bytes", "", "spec", "kind", "cell", *(["change"] if changed else [])]
     head = "".join(f"<th{'' if c == 'bytes' else LEFT}>{c}</th>" for c in columns)
     return (
-        f'<table style="font-size:12px;margin-top:8px"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table>"
+        '<div style="overflow:auto"><table style="font-size:12px;margin-top:8px"><thead>'
+        f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -317,8 +317,13 @@ def _row(row: Mapping[str, Any], largest: int) -> str:
     cells = [bar, escape(row["spec"]), escape(_kind(row["kind"])), cell]
     if (change := _change(row)) or row.get("change") is not None:
         cells.append(change)
-    tail = "".join(f"<td{LEFT}>{c}</td>" for c in cells)
-    return f"<tr><td{LEFT}>{names}</td><td>{human_bytes(row['bytes'])}</td>{tail}</tr>"
+    # Notebooks let cells wrap whatever the table says.
+    whole = "white-space:nowrap"
+    tail = "".join(
+        f'<td style="text-align:left;{whole}">{c}</td>' if c else "<td></td>" for c in cells
+    )
+    size = f'<td style="{whole}">{human_bytes(row["bytes"])}</td>'
+    return f"<tr><td{LEFT}>{names}</td>{size}{tail}</tr>"
 
 
 def mimebundle(snapshot: Snapshot) -> dict[str, str]:

@@ -236,3 +236,23 @@ def test_a_profile_sorts_and_stretches(profile: Any, shot: Any) -> None:
     steps = column(view, "step")
     assert steps
     assert all("matmul" in step for step in steps)
+
+
+def test_figures_stay_on_one_line_on_a_narrow_page(open_book: Any, shot: Any) -> None:
+    """The table of `%memory` scrolls where it has no room, and its numbers keep their units."""
+    book = open_book([SETUP, HOLD, FILL, "%memory"], size=(640, 900))
+    for index in range(4):
+        assert "Error" not in book.run(index)
+    view = book.view(3)
+    view.scroll_into_view_if_needed()
+    shot(view, "memory-static-narrow")
+    rows = view.locator("table").first.evaluate(
+        """table => [...table.tBodies[0].rows].map(row => [...row.cells].slice(1).map(cell => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return new Set([...range.getClientRects()].map(r => Math.round(r.top))).size;
+        }))"""
+    )
+    assert len(rows) >= 4
+    assert all(lines <= 1 for row in rows for lines in row), rows
+    assert view.evaluate("view => view.scrollWidth - view.clientWidth") <= 1

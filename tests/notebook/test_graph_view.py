@@ -21,6 +21,7 @@ from stand_in import FakeWidget
 import flowbook as fb
 from flowbook import _graph_svg, _scene
 from flowbook._nodes import INDEXED, NUMBERS, WORDS
+from flowbook_ext import _failures
 from flowbook_ext import hub as hub_module
 from flowbook_ext.views import attached, picture
 from flowbook_ext.views import graph as graph_module
@@ -478,3 +479,11 @@ def test_the_extension_shows_live_graphs_and_takes_that_back() -> None:
         shell.run_line_magic("unload_ext", "flowbook")
     assert not _display._live
     assert "flowbook_ext" in sys.modules
+
+
+def test_an_error_tells_its_line_once() -> None:
+    error = fb.GraphError("a is a symbol of a graph. Use fb.where. At line 3: if a > 0:")
+    told = _failures.told(error, 3, "    if a > 0:")
+    assert told["message"] == "a is a symbol of a graph. Use fb.where."
+    assert told["line"] == 3
+    assert _failures.told(error, 3)["message"].endswith("At line 3: if a > 0:")
