@@ -97,10 +97,13 @@ def pack_scene(scene: Scene) -> tuple[dict[str, Any], list[bytes]]:
         buffer with the box of each node as int32.
     """
     boxes = [{field: getattr(box, field) for field in _BOX} for box in scene.boxes]
+    lines = [
+        {**vars(line), "points": [{"x": x, "y": y} for x, y in line.points]} for line in scene.lines
+    ]
     shown = {box.ref for box in scene.boxes if box.kind != "node"}
     data = {
         "direction": scene.direction, "width": scene.width, "height": scene.height,
-        "boxes": boxes, "lines": [vars(line) for line in scene.lines],
+        "boxes": boxes, "lines": lines,
         "scopes": {str(ref): scene.scopes[ref] for ref in shown}, "mark": scene.mark,
     }  # fmt: skip
     return data, [np.asarray(scene.box_of_node, "<i4").tobytes()]

@@ -2,8 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { period } from "../src/graph/grouping.js";
 import type { GraphRecord } from "../src/graph/record.js";
-import { build, period, type Scene, type SceneOptions } from "../src/graph/scene.js";
+import { build, type Scene, type SceneOptions } from "../src/graph/scene.js";
 import { stubs } from "../src/graph/shapes.js";
 import { large } from "./records.js";
 

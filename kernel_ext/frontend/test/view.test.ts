@@ -44,6 +44,8 @@ function fixture(name: string): { record: GraphRecord; scene: object; places: Da
   const text = readFileSync(join(__dirname, "fixtures", `${name}.json`), "utf8");
   const { record, scenes } = JSON.parse(text);
   const { box_of_node, ...scene } = scenes[0].scene;
+  for (const line of scene.lines)
+    line.points = line.points.map(([x, y]: [number, number]) => ({ x, y }));
   const folded = scene.boxes.filter((box: { kind: string }) => box.kind !== "node");
   const scopes = folded.map(({ ref }: { ref: number }) => [ref, scene.scopes[ref]]);
   return {

@@ -3,8 +3,8 @@
 import { cellHref, h, s } from "../dom.js";
 import { general, humanBytes, humanTime, shorten, thousands } from "../words.js";
 import type { Totals } from "./paint.js";
-import type { GraphNode, ValueSummary } from "./record.js";
-import { type Box, constantValue, nodeTitle, SOURCES } from "./scene.js";
+import { type GraphNode, SOURCES, type ValueSummary } from "./record.js";
+import { type Box, constantValue, nodeTitle } from "./scene.js";
 
 export interface CardContext {
   node(id: number): GraphNode | undefined;

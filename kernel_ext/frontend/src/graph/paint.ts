@@ -1,8 +1,8 @@
 // What colours mean: the kinds of ops as in the static picture, or time, memory, dtype, device.
 
 import { humanBytes, humanTime } from "../words.js";
-import type { GraphNode } from "./record.js";
-import { type Box, type Scene, SOURCES } from "./scene.js";
+import { type GraphNode, SOURCES } from "./record.js";
+import type { Box, Scene } from "./scene.js";
 
 export type Mode = "kind" | "time" | "memory" | "dtype" | "device";
 

@@ -32,6 +32,9 @@ export interface GraphNode {
   [field: string]: unknown;
 }
 
+/** Kinds of nodes that bring values into a graph. */
+export const SOURCES: ReadonlySet<string> = new Set(["input", "capture", "variable", "constant"]);
+
 export interface ValueSummary {
   count: number;
   nan: number;

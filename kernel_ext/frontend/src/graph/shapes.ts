@@ -3,7 +3,8 @@
 
 import { shorten, textWidth } from "../words.js";
 import type { Painter } from "./paint.js";
-import { type Box, type Scene, SOURCES } from "./scene.js";
+import { SOURCES } from "./record.js";
+import type { Box, Scene } from "./scene.js";
 
 /** A rectangle (w, h, r), a circle (r), a straight stroke to (x + w, y + h), or a text. */
 export interface Shape {
