@@ -106,7 +106,7 @@ def test_random_wide_graphs(seed):
 
 
 def test_an_interrupt_is_noticed_between_the_parts_of_a_wave():
-    x = normal(512, 512)
+    x = normal(200, 200)
 
     def f(x):
         branches = [x * (1.0 + i) for i in range(24)]

@@ -45,6 +45,11 @@ constexpr int64_t kStreamBytes =
 constexpr int64_t kStreamColumns = 384;  // a few times what own_gemm.cpp sums in registers
 // Products with few rows and columns but long sums are cut along k, and the parts added in order.
 constexpr int64_t kMaxParts = 8, kMinDepth = 512;
+// Where blocks lie below each other, b is packed once for all of them by our own loops: from so
+// many elements on that the blocks would pack again (20 us, where a phase more costs 3), up to so
+// many bytes.
+constexpr int64_t kPackedAgain = 64 << 10, kMostPanels = 4 << 20;
+constexpr int64_t kPanelsTogether = 32;  // columns that are packed by one thread
 
 // a * b * c, or a large number where that overflows.
 int64_t product(int64_t a, int64_t b, int64_t c) {
@@ -73,7 +78,9 @@ void* own_scratch() {
 void own(const Gemm& g) {
   OwnGemm o{g.m,     g.n,     g.k, g.a,   g.a_row,      g.a_col, g.b,
             g.b_row, g.b_col, g.c, g.ldc, g.accumulate, nullptr};
-  if (own_gemm_wants_scratch(g.m, g.n, size_of(g.dtype))) o.scratch = own_scratch();
+  if (own_gemm_wants_scratch(g.m, g.n, g.a_row, g.a_col, size_of(g.dtype)))
+    o.scratch = own_scratch();
+  o.panels = g.panels;
   const OwnGemmTable& table = own_gemm();
   switch (g.dtype) {
     case DType::f32:
@@ -135,12 +142,19 @@ Bounds bounds(const Gemm& g, const GemmGrid& grid, int64_t i) {
   return {row, std::min(g.m, row + grid.row_step), col, std::min(g.n, col + grid.col_step)};
 }
 
-Gemm part_of(const Gemm& g, const Bounds& b) {
+// Elements of the panels of each column of blocks.
+int64_t panels_size(const Gemm& g, const GemmGrid& grid) {
+  return own_panels_size(g.k, grid.col_step);
+}
+
+Gemm part_of(const Gemm& g, const GemmGrid& grid, const Bounds& b) {
   Gemm part = g;
   part.m = b.row_end - b.row_begin, part.n = b.col_end - b.col_begin;
   part.a = at(g.a, b.row_begin * g.a_row, g.dtype);
   part.b = at(g.b, b.col_begin * g.b_col, g.dtype);
   part.c = at(g.c, b.row_begin * g.ldc + b.col_begin, g.dtype);
+  if (g.panels)
+    part.panels = at(g.panels, b.col_begin / grid.col_step * panels_size(g, grid), g.dtype);
   return part;
 }
 
@@ -224,18 +238,47 @@ GemmGrid gemm_grid(const Gemm& g) {
   return grid;
 }
 
-int64_t gemm_workspace(const Gemm& g) {
-  const GemmGrid grid = gemm_grid(g);
-  return grid.k_parts > 1 ? product(grid.k_parts - 1, g.m * g.n, size_of(g.dtype)) : 0;
+namespace {
+
+// Bytes of b, packed for all blocks; 0 where each block packs for itself. A product with too few
+// blocks for all threads shares its job with others rather than the packing of b.
+int64_t shared_panels(const Gemm& g, const GemmGrid& grid) {
+  if (!is_float(g.dtype) || grid.rows < 2 || grid.blocks() < blocks_for_threads()) return 0;
+  if (wants_provider(g) || product(grid.rows - 1, g.k, g.n) < kPackedAgain) return 0;
+  const int64_t bytes = product(grid.cols, panels_size(g, grid), size_of(g.dtype));
+  return bytes <= kMostPanels ? bytes : 0;
 }
 
+void pack_panels(const Gemm& g, const GemmGrid& grid, void* to) {
+  const auto pack = own_gemm().pack[g.dtype == DType::f64];
+  const int64_t pieces = ceil_div(grid.col_step, kPanelsTogether);
+  parallel_for(grid.cols * pieces, [&](int64_t i) {
+    const int64_t stripe = i / pieces, first = i % pieces * kPanelsTogether,
+                  col = stripe * grid.col_step + first;
+    const int64_t end = std::min({col + kPanelsTogether, (stripe + 1) * grid.col_step, g.n});
+    if (end > col)
+      pack({g.k, end - col, at(g.b, col * g.b_col, g.dtype), g.b_row, g.b_col,
+            at(to, stripe * panels_size(g, grid) + first * g.k, g.dtype)});
+  });
+}
+
+}  // namespace
+
+int64_t gemm_workspace(const Gemm& g) {
+  const GemmGrid grid = gemm_grid(g);
+  if (grid.k_parts > 1) return product(grid.k_parts - 1, g.m * g.n, size_of(g.dtype));
+  return shared_panels(g, grid);
+}
+
+bool gemm_in_phases(const Gemm& g) { return gemm_workspace(g) > 0; }
+
 void gemm_block(const Gemm& g, const GemmGrid& grid, int64_t i) {
-  block(part_of(g, bounds(g, grid, i)), wants_provider(g));
+  block(part_of(g, grid, bounds(g, grid, i)), wants_provider(g));
 }
 
 void gemm_block(const Gemm& g, const GemmGrid& grid, int64_t i, Epilogue epilogue) {
   const Bounds b = bounds(g, grid, i);
-  const Gemm part = part_of(g, b);
+  const Gemm part = part_of(g, grid, b);
   block(part, wants_provider(g));
   epilogue(b.row_begin, b.row_end, b.col_begin, b.col_end, part.c, g.ldc);
 }
@@ -270,8 +313,13 @@ void run(const Gemm& g, const Epilogue* epilogue, void* workspace) {
     gemm_by_depth(g, grid, workspace);
     if (epilogue) (*epilogue)(0, g.m, 0, g.n, g.c, g.ldc);
   } else if (grid.blocks() > 1) {
+    Gemm whole = g;
+    if (workspace && shared_panels(g, grid)) {
+      pack_panels(g, grid, workspace);
+      whole.panels = workspace;
+    }
     parallel_for(grid.blocks(), [&](int64_t i) {
-      epilogue ? gemm_block(g, grid, i, *epilogue) : gemm_block(g, grid, i);
+      epilogue ? gemm_block(whole, grid, i, *epilogue) : gemm_block(whole, grid, i);
     });
   } else if (grid.blocks() == 1) {
     block(g, wants_provider(g));

@@ -21,7 +21,8 @@ struct Gemm {
   int64_t b_row, b_col;
   void* c;
   int64_t ldc;
-  bool accumulate = false;  // add to what c holds
+  bool accumulate = false;       // add to what c holds
+  const void* panels = nullptr;  // b, packed for all blocks: gemm_with_epilogue() and gemm() do so
 };
 
 // How a product is cut: `rows` x `cols` blocks of `row_step` x `col_step` (less at the edges).
@@ -33,7 +34,10 @@ struct GemmGrid {
   int64_t blocks() const { return rows * cols; }
 };
 GemmGrid gemm_grid(const Gemm& g);
-int64_t gemm_workspace(const Gemm& g);  // bytes; mostly 0
+int64_t gemm_workspace(const Gemm& g);  // bytes; 0 for small products
+// Whether gemm() does more than all blocks in any order: it packs b before them, or adds up parts
+// behind them.
+bool gemm_in_phases(const Gemm& g);
 
 // Computes one block on this thread, without and with an epilogue.
 void gemm_block(const Gemm& g, const GemmGrid& grid, int64_t block);

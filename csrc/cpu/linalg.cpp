@@ -210,7 +210,7 @@ Parts parts(const KernelArgs& args) {
   if (empty(p)) return {};
   if (const Copies c = copies(p); c.x || c.y) return {};  // made before the first part
   const Cut c = cut(p, nullptr);
-  if (c.grid.k_parts > 1) return {};  // summed after the last one
+  if (p.batch == 1 && gemm_in_phases(c.whole)) return {};
   const double work = double(p.batch) * double(p.m) * double(p.n) * double(p.k);
   return {c.parts, int64_t(std::min(work * cost(), 1e15))};
 }

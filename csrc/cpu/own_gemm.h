@@ -18,15 +18,19 @@ struct OwnGemm {
   void* c;
   int64_t ldc;
   bool accumulate;
-  void* scratch;  // kOwnGemmScratch bytes where `own_gemm_wants_scratch`, or null
+  void* scratch;                 // kOwnGemmScratch bytes where `own_gemm_wants_scratch`, or null
+  const void* panels = nullptr;  // all of b as `pack` leaves it, or null: it is packed on the way
 };
 
 // A block of a, packed: 264 KB, about half of most second caches, so that the panels of b of a
 // block of 256 rows are packed once.
 inline constexpr int64_t kOwnGemmScratch = 264 * 1024 + 64;
-// Packing pays where a block of a meets many panels of b (measured: 16 of them).
-inline bool own_gemm_wants_scratch(int64_t m, int64_t n, int64_t element_size) {
-  return m >= 24 && n * element_size >= 1024;
+// Packing pays where a block of a meets many panels of b (measured: 16 of them), or half as many
+// if a is transposed and its columns are 1 KB apart and more, which few of them in a cache bear.
+inline bool own_gemm_wants_scratch(int64_t m, int64_t n, int64_t a_row, int64_t a_col,
+                                   int64_t element_size) {
+  const bool scattered = a_row == 1 && a_col * element_size >= 1024;
+  return m >= 24 && n * element_size >= (scattered ? 512 : 1024);
 }
 
 using OwnGemmFunction = void (*)(const OwnGemm&);

@@ -29,7 +29,7 @@ struct Meeting {
   int64_t last;    // how many lanes of the last vector are real
   int64_t ldc;
   bool accumulate;
-  const T* next = nullptr;  // the last column of b's next panel, to be fetched meanwhile
+  const T* next = nullptr;  // a column of b's next panel, to be fetched meanwhile
   int64_t next_row = 0;
 };
 
@@ -68,24 +68,34 @@ template <class T, int kR, int kV, bool kPacked>
     each_sum([](const Vector<T>& s, T* at, int64_t n) FB_INLINE { store_some(at, s, n); });
 }
 
-// Rows of a, kR at a time and one k after the other.
+// kR rows of a, one step of k after the other.
 template <class T, int kR>
-inline void pack_rows(const T* a, int64_t row, int64_t col, int64_t rows, int64_t k, T* to) {
-  for (int64_t i = 0; i + kR <= rows; i += kR, a += kR * row, to += kR * k) {
-    if (col == 1)
-      turn<T, kR>(a, row, k, to, kR);
-    else if (row == 1)
-      for (int64_t p = 0; p < k; ++p) __builtin_memcpy(to + p * kR, a + p * col, kR * sizeof(T));
-    else
-      for (int64_t p = 0; p < k; ++p)
-        for (int r = 0; r < kR; ++r) to[p * kR + r] = a[r * row + p * col];
+inline void pack_tile(const T* a, int64_t row, int64_t col, int64_t k, T* to) {
+  if (col == 1)
+    turn<T, kR>(a, row, k, to, kR);
+  else if (row == 1)
+    for (int64_t p = 0; p < k; ++p) __builtin_memcpy(to + p * kR, a + p * col, kR * sizeof(T));
+  else
+    for (int64_t p = 0; p < k; ++p)
+      for (int r = 0; r < kR; ++r) to[p * kR + r] = a[r * row + p * col];
+}
+// A block of a as its tiles read it. Of columns that lie far apart a few are taken for all rows: if
+// they are a power of two apart, the first cache does not hold more.
+template <class T, int kWhole>
+inline void pack_block(const T* a, int64_t row, int64_t col, int64_t rows, int64_t k, T* to) {
+  const int64_t stretch = row == 1 ? 8 : k;
+  for (int64_t p = 0; p < k; p += stretch) {
+    const int64_t steps = k - p < stretch ? k - p : stretch;
+    in_tiles<kWhole>(rows, [&]<int kR>(Count<kR>, int64_t i) {
+      pack_tile<T, kR>(a + i * row + p * col, row, col, steps, to + i * k + p * kR);
+    });
   }
 }
 
 // ---- general: panels of b meet blocks of a
 // ------------------------------------------------------------------------------------------------
 
-// `packed` has the block's whole tiles, or is null.
+// `packed` has the block's tiles, or is null.
 template <class T, int kV>
 inline void all_rows(const Meeting<T>& m, const T* a, const T* packed, int64_t rows, T* c) {
   constexpr int kWhole = kRows<T, kV>;
@@ -95,9 +105,10 @@ inline void all_rows(const Meeting<T>& m, const T* a, const T* packed, int64_t r
     // b's rows lie far apart, where the machine does not foresee them.
     for (int64_t end = fetched + share; fetched < m.k && fetched < end; ++fetched)
       __builtin_prefetch(m.next + fetched * m.next_row);
-    if constexpr (kR == kWhole)
-      if (packed) return tile<T, kR, kV, true>(m, packed + i * m.k, c + i * m.ldc);
-    tile<T, kR, kV, false>(m, a + i * m.a_row, c + i * m.ldc);
+    if (packed)
+      tile<T, kR, kV, true>(m, packed + i * m.k, c + i * m.ldc);
+    else
+      tile<T, kR, kV, false>(m, a + i * m.a_row, c + i * m.ldc);
   });
 }
 
@@ -111,26 +122,33 @@ void by_panels(const OwnGemm& g) {
   const int64_t tall = fits < kTall ? fits : kTall;
   alignas(64) T panel[kPanelBytes / sizeof(T)];
   T* const scratch = static_cast<T*>(g.scratch);
+  const T* const panels = static_cast<const T*>(g.panels);
   for (int64_t i = 0; i < g.m; i += tall) {
     const int64_t rows = g.m - i < tall ? g.m - i : tall;
     for (int64_t p = 0; p < g.k; p += kDepth) {
       const int64_t k = g.k - p < kDepth ? g.k - p : kDepth;
       const T* a = static_cast<const T*>(g.a) + i * g.a_row + p * g.a_col;
-      if (scratch) pack_rows<T, kRows<T, 2>>(a, g.a_row, g.a_col, rows, k, scratch);
+      if (scratch) pack_block<T, kRows<T, 2>>(a, g.a_row, g.a_col, rows, k, scratch);
       Meeting<T> m{g.a_row, g.a_col, k, panel, 0, g.ldc, g.accumulate || p > 0, nullptr, g.b_row};
       for (int64_t j = 0; j < g.n; j += kWidth) {
         const int64_t columns = g.n - j < kWidth ? g.n - j : kWidth;
         const T* b = static_cast<const T*>(g.b) + p * g.b_row + j * g.b_col;
         T* c = static_cast<T*>(g.c) + i * g.ldc + j;
         const int64_t after = g.n - j - columns < kWidth ? g.n - j - columns : kWidth;
-        m.next = after > 0 && g.b_col == 1 ? b + columns + after - 1 : nullptr;
+        if (panels) {
+          m.panel = panels + j * g.k + p * (columns > kLanes ? kWidth : kLanes);
+          m.next_row = after > kLanes ? kWidth : kLanes;
+          m.next = after > 0 ? panels + (j + kWidth) * g.k + p * m.next_row : nullptr;
+        } else {
+          m.next = after > 0 && g.b_col == 1 ? b + columns + after - 1 : nullptr;
+        }
         if (columns > kLanes) {
           m.last = columns - kLanes;
-          pack_panel<T, 2>(b, g.b_row, g.b_col, k, columns, panel);
+          if (!panels) pack_panel<T, 2>(b, g.b_row, g.b_col, k, columns, panel);
           all_rows<T, 2>(m, a, scratch, rows, c);
         } else {
           m.last = columns;
-          pack_panel<T, 1>(b, g.b_row, g.b_col, k, columns, panel);
+          if (!panels) pack_panel<T, 1>(b, g.b_row, g.b_col, k, columns, panel);
           all_rows<T, 1>(m, a, nullptr, rows, c);
         }
       }
