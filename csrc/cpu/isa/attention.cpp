@@ -1,4 +1,5 @@
-// The loops of attention_loops.h. Sums run in kLanes lanes that are joined in a fixed order.
+// The loops of attention_loops.h. Sums run in kLanes lanes that are joined in a fixed order: few of
+// them, as rows are short. Maxima, whose lanes do nothing else, take more to hide what they wait.
 #include "cpu/attention_loops.h"
 
 namespace flowbook::cpu::FLOWBOOK_ISA {
@@ -6,7 +7,7 @@ namespace {
 
 #include "cpu/scalar.h"
 
-constexpr int kLanes = 32;
+constexpr int kLanes = 8, kWide = 32;
 
 template <class T>
 inline T join_sum(T* lane) {
@@ -29,16 +30,16 @@ inline T row_sum(int64_t n, F&& term) {
   return join_sum(lane);
 }
 
-// Stores the scores, minus infinity behind them up to a whole number of lanes, and returns the
+// Stores the scores, minus infinity behind them up to a whole number of kWide, and returns the
 // largest that is not NaN: a NaN comes back through exp.
 template <class T, class F>
 inline T store_scores(T* s, int64_t n, F&& score) {
-  T lane[kLanes];
-  for (int l = 0; l < kLanes; ++l) lane[l] = -kInf<T>;
+  T lane[kWide];
+  for (int l = 0; l < kWide; ++l) lane[l] = -kInf<T>;
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
+  for (; i + kWide <= n; i += kWide) {
 #pragma GCC ivdep
-    for (int l = 0; l < kLanes; ++l) {
+    for (int l = 0; l < kWide; ++l) {
       const T x = score(i + l);
       s[i + l] = x;
       lane[l] = lane[l] < x ? x : lane[l];
@@ -47,10 +48,10 @@ inline T store_scores(T* s, int64_t n, F&& score) {
   if (const int rest = int(n - i); rest > 0) {
 #pragma GCC ivdep
     for (int l = 0; l < rest; ++l) s[i + l] = score(i + l);
-    for (int l = rest; l < kLanes; ++l) s[i + l] = -kInf<T>;
-    for (int l = 0; l < kLanes; ++l) lane[l] = lane[l] < s[i + l] ? s[i + l] : lane[l];
+    for (int l = rest; l < kWide; ++l) s[i + l] = -kInf<T>;
+    for (int l = 0; l < kWide; ++l) lane[l] = lane[l] < s[i + l] ? s[i + l] : lane[l];
   }
-  for (int step = kLanes / 2; step > 0; step /= 2)
+  for (int step = kWide / 2; step > 0; step /= 2)
     for (int l = 0; l < step; ++l) lane[l] = lane[l] < lane[l + step] ? lane[l + step] : lane[l];
   return lane[0];
 }
@@ -80,7 +81,7 @@ inline T shift_of(T x) {  // a row that may look nowhere subtracts nothing
 // s[i] = exp(s[i] - shift) of the n scores, and zeros behind them as kRowZeros asks; their sum.
 template <class T>
 inline T exponentials(T* s, int64_t n, T shift) {
-  static_assert(kLanes - 1 + kRowZeros <= kRowRoom);
+  static_assert(kWide % kLanes == 0 && kWide - 1 + kRowZeros <= kRowRoom);
   const int64_t whole = (n + kLanes - 1) / kLanes * kLanes;  // exp of minus infinity is 0
   const T sum = row_sum<T>(whole, [&](int64_t i) {
     const T e = exp(s[i] - shift);
