@@ -48,7 +48,7 @@ constexpr int64_t kMaxParts = 8, kMinDepth = 512;
 // Where blocks lie below each other, b is packed once for all of them by our own loops: from so
 // many elements on that the blocks would pack again (20 us, where a phase more costs 3), up to so
 // many bytes.
-constexpr int64_t kPackedAgain = 64 << 10, kMostPanels = 4 << 20;
+constexpr int64_t kPackedAgain = 64 << 10, kMostPanels = 1 << 20;
 constexpr int64_t kPanelsTogether = 32;  // columns that are packed by one thread
 
 // a * b * c, or a large number where that overflows.
