@@ -115,14 +115,19 @@ def test_hover_tells_what_a_node_is(book: Any, shot: Any) -> None:
     card.wait_for(state="hidden")
 
 
+def knows_selection(book: Any, names: str) -> None:
+    """Waits until the kernel has heard what is selected."""
+    book.until(lambda: book.value("net.view.selection") == names, what=f"{names} is selected")
+
+
 def test_click_selects_and_python_knows(book: Any) -> None:
     view = live(book, 1)
     box(view, "relu").click()
     assert box(view, "relu").get_attribute("aria-pressed") == "true"
     box(view, "mean").click(modifiers=["Shift"])
-    assert book.value("net.view.selection") == "['h', 'loss']"
+    knows_selection(book, "['h', 'loss']")
     box(view, "mean").press("Escape")
-    assert book.value("net.view.selection") == "[]"
+    knows_selection(book, "[]")
 
 
 def test_click_leads_to_the_cell(book: Any) -> None:
@@ -423,14 +428,14 @@ def test_reload_makes_it_live_again(book: Any) -> None:
     book.reload()
     view = live(book, 1)
     box(view, "relu").click()
-    assert book.value("net.view.selection") == "['h']"
+    knows_selection(book, "['h']")
 
 
 def test_two_pages_on_one_kernel(book: Any, module_desk: Any) -> None:
     other = module_desk.again(book)
     view = live(other, 1)
     box(view, "mean").click()
-    assert book.value("net.view.selection") == "['loss']"
+    knows_selection(book, "['loss']")
     other.page.close()
 
 
