@@ -184,7 +184,8 @@ export class Chart {
 
   #showLegend(): void {
     const entries = (): HTMLElement[] => [...this.legend.querySelectorAll<HTMLElement>("button")];
-    const focused = entries().find((entry) => entry.matches(":focus"))?.textContent;
+    const { activeElement } = this.legend.getRootNode() as ShadowRoot;
+    const focused = this.legend.contains(activeElement) && activeElement?.textContent;
     this.legend.replaceChildren(
       ...this.#lines
         .filter((line) => line.name)
