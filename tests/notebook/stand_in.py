@@ -1,10 +1,15 @@
-"""What tests use in place of the hub's widget."""
+"""What tests use in place of the hub's widget and of the page behind it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from flowbook_ext.hub import PROTOCOL
+
+
+def answer(message: dict[str, Any], number: int) -> list[str]:
+    """What a message acknowledges of a request."""
+    return [ack["text"] for ack in message.get("acks", []) if ack["id"] == number]
 
 
 class FakeComm:
