@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 
 import numpy as np
@@ -396,3 +397,25 @@ def test_asarray_of_everything():
     assert fb.asarray(np.ones(2)).dtype == fb.float64  # the source's dtype is kept
     assert fb.asarray([1, 2.5]).dtype == fb.float32
     assert fb.asarray([1.0], dtype=fb.int32).dtype == fb.int32
+
+
+@pytest.mark.parametrize(
+    "widths",
+    [1, np.int64(2), (1, 2), [(1, 2)], ((1, 0), (0, 3)), [[1, 2], [3, 4]], np.asarray([[0, 1], [2, 0]])],
+    ids=str,
+)  # fmt: skip
+def test_pad_takes_the_widths_that_numpy_takes(widths):
+    shape = (3,) if isinstance(widths, list) and len(widths) == 1 else (2, 3)
+    x = np.arange(math.prod(shape), dtype=np.float32).reshape(shape)
+    np.testing.assert_array_equal(fb.pad(x, widths, value=7), np.pad(x, widths, constant_values=7))
+
+
+def test_pad_takes_the_numbers_of_all_axes_in_a_row():
+    assert fb.pad(fb.zeros((2, 3)), (1, 0, 2, 3)).shape == (3, 8)
+    assert fb.pad(fb.asarray(5.0), 3).shape == ()
+    with pytest.raises(fb.ShapeError, match=r"two for each axis"):
+        fb.pad(fb.zeros((2, 3)), (1, 0, 2))
+    with pytest.raises(fb.ShapeError, match="two for each axis"):
+        fb.pad(fb.zeros((2, 3)), ((1, 0), (1, 0), (1, 0)))
+    with pytest.raises(fb.DTypeError):
+        fb.pad(fb.zeros((2, 3)), "12")

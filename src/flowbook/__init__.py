@@ -123,6 +123,7 @@ from ._shapes import (
     concat,
     flatten,
     moveaxis,
+    pad,
     reshape,
     roll,
     split,
@@ -180,7 +181,7 @@ def __getattr__(name: str) -> Any:
     if where is None:
         from . import _hints
 
-        _hints.of_module(__name__, __all__)(name)
+        _hints.of_module(__name__, __all__)[0](name)
     module, _, attribute = where.partition(":")
     found: Any = _importlib.import_module(module, __name__)
     if attribute:
@@ -190,7 +191,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return [*__all__, "__array_api_version__", "__version__"]
 
 
 def load_ipython_extension(ipython: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from . import _core, _devices
 from ._core import Tensor
 from ._creation import asarray
@@ -13,7 +15,7 @@ from ._tensor import value_of
 
 __all__ = [
     "astype", "atleast_1d", "broadcast_arrays", "broadcast_shapes", "concat", "flatten", "moveaxis",
-    "reshape", "roll", "split", "swapaxes", "tile", "transpose", "unstack",
+    "pad", "reshape", "roll", "split", "swapaxes", "tile", "transpose", "unstack",
 ]  # fmt: skip
 
 _ops = _core.ops
@@ -194,6 +196,38 @@ def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = 
     if isinstance(shift, int) and isinstance(axis, (tuple, list)):
         shift = [shift] * len(axis)
     return _ops.roll(x, shift=shift, axis=axis)
+
+
+def pad(x: Any, widths: Any, value: Any = 0) -> Tensor:
+    """Surrounds a tensor with a constant.
+
+    Args:
+        x: The tensor, of any shape.
+        widths: How many entries to add: a number for both ends of all axes, (before, after) for all
+            axes, a pair for each axis as `numpy.pad` takes them, or the pairs' numbers in one row.
+        value: The constant, cast to the dtype of `x`.
+
+    Returns:
+        `x`, longer along the axes.
+
+    Raises:
+        ShapeError: If there are not two numbers for each axis, or one is negative.
+
+    Example:
+        >>> fb.pad(fb.asarray([1, 2]), (1, 2))
+        Tensor([0, 1, 2, 0, 0], i64[5])
+        >>> fb.pad(fb.ones((2, 2)), ((0, 0), (1, 1))).shape
+        (2, 4)
+    """
+    t = x if isinstance(x, (Tensor, _core.Variable)) else asarray(x)
+    if isinstance(widths, (int, np.integer)):
+        widths = [widths] * (2 * t.ndim)
+    elif isinstance(widths, (tuple, list, np.ndarray)):
+        if all(isinstance(pair, (tuple, list, np.ndarray)) and len(pair) == 2 for pair in widths):
+            widths = [width for pair in widths for width in pair]
+        if len(widths) == 2:
+            widths = [*widths] * t.ndim
+    return _ops.pad(t, widths=widths, value=value)
 
 
 def tile(x: Any, repetitions: int | Sequence[int]) -> Tensor:
