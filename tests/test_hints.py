@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+import types
 
 import pytest
 
@@ -110,3 +111,17 @@ def test_a_users_own_names_come_first() -> None:
             return "mine"
 
     assert Net().fit() == "mine"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [fb, fb.nn, fb.nn.init, fb.optim, fb.losses, fb.metrics, fb.data, fb.random]
+    + [fb.callbacks, fb.runs, fb.memory],
+    ids=lambda module: module.__name__,
+)
+def test_completion_offers_what_is_meant_to_be_used(module: types.ModuleType) -> None:
+    offered = {name for name in dir(module) if not name.startswith("_")}
+    assert offered == set(module.__all__)
+    assert not offered & {"TYPE_CHECKING", "Any", "annotations", "np"}
+    for name in offered:
+        getattr(module, name)

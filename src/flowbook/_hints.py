@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from . import _core
 
-_MODULES = ("nn", "random", "losses", "optim", "metrics", "data", "nn.init")
+_MODULES = ("nn", "random", "losses", "optim", "metrics", "data", "callbacks", "runs", "nn.init")
 
 _GRADIENTS = "fb.grad(f) and fb.value_and_grad(f) differentiate a function, fb.tape() a block"
 _NEVER_COPIED = "Tensors never change, so none needs a copy"
@@ -161,19 +161,25 @@ _ON = {
 }
 
 
-def of_module(module: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
-    """A `__getattr__` for a public module, which says what a name that it lacks may have meant.
+def of_module(
+    module: str, names: Iterable[str]
+) -> tuple[Callable[[str], NoReturn], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a public module.
+
+    The first says what a name that the module lacks may have meant; the second lists what is meant
+    to be used, so that completion does not offer what the module imports for itself.
 
     Args:
         module: The module, such as "flowbook.nn".
         names: What there is in the module.
     """
+    names = list(names)
 
     def missing(name: str) -> NoReturn:
-        hint = "" if name.startswith("_") else _hint_in(module, name, list(names))
+        hint = "" if name.startswith("_") else _hint_in(module, name, names)
         raise _error(f"module {module!r} has no attribute {name!r}", hint)
 
-    return missing
+    return missing, lambda: sorted(names)
 
 
 def on_object(owner: Any, kind: str, name: str) -> None:

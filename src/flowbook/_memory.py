@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from ._memory_view import MemoryView
 
 
+__all__ = [
+    "BufferInfo", "MemoryStats", "buffer_of", "buffers", "free_cached", "history", "limit",
+    "parse_size", "reset_peak", "set_limit", "snapshot", "stats", "take_snapshot",
+]  # fmt: skip
+
+
 class MemoryStats(NamedTuple):
     """Bytes of one device. `live` is in use, `peak` its highest value since `reset_peak`,
     `reserved` counts what is cached, too."""
@@ -35,6 +41,11 @@ class BufferInfo(NamedTuple):
     bytes: int
     cell: int
     kind: str
+
+
+def __dir__() -> list[str]:
+    """What is meant to be used; completion does not offer what this module imports for itself."""
+    return sorted(__all__)
 
 
 def stats(where: str | Device = "cpu") -> MemoryStats:

@@ -12,10 +12,11 @@ import csv
 import math
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flowbook as fb
 
+from . import _hints
 from ._state import named_variables
 
 __all__ = ["CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "StopOnNaN"]
@@ -213,3 +214,7 @@ class CSVLogger(Callback):
             if fresh:
                 writer.writerow(["epoch", *self._names])
             writer.writerow([run.epoch + 1, *(run.logs.get(n, "") for n in self._names)])
+
+
+if not TYPE_CHECKING:  # a type checker knows the names
+    __getattr__, __dir__ = _hints.of_module(__name__, __all__)

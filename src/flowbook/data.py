@@ -535,4 +535,4 @@ def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 if not TYPE_CHECKING:  # a type checker knows the names
-    __getattr__ = _hints.of_module(__name__, __all__)
+    __getattr__, __dir__ = _hints.of_module(__name__, __all__)

@@ -15,11 +15,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _active, _runlog
+from . import _active, _hints, _runlog
 from ._course import Points
 from ._history import Mark
 from ._run import Run
@@ -274,3 +274,7 @@ def compare(*runs: str | int | LoggedRun) -> Comparison:
     if not runs:
         raise ArgumentError("runs.compare: no runs. Name at least one; fb.runs.all() lists them.")
     return Comparison([run if isinstance(run, LoggedRun) else get(run) for run in runs])
+
+
+if not TYPE_CHECKING:  # a type checker knows the names
+    __getattr__, __dir__ = _hints.of_module(__name__, __all__)

@@ -66,4 +66,4 @@ if TYPE_CHECKING:
 
     __getattr__: Callable[[str], Any]  # the ops
 else:
-    __getattr__ = _hints.of_module(__name__, __all__)
+    __getattr__, __dir__ = _hints.of_module(__name__, __all__)

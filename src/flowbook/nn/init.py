@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 import flowbook as fb
 
+from .. import _hints
 from .._state import size_of
 
 __all__ = [
@@ -290,3 +291,7 @@ class Orthogonal(_Described):
         q = q if rows >= columns else q.T
         matrix = np.ascontiguousarray(q * self.gain).reshape(tuple(shape))
         return fb.astype(fb.asarray(matrix), dtype or fb.float32)
+
+
+if not TYPE_CHECKING:  # a type checker knows the names
+    __getattr__, __dir__ = _hints.of_module(__name__, __all__)

@@ -36,4 +36,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # a type checker knows the names
-    __getattr__ = _hints.of_module(__name__, __all__)
+    __getattr__, __dir__ = _hints.of_module(__name__, __all__)
