@@ -4,43 +4,17 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
+import { slim } from "./slim.mjs";
 
 const out = process.env.FLOWBOOK_STATIC ?? "dist";
 mkdirSync(out, { recursive: true });
 
-/**
- * Leaves out what no view asks of uPlot: other ways of drawing series, axes of dates, its own legend,
- * the arcsinh scale. Each line names text of the pinned version; the build fails where it has moved.
- */
-const UNUSED = [
-  [/^\s*\(paths\.(stepped|bars|spline)\s*=.*\);$/gm, "", 3],
-  [/^uPlot\.\w+\s*=.*;$/gm, "", 8],
-  [/^\t?uPlot\.(join|fmtDate|tzDate|addGap|clipGaps)\s*=.*;$/gm, "", 5],
-  [/^const \[ timeIncrs.*;$/gm, "", 2],
-  [/^const localTz = .*;$/gm, "", 1],
-  [/^\tconst _(fmtDate|timeAxisSplits|timeAxisVals|timeSeriesVal)\s*=.*;$/gm, "", 4],
-  [/\blet isTime = .*;$/gm, "", 3],
-  [/\bisTime\b/g, "false", 7],
-  [/\bconst showLegend = legend\.show;$/gm, "", 1],
-  [/\bshowLegend\b/g, "false", 9],
-  [/\blet multiValLegend = false;$/gm, "", 1],
-  [/^\t\tmultiValLegend = getMultiVals != null;$/gm, "", 1],
-  [/\bmultiValLegend\b/g, "false", 6],
-  [/\bsc\.distr == 4 +\?/g, "false ?", 4],
-  [/\bdistr == 4 \?/g, "false ?", 3],
-];
 const slimmer = {
   name: "slimmer uPlot",
   setup({ onLoad }) {
-    onLoad({ filter: /uPlot\.esm\.js$/ }, ({ path }) => {
-      let contents = readFileSync(path, "utf8");
-      for (const [pattern, replacement, times] of UNUSED) {
-        const found = contents.match(pattern)?.length ?? 0;
-        if (found !== times) throw new Error(`uPlot has ${pattern} ${found} times, not ${times}`);
-        contents = contents.replace(pattern, replacement);
-      }
-      return { contents };
-    });
+    onLoad({ filter: /uPlot\.esm\.js$/ }, ({ path }) => ({
+      contents: slim(readFileSync(path, "utf8")),
+    }));
   },
 };
 

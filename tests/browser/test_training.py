@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -409,6 +410,46 @@ def test_by_keyboard_alone(open_book: Any, front_end: Any, kernel: str) -> None:
     book.page.keyboard.press("Enter")
     wait(10)
     assert book.value("history.stopped") == "'stopped in the view'"
+
+
+@fastest
+def test_the_chart_is_read_and_zoomed_with_the_mouse(
+    open_book: Any, shot: Any, front_end: Any, kernel: str
+) -> None:
+    book = opened(open_book, "_ = train((x, y), epochs=4, validation=(x, y))",
+                  front_end=front_end, kernel=kernel)  # fmt: skip
+    book.run(1)
+    run = Run(book, 1)
+    run.wait_status("finished")
+    canvas, moment = run.root.locator("canvas"), run.root.locator(".fb-moment")
+    picture = lambda: canvas.evaluate("c => c.toDataURL()")  # noqa: E731
+    area = run.root.locator(".u-over")
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    mouse = book.page.mouse
+
+    def at(share: float) -> tuple[float, float]:
+        return box["x"] + box["width"] * share, box["y"] + box["height"] / 2
+
+    mouse.move(*at(0.5))
+    book.until(lambda: "step" in moment.inner_text(), what="the numbers under the pointer")
+    assert re.fullmatch(r"step \d+ · loss [\d.]+ · val_loss [\d.]+( at \d+)?", moment.inner_text())
+    assert run.root.locator(".u-cursor-pt:not(.u-off)").count() >= 2
+    shot(run.root, "run-moment")
+    whole = picture()
+    mouse.move(*at(0.2))
+    mouse.down()
+    mouse.move(*at(0.4), steps=4)
+    assert run.root.locator(".u-select").bounding_box()["width"] > 0.15 * box["width"]
+    mouse.up()
+    book.until(lambda: picture() != whole, what="a part of the chart")
+    mouse.dblclick(*at(0.3))
+    book.until(lambda: picture() == whole, what="the whole chart again")
+    mouse.move(1, 1)
+    book.until(lambda: not moment.inner_text(), what="no numbers without a pointer")
+    run.button("log").click()
+    book.until(lambda: picture() != whole, what="a logarithmic axis")
+    shot(run.root, "run-log")
 
 
 @fastest

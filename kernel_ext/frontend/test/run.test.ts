@@ -4,7 +4,7 @@ import type { Channel, Message } from "../src/channel.js";
 import { BUSY, BUSY_MS } from "../src/run/controls.js";
 import { Curve, rowsOf, smooth, smoothing } from "../src/run/curve.js";
 import { RunView, SPEAK_MS } from "../src/run/index.js";
-import { aligned, linesOf } from "../src/run/lines.js";
+import { aligned, linesOf, momentWords, tickWords } from "../src/run/lines.js";
 import { byEpoch, RunState } from "../src/run/state.js";
 import { duration, facts, share, spoken } from "../src/run/words.js";
 
@@ -466,6 +466,23 @@ test("a comparison has no controls and no facts", () => {
   expect(find(page, "fb-controls").hidden).toBe(true);
   expect(find(page, "fb-facts").children).toHaveLength(0);
   expect(page.querySelectorAll(".fb-legend-entry")).toHaveLength(4);
+});
+
+test("ticks without room have no words", () => {
+  expect(tickWords([1, null, 0, -0, 0.5], 4)).toEqual(["1", "", "0", "0", "0.5"]);
+});
+
+test("the numbers at a moment, each line at its own nearest place", () => {
+  const line = (name: string, at: number[], values: number[]) =>
+    ({ name, colour: 0, style: "solid", at, values }) as const;
+  const lines = [
+    line("", [1, 2], [3, 4]),
+    line("loss", [1, 2], [0.5, 0.25]),
+    line("val", [1], [9]),
+  ];
+  const mutable = lines.map((l) => ({ ...l, at: [...l.at], values: [...l.values] }));
+  const words = momentWords("step", mutable, aligned(mutable), 1, [1, null, 1, 0]);
+  expect(words).toBe("step 2 · loss 0.25 · val 9 at 1");
 });
 
 test("the chart can be changed, and a new mount of the view remembers it", () => {

@@ -6,7 +6,7 @@ import uPlot from "uplot";
 import { h } from "../dom.js";
 import { currentTheme } from "../theme.js";
 import { general } from "../words.js";
-import { aligned, type Line, type Options } from "./lines.js";
+import { aligned, type Columns, type Line, momentWords, type Options, tickWords } from "./lines.js";
 import type { Mark } from "./state.js";
 
 // Okabe and Ito's palette and a lighter one for dark pages, as in src/flowbook/_palette.py.
@@ -35,6 +35,8 @@ export const CHART_CSS = `
 export class Chart {
   readonly element = h("div", { class: "fb-chart", role: "img" });
   readonly legend = h("div", { class: "fb-legend" });
+  /** The numbers under the pointer; readers of the screen have the table. */
+  readonly moment = h("div", { class: "fb-moment", "aria-hidden": "true" });
   #plot: uPlot | undefined;
   #lines: Line[] = [];
   #marks: readonly Mark[] = [];
@@ -124,8 +126,8 @@ export class Chart {
         y: { distr: this.#options.log ? 3 : 1 },
       },
       axes: [
-        { ...axis, size: 34, incrs: WHOLE, values: (_, ticks) => ticks.map((t) => general(t, 6)) },
-        { ...axis, size: 56, values: (_, ticks) => ticks.map((t) => (t ? general(t, 4) : "0")) },
+        { ...axis, size: 34, incrs: WHOLE, values: (_, ticks) => tickWords(ticks, 6) },
+        { ...axis, size: 56, values: (_, ticks) => tickWords(ticks, 4) },
       ],
       series: [
         { label: this.#options.by },
@@ -153,9 +155,19 @@ export class Chart {
               this.#zoomed = min > x[0] || max < x[x.length - 1];
           },
         ],
+        setCursor: [(plot) => this.#tell(plot)],
         draw: [(plot) => this.#drawMarks(plot, ink, value("--bad", "#c00"))],
       },
     };
+  }
+
+  /** Says what the lines are worth where the pointer is. */
+  #tell({ cursor, data }: uPlot): void {
+    const shown = this.#lines.map((line) => line.name && !this.#hidden.has(line.name));
+    const { idx, idxs = [] } = cursor;
+    const at = idxs.map((place, i) => (i && shown[i - 1] ? place : null));
+    this.moment.textContent =
+      idx == null ? "" : momentWords(this.#options.by, this.#lines, data as Columns, idx, at);
   }
 
   #drawMarks(plot: uPlot, ink: string, bad: string): void {

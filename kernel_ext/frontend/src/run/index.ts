@@ -10,6 +10,7 @@
 //   .fb-alert                            "the loss is nan from step 12 on"
 //   .fb-facts                            dl of "epoch", "step", "step time", "throughput", ...
 //   .fb-chart[role=img][aria-label]      the chart in words; .fb-legend-entry[aria-pressed]
+//   .fb-moment                           "step 79 · loss 1.234", where the pointer is
 //   .fb-by-step .fb-by-epoch             toggle buttons (aria-pressed) beside .fb-log, .fb-smooth
 //   select.fb-number                     which number is drawn
 //   .fb-marks, .fb-epochs                tables of changes and of epochs, under "numbers"
@@ -100,6 +101,7 @@ export class RunView implements View {
         this.#chart.legend,
       ),
       this.#chart.element,
+      this.#chart.moment,
       this.#more,
       this.#speaker,
     );

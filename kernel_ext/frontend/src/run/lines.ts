@@ -1,5 +1,6 @@
 // From runs to the lines of a chart: which there are, in which colour, with which values. No drawing.
 
+import { general } from "../words.js";
 import { smooth, smoothing } from "./curve.js";
 import { byEpoch, type Run } from "./state.js";
 
@@ -96,8 +97,10 @@ function cleaned(values: readonly (number | null)[], log: boolean): (number | nu
   return values.map((v) => (v === null || !Number.isFinite(v) || (log && v <= 0) ? null : v));
 }
 
-/** Lines on one common horizontal axis, as uPlot wants them: [x, y, y, ...]. */
-export function aligned(lines: readonly Line[]): [number[], ...(number | null | undefined)[][]] {
+/** Values on one common horizontal axis, as uPlot wants them: x, then each line's. */
+export type Columns = [number[], ...(number | null | undefined)[][]];
+
+export function aligned(lines: readonly Line[]): Columns {
   const everywhere = new Set<number>();
   for (const line of lines) for (const x of line.at) everywhere.add(x);
   const x = [...everywhere].sort((a, b) => a - b);
@@ -111,4 +114,27 @@ export function aligned(lines: readonly Line[]): [number[], ...(number | null | 
     return column;
   });
   return [x, ...columns];
+}
+
+/** Words at the ticks of an axis; null is a tick that has no room for any. */
+export const tickWords = (ticks: readonly (number | null)[], digits: number): string[] =>
+  ticks.map((tick) => (tick === null ? "" : general(tick || 0, digits)));
+
+/** The numbers at a place of the horizontal axis, each line's at `places` of its own column. */
+export function momentWords(
+  by: string,
+  lines: readonly Line[],
+  columns: Columns,
+  place: number,
+  places: readonly (number | null | undefined)[],
+): string {
+  const [x] = columns;
+  const values = lines.flatMap(({ name }, i) => {
+    const own = places[i + 1];
+    const value = own == null ? null : columns[i + 1][own];
+    if (value == null) return [];
+    const away = own === place ? "" : ` at ${general(x[own!], 6)}`;
+    return `${name} ${general(value, 4)}${away}`;
+  });
+  return [`${by} ${general(x[place], 6)}`, ...values].join(" · ");
 }

@@ -37,6 +37,7 @@ export const RUN_CSS = `${THEME_CSS}${CHART_CSS}
 .fb-legend { display: inline-flex; flex-wrap: wrap; gap: 4px; margin-left: auto; }
 .fb-legend-entry { display: inline-flex; align-items: center; gap: 6px; border-color: transparent; background: none; padding: 1px 6px; font-size: 12px; }
 .fb-legend-entry[aria-pressed="false"] { color: var(--soft); text-decoration: line-through; }
+.fb-moment { color: var(--soft); font-size: 12px; min-height: 1.45em; padding-left: 56px; font-variant-numeric: tabular-nums; }
 .fb-swatch { width: 14px; display: inline-block; }
 details { font-size: 12px; margin-top: 4px; }
 summary { cursor: pointer; color: var(--soft); }
