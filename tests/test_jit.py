@@ -135,21 +135,37 @@ def test_both_ways_through_a_loop(mode, columns, gap):
     assert_compiled_is_tape(mode, f, x, y)
 
 
+def gelu(x):
+    return fb.nn.gelu(x, approximate="tanh")
+
+
 ENDS = {
-    "exp": [86.5, 87.3365, 88.722839, 103.97],
-    "exp2": [125, 126, 128, 149],
-    "tanh": [7, 7.105, 9.5],
+    fb.exp: [86.5, 87.3365, 88.722839, 103.97],
+    fb.exp2: [125, 126, 128, 149],
+    fb.tanh: [7, 7.105, 9.5],
+    fb.nn.sigmoid: [60, 80, 115],
+    fb.nn.silu: [60, 80, 115],
+    gelu: [7, 9, 11.5],
 }
 
 
-@pytest.mark.parametrize("name", ENDS)
-def test_around_the_ends_of_a_short_way(mode, name):
-    ends = np.float32(ENDS[name])
+@pytest.mark.parametrize("f", ENDS)
+def test_around_the_ends_of_a_short_way(mode, f):
+    ends = np.float32(ENDS[f])
     near = np.concatenate([ends, -ends]).view("i4")[:, None] + np.arange(-512, 512, dtype="i4")
     dense = rng.uniform(-ends[0], ends[0], size=20_000).astype("f4")
-    tiny = (dense * 1e-40).astype("f4")
-    for x in (near.view("f4"), dense, tiny):
-        assert_compiled_is_tape(mode, lambda x: op(name)(x) * 1.0 + 0.0, x)
+    tiny = np.concatenate([(dense * 1e-40).astype("f4"), np.float32([0.0, -0.0])])
+
+    def with_slope(x):
+        y = f(x + 0.0)
+        return y * 1.0, fb.gradients(fb.sum(y), [x])[0] * 1.0
+
+    for x in (near.view("f4").reshape(-1), dense, tiny):
+        assert_compiled_is_tape(mode, lambda x: f(x) * 1.0 + 0.0, x)
+        assert_compiled_is_tape(mode, with_slope, x)
+    y, x = np.asarray(f(fb.asarray(tiny))), tiny
+    if float(f(0.0)) == 0.0:  # a 0 keeps its sign
+        assert np.array_equal(np.signbit(y), np.signbit(x))
 
 
 @pytest.mark.parametrize("name", BINARY)

@@ -31,7 +31,9 @@ void Way::choose(const std::vector<char>& fixed, bool usual) {
     const bool either = n.kind == Kind::kEither;
     for (int k = 0; k < n.arity; ++k)
       if (!either || (short_one(i) ? k < 2 : k == 2)) live[size_t(n.arg[k])] = 1;
-    if (either && short_one(i)) guards.push_back({Kind::kGuard, 1, 0, {n.arg[0], -1, -1}, n.bits});
+    if (!either || !short_one(i)) continue;
+    const Node guard{Kind::kGuard, 1, 0, {n.arg[0], -1, -1}, n.bits};
+    if (std::find(guards.begin(), guards.end(), guard) == guards.end()) guards.push_back(guard);
   }
   std::vector<int32_t> taken(nodes.size());
   for (size_t i = 0; i < nodes.size(); ++i) {
