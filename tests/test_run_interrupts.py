@@ -100,6 +100,50 @@ def test_tasks_that_await_runs_leave_the_signal_as_it_was() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_an_interrupt_stops_all_runs_that_tasks_await() -> None:
+    """It stopped the one awaited last; the cell then went on waiting for the other."""
+
+    async def cell():
+        runs = [start(), start(), start()]
+        press_after(0.15, 1)
+        return await asyncio.gather(*runs)
+
+    before = signal.getsignal(signal.SIGINT)
+    histories = asyncio.run(cell())
+    assert [history.stopped for history in histories] == ["interrupted"] * 3
+    assert all(history.steps > 0 for history in histories)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupt_stops_what_is_awaited_behind_a_blocking_wait() -> None:
+    async def cell():
+        behind = asyncio.ensure_future(asyncio.wait_for(start(), 10))
+        await asyncio.sleep(0.02)
+        press_after(0.15, 1)
+        return start(wait=True), await behind
+
+    before = signal.getsignal(signal.SIGINT)
+    assert [history.stopped for history in asyncio.run(cell())] == ["interrupted"] * 2
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_interrupt_cancels_all_that_await_although_one_has_ended() -> None:
+    gate = Gate()
+    gate.let.release()
+    runs = []
+
+    async def cell():
+        runs.extend([start(), start(data=gate)])
+        press_after(0.15, 2)
+        await asyncio.gather(*runs)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(cell())
+    for _ in range(5):
+        gate.let.release()
+    assert [run.wait(10).stopped for run in runs] == ["interrupted"] * 2
+
+
 SCRIPT = """
 import sys, time
 import numpy as np

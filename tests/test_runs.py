@@ -13,6 +13,7 @@ from working_runs import Gate, Hold, data, start, until
 
 import flowbook as fb
 from flowbook import nn
+from flowbook._history import Mark
 from flowbook.callbacks import Callback
 
 pytestmark = pytest.mark.usefixtures("no_run_is_left")
@@ -327,3 +328,11 @@ def test_the_worker_has_the_callers_context_and_no_recorder() -> None:
     start(model=Spy(), validation=data(8), epochs=1).wait(10)
     assert set(seen) == {True, False}
     assert not nn.is_training()
+
+
+def test_a_mark_reads_without_the_noise_of_floats():
+    mark = Mark(64, 64 / 3, "learning rate", "learning rate 0.1 -> 0.02", 0.019999999552965164)
+    assert repr(mark) == (
+        "Mark(step=64, epoch=21.33, kind='learning rate', text='learning rate 0.1 -> 0.02', value=0.02)"
+    )
+    assert "value" not in repr(Mark(1, 0.25, "pause", "paused"))

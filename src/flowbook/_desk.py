@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 SLICE = 0.05  # seconds between two looks at signals while a run is waited for
 
@@ -90,12 +90,18 @@ class Desk:
 class Interrupts:
     """Turns the first SIGINT into a request to stop; the second one raises KeyboardInterrupt.
 
+    Where several runs are waited for at once, as by tasks of one event loop, the first interrupt
+    stops all of them: who interrupts a cell means the cell, not the run it came to wait for last.
+
     Args:
         stop: Called at the first one.
         over: Tells whether there is nothing left to stop: then the first one raises.
         wake: Given where an event loop waits, in which nothing may be raised: then the second one
             means what it did before, such as to cancel the task, and the loop is woken to see it.
     """
+
+    # Those at work, of the main thread alone, the last one innermost.
+    _at_work: ClassVar[list[Interrupts]] = []
 
     def __init__(
         self,
@@ -105,31 +111,36 @@ class Interrupts:
     ) -> None:
         self._stop, self._over, self._wake = stop, over, wake
         self._previous: Any = None
-        self._installed = False
         self._pressed = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._wake and (self._pressed or self._over() or not self._installed):
-            self._previous(number, frame)
-            self._wake()
+        going = [each for each in self._at_work if not (each._pressed or each._over())]
+        for each in going:
+            each._pressed = True
+            each._stop()
+        if going:
             return
-        if self._pressed or self._over():
+        if self in self._at_work and self._wake is None:
             raise KeyboardInterrupt
-        self._pressed = True
-        self._stop()
+        self._previous(number, frame)
+        if self._wake:
+            self._wake()
 
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
         self._previous = signal.getsignal(signal.SIGINT)
         if callable(self._previous):  # an ignored signal stays ignored
+            self._at_work.append(self)
             signal.signal(signal.SIGINT, self._handle)
-            self._installed = True
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if not self._installed:
+        if self not in self._at_work:
             return
-        self._installed = False
-        # Tasks may end in another order than they began: then ours is not the handler now.
-        if self._wake is None or signal.getsignal(signal.SIGINT) == self._handle:
-            signal.signal(signal.SIGINT, self._previous)
+        self._at_work.remove(self)
+        # Tasks may end in another order than they began: handlers go once nothing is above them.
+        while True:
+            owner = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+            if not isinstance(owner, Interrupts) or owner in self._at_work:
+                return
+            signal.signal(signal.SIGINT, owner._previous)

@@ -22,6 +22,13 @@ class Mark(NamedTuple):
     text: str
     value: float | None = None  # the new learning rate, or the first step of an alert
 
+    def __repr__(self) -> str:
+        value = "" if self.value is None else f", value={self.value:.6g}"
+        return (
+            f"Mark(step={self.step}, epoch={round(self.epoch, 2)}, kind={self.kind!r}, "
+            f"text={self.text!r}{value})"
+        )
+
 
 class History:
     """The course of a training run: a mapping from the name of a number to its values per epoch.

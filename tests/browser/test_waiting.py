@@ -61,6 +61,24 @@ def test_an_interrupt_ends_the_wait(open_book: Any, wait: str) -> None:
     Run(book, 1).wait_status("stopped")
 
 
+def test_an_interrupt_ends_the_wait_for_two_runs(open_book: Any) -> None:
+    other = "other = fb.nn.Sequential(fb.nn.Dense(10))\n"
+    book = opened(
+        open_book,
+        LONG,
+        f"{other}second = train(model=other, wait=False)",
+        "import asyncio\nhistories = await asyncio.gather(run, second)",
+    )
+    book.run(1)
+    book.run(2)
+    done = book.start(3)
+    Run(book, 2).wait_step(5)
+    book.interrupt()
+    done(10)
+    assert "KeyboardInterrupt" not in book.text(3), book.text(3)
+    assert book.value("[h.stopped for h in histories]") == "['interrupted', 'interrupted']"
+
+
 def test_the_second_interrupt_comes_through_at_once(open_book: Any, shot: Any) -> None:
     """The first one lets the step end, which takes half a minute; the second one does not wait."""
     book = opened(open_book, STUCK)
