@@ -47,6 +47,9 @@ CASES = {
         (9, 1, 18),
         {"pads": (12, 8, 0, 0), "strides": 2},
     ),
+    "high and one pixel wide": ((1, 40, 1, 8), (9, 1, 20), {"padding": "same"}),
+    "small and deep": ((2, 7, 7, 64), (3, 3, 40), {"padding": "same"}),
+    "taller than high": ((2, 5, 18, 12), (11, 3, 20), {"padding": "same", "strides": (1, 2)}),
     "more border than image": ((1, 2, 3, 6), (5, 5, 8), {"pads": 4}),
     "one channel": ((4, 20, 21, 1), (3, 3, 32), {}),
     "three channels": ((2, 23, 22, 3), (7, 7, 16), {"strides": 2, "padding": "same"}),
@@ -258,8 +261,12 @@ def test_no_window_is_too_wide(t):
     elsewhere = np.ones((3, 3), bool)
     elsewhere[1, 1] = False
     assert not dw[elsewhere].any()
+    far = {"strides": 300_000_000, "pads": 300_000_000}
+    y = fb.nn.conv2d(fb.asarray(x), fb.asarray(w), **far).numpy()
+    assert np.array_equal(y[0, 1, 1], np.einsum("hwc,hwco->o", x[0, :3, :3], w))
+    assert np.count_nonzero(y) == np.count_nonzero(y[0, 1, 1])
     with pytest.raises(fb.OutOfMemoryError, match=r"needs \S+ [A-Z]B of scratch memory"):
-        fb.nn.conv2d(fb.asarray(x), fb.asarray(w), strides=300_000_000, pads=300_000_000)
+        passes(x, w, np.ones((1, 3, 3, 8), t), far)
 
 
 def test_weights_assigned_while_onednn_is_off():

@@ -29,16 +29,11 @@ bool pointwise(const ConvGeometry& g) {
 }
 
 // Whether a library is asked first. With AVX2 our own loops are faster (tests/benchmarks/NOTES.md,
-// "Convolutions") but for groups too narrow for our tiles, and for dilated windows so wide that
-// most of what we copy around a block is padding or is not looked at.
+// "Convolutions") but for groups too narrow for our tiles.
 constexpr int64_t kNarrow = 16;
-bool wide(const ops::Window& w, int64_t entries) {
-  return w.dilation > 1 && w.size > 1 && w.reach() > entries / 4;
-}
 bool library_first(const Conv& v) {
   const ConvGeometry& g = v.at;
-  return libraries_multiply() || (g.groups > 1 && std::min(g.c, g.o) / g.groups < kNarrow) ||
-         wide(g.rows, g.h) || wide(g.cols, g.w);
+  return libraries_multiply() || (g.groups > 1 && std::min(g.c, g.o) / g.groups < kNarrow);
 }
 
 // ---- a plain product over all results: x as [n * h * w, c], y as [n * h * w, o]

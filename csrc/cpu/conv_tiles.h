@@ -8,9 +8,9 @@
 namespace flowbook::cpu {
 
 // Elements a row reads one after the other, in steps of `ConvMeeting::step`; offsets from where the
-// row begins. `end` is the offset behind the last step.
+// row begins. `end` is the offset behind the last step. They meet the panel from its row `row` on.
 struct Run {
-  int64_t offset, end;
+  int64_t offset, end, row;
 };
 
 // Rows that meet a panel: c[r] = sum of a[row r, i] * panel[i], i through all runs in their order.

@@ -89,6 +89,59 @@ Strips OwnConv::cut() const {
   return Strips(in_.n, r.results, c.results, target, r.step > 1);
 }
 
+// `together`: one stretch, whose taps may see padding.
+std::vector<OwnConv::Stretch> OwnConv::stretches(const Axis& a, int64_t entries,
+                                                 bool together) const {
+  if (together) return {{0, a.results, 0, a.taps.size()}};
+  // The first result at which a tap meets this entry or a later one; the higher its offset, the
+  // sooner.
+  const auto from = [&](const Tap& t, int64_t entry) {
+    return std::clamp<int64_t>(ceil_div(entry - t.offset, a.stride), 0, a.results);
+  };
+  std::vector<Stretch> all;
+  size_t tap = a.taps.size(), end = tap;
+  for (int64_t q = 0; q < a.results;) {
+    while (tap > 0 && from(a.taps[tap - 1], 0) <= q) --tap;
+    while (end > 0 && from(a.taps[end - 1], entries) <= q) --end;
+    int64_t next = a.results;
+    if (tap > 0) next = std::min(next, from(a.taps[tap - 1], 0));
+    if (end > 0) next = std::min(next, from(a.taps[end - 1], entries));
+    all.push_back({q, next, std::min(tap, end), end});
+    q = next;
+  }
+  return all;
+}
+
+template <class Body>
+void OwnConv::each_part(const Axis& rows, const Axis& cols, Edges edges, Body&& body) const {
+  for (const Stretch& r : stretches(rows, in_.h, edges == Edges::kNone)) {
+    const bool together =
+        edges == Edges::kNone || (edges == Edges::kSome && r.taps() < int64_t(rows.taps.size()));
+    for (const Stretch& c : stretches(cols, in_.w, together)) body(r, c);
+  }
+}
+
+// Cycles for an image, about. A tile of few rows waits for its own sums; each tile and each part
+// takes a while to begin; and images are copied where results look outside.
+double OwnConv::cost(Edges edges) const {
+  constexpr double kFewRows = 4, kRow = 8, kPart = 100, kCopy = 0.25;  // rows; cycles; a byte
+  // Images of a block.
+  const double images =
+      std::max(double(strips_.per_block) / double(strips_.down * strips_.across), 1.0);
+  double sum = 0;
+  for (const Axis& rows : rows_)
+    for (const Axis& cols : cols_)
+      each_part(rows, cols, edges, [&](const Stretch& r, const Stretch& c) {
+        const double results = double(r.count()) * double(c.count());
+        const double depth = double(r.taps()) * double(c.taps()) * double(inputs_);
+        sum += (depth + kRow) * std::max(results, kFewRows / images) + kPart / images;
+      });
+  sum *= double(groups_) * double(ceil_div(outputs_, tiles_.width()));
+  if (edges == Edges::kAll) return sum;
+  return sum + kCopy * double(region_.rows) * double(region_.cols) * double(in_.c * bytes_) *
+                   double(strips_.down * strips_.across);
+}
+
 void OwnConv::look() {
   const auto span = [](const std::vector<Axis>& axes, int64_t& from, int64_t& to) {
     for (const Axis& a : axes) {
@@ -102,9 +155,16 @@ void OwnConv::look() {
   const int64_t rows = rows_[0].stride, cols = cols_[0].stride;
   in_place_ = row_from_ == 0 && col_from_ == 0 && (strips_.rows - 1) * rows + row_to < in_.h &&
               (strips_.cols - 1) * cols + col_to < in_.w;
+  if (in_place_) return;
   region_ = {in_.h, in_.w, (strips_.row_step - 1) * rows + row_to - row_from_ + 1,
              (strips_.col_step - 1) * cols + col_to - col_from_ + 1};
-  if (!in_place_)
+  double least = cost(edges_);
+  for (const Edges edges : {Edges::kSome, Edges::kNone})
+    if (const double c = cost(edges); c < least) least = c, edges_ = edges;
+  in_place_ = edges_ == Edges::kAll;
+  if (in_place_)
+    row_from_ = col_from_ = 0;
+  else
     conv_scratch_bytes({strips_.per_block, region_.rows, region_.cols, in_.c, bytes_});
 }
 
@@ -113,29 +173,50 @@ void OwnConv::add_phase(const Axis& rows, const Axis& cols) {
   const int64_t depth = int64_t(rows.taps.size() * cols.taps.size()) * inputs_;
   const int64_t most = kPanelBytes / bytes_ / tiles_.width();
   const int64_t step = ceil_div(depth, std::max<int64_t>(1, ceil_div(depth, most)));
-  const int64_t pitch = in_place_ ? in_.w : region_.cols;
-  phase.chunks.push_back({0, 0, 0, 0, 0, 0});
+  phase.chunks.push_back({0, 0, 0, 0});
   for (const Tap& r : rows.taps)
     for (const Tap& c : cols.taps)
       for (int64_t input = 0; input < inputs_;) {
         if (phase.chunks.back().depth == step)
-          phase.chunks.push_back(
-              {phase.pieces.size(), 0, phase.runs.size(), 0, phase.chunks.back().before + step, 0});
+          phase.chunks.push_back({phase.pieces.size(), 0, phase.chunks.back().before + step, 0});
         Chunk& chunk = phase.chunks.back();
         const int64_t count = std::min(inputs_ - input, step - chunk.depth);
         phase.pieces.push_back({r.weight * window_cols_ + c.weight, input, count});
         ++chunk.pieces, chunk.depth += count;
-        const int64_t offset =
-            ((r.offset - row_from_) * pitch + c.offset - col_from_) * in_.c + input;
-        if (chunk.runs > 0 && phase.runs.back().end == offset) {
-          phase.runs.back().end += count;
-        } else {
-          phase.runs.push_back({offset, offset + count});
-          ++chunk.runs;
-        }
         input += count;
       }
+  each_part(rows, cols, edges_, [&](const Stretch& r, const Stretch& c) { add_part(phase, r, c); });
   packed_ += depth * width_;
+}
+
+void OwnConv::add_part(Phase& phase, const Stretch& rows, const Stretch& cols) const {
+  Part& part = phase.parts.emplace_back(Part{rows, cols, {}, {}});
+  const int64_t pitch = in_place_ ? in_.w : region_.cols;
+  size_t chunk_begin = 0;  // the chunk's first run
+  for (const Chunk& chunk : phase.chunks) {
+    int64_t row = 0;  // of the panel
+    const auto add = [&](int64_t offset, int64_t count) {
+      if (part.runs.size() > chunk_begin) {
+        Run& last = part.runs.back();
+        if (last.end == offset && last.row + last.end - last.offset == row)
+          return void(last.end += count);
+      }
+      part.runs.push_back({offset, offset + count, row});
+    };
+    for (size_t i = chunk.piece; i < chunk.piece + chunk.pieces; ++i) {
+      const Piece& piece = phase.pieces[i];
+      const size_t tap = size_t((chunk.before + row) / inputs_), across = phase.cols->taps.size();
+      const size_t r = tap / across, c = tap % across;
+      if (r >= rows.tap && r < rows.tap_end && c >= cols.tap && c < cols.tap_end)
+        add(((phase.rows->taps[r].offset - row_from_) * pitch + phase.cols->taps[c].offset -
+             col_from_) *
+                    in_.c +
+                piece.input,
+            piece.count);
+      row += piece.count;
+    }
+    part.chunk_end.push_back(chunk_begin = part.runs.size());
+  }
 }
 
 void OwnConv::pack(const void* weights, void* packed) const {
@@ -192,11 +273,13 @@ const char* OwnConv::gather(int64_t block, const char* in) const {
 }
 
 template <class Body>
-void OwnConv::each_strip(int64_t block, const Phase& phase, Body&& body) const {
+void OwnConv::each_strip(int64_t block, const Stretch& rows, const Stretch& cols,
+                         Body&& body) const {
   for (int64_t i = strips_.begin(block); i < strips_.end(block); ++i) {
     const Strip s = strips_.at(i);
-    body(s, std::min(s.rows, phase.rows->results - s.row),
-         std::min(s.cols, phase.cols->results - s.col));
+    const int64_t row = std::max(s.row, rows.begin), col = std::max(s.col, cols.begin);
+    body(s, Strip{s.image, row, std::min(s.row + s.rows, rows.end) - row, col,
+                  std::min(s.col + s.cols, cols.end) - col});
   }
 }
 
@@ -207,38 +290,45 @@ void OwnConv::run_block(int64_t block, const char* in, const char* packed, char*
   const int64_t most = strips * strips_.row_step * strips_.col_step;
   a_rows.resize(size_t(most)), c_rows.resize(size_t(most));
   const int64_t pitch = (in_place_ ? in_.w : region_.cols) * in_.c;
-  for (const Phase& phase : phases_) {
-    const int64_t a_down = phase.rows->stride * pitch, a_across = phase.cols->stride * in_.c;
-    const int64_t c_across = phase.cols->step * out_.c;
-    int64_t copied = 0, count = 0;
-    each_strip(block, phase, [&](const Strip& s, int64_t rows, int64_t cols) {
-      const int64_t a_first =
-          in_place_ ? in_.of(s.image, s.row * phase.rows->stride, s.col * phase.cols->stride)
-                    : copied;
-      copied += region_.rows * region_.cols * in_.c;
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t a = a_first + r * a_down;
-        const int64_t c = out_.of(s.image, phase.rows->first + (s.row + r) * phase.rows->step,
-                                  phase.cols->first + s.col * phase.cols->step);
-        for (int64_t q = 0; q < cols; ++q, ++count)
-          a_rows[size_t(count)] = a + q * a_across, c_rows[size_t(count)] = c + q * c_across;
-      }
-    });
-    ConvMeeting m{};
-    m.a_rows = a_rows.data(), m.c_rows = c_rows.data(), m.rows = count;
-    m.step = 1;
-    run_phase(phase, m, a, packed + phase.packed * bytes_, out);
-  }
+  for (const Phase& phase : phases_)
+    for (const Part& part : phase.parts) {
+      const int64_t a_down = phase.rows->stride * pitch, a_across = phase.cols->stride * in_.c;
+      const int64_t c_across = phase.cols->step * out_.c;
+      int64_t copied = 0, count = 0;
+      each_strip(block, part.rows, part.cols, [&](const Strip& strip, const Strip& s) {
+        const int64_t a_first =
+            in_place_ ? in_.of(s.image, s.row * phase.rows->stride, s.col * phase.cols->stride)
+                      : copied + (s.row - strip.row) * a_down + (s.col - strip.col) * a_across;
+        copied += region_.rows * region_.cols * in_.c;
+        for (int64_t r = 0; r < s.rows; ++r) {
+          const int64_t a = a_first + r * a_down;
+          const int64_t c = out_.of(s.image, phase.rows->first + (s.row + r) * phase.rows->step,
+                                    phase.cols->first + s.col * phase.cols->step);
+          for (int64_t q = 0; q < s.cols; ++q, ++count)
+            a_rows[size_t(count)] = a + q * a_across, c_rows[size_t(count)] = c + q * c_across;
+        }
+      });
+      if (count == 0) continue;
+      ConvMeeting m{};
+      m.a_rows = a_rows.data(), m.c_rows = c_rows.data(), m.rows = count;
+      m.step = 1;
+      run_part(phase, part, m, a, packed + phase.packed * bytes_, out);
+    }
 }
 
-void OwnConv::run_phase(const Phase& phase, ConvMeeting m, const char* a, const char* packed,
-                        char* out) const {
+void OwnConv::run_part(const Phase& phase, const Part& part, ConvMeeting m, const char* a,
+                       const char* packed, char* out) const {
   for (int64_t group = 0; group < groups_; ++group) {
-    const char* panel = packed + group * packed_ * bytes_;
     m.a = a + group * inputs_ * bytes_;
-    for (const Chunk& chunk : phase.chunks) {
-      m.runs = phase.runs.data() + chunk.run, m.run_count = int64_t(chunk.runs);
-      m.accumulate = chunk.before > 0;
+    m.accumulate = false;
+    size_t run = 0;
+    for (size_t i = 0; i < phase.chunks.size(); ++i) {
+      const Chunk& chunk = phase.chunks[i];
+      m.runs = part.runs.data() + run, m.run_count = int64_t(part.chunk_end[i] - run);
+      run = part.chunk_end[i];
+      // Without any run at all the results are zeros, which the last chunk writes.
+      if (m.run_count == 0 && (m.accumulate || i + 1 < phase.chunks.size())) continue;
+      const char* panel = packed + (group * packed_ + chunk.before * width_) * bytes_;
       for (int64_t j = 0; j < outputs_; j += tiles_.width()) {
         m.columns = std::min(outputs_ - j, tiles_.width());
         m.panel = panel;
@@ -246,6 +336,7 @@ void OwnConv::run_phase(const Phase& phase, ConvMeeting m, const char* a, const 
         tiles_.meet(m);
         panel += chunk.depth * tiles_.panel_width(m.columns) * bytes_;
       }
+      m.accumulate = true;
     }
   }
 }
@@ -279,9 +370,10 @@ template <class T>
 void OwnConv::mend(int64_t block, const T* in, T* out) const {
   for (const Phase& phase : phases_) {
     const Axis &down = *phase.rows, &across = *phase.cols;
-    each_strip(block, phase, [&](const Strip& s, int64_t rows, int64_t cols) {
-      for (int64_t row = s.row; row < s.row + rows; ++row)
-        for (int64_t col = s.col; col < s.col + cols; ++col) {
+    const Stretch rows{0, down.results, 0, 0}, cols{0, across.results, 0, 0};
+    each_strip(block, rows, cols, [&](const Strip&, const Strip& s) {
+      for (int64_t row = s.row; row < s.row + s.rows; ++row)
+        for (int64_t col = s.col; col < s.col + s.cols; ++col) {
           if (down.inside(row, in_.h) && across.inside(col, in_.w)) continue;
           T* c = out +
                  out_.of(s.image, down.first + row * down.step, across.first + col * across.step);

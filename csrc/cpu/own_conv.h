@@ -43,22 +43,41 @@ class OwnConv {
              (q * stride + taps.front().offset >= 0 && q * stride + taps.back().offset < entries);
     }
   };
+  // Neighbouring results of an axis that see the image with the same of its taps.
+  struct Stretch {
+    int64_t begin, end;  // results
+    size_t tap, tap_end;
+    int64_t count() const { return end - begin; }
+    int64_t taps() const { return int64_t(tap_end - tap); }
+  };
   // Neighbouring inputs of one weight.
   struct Piece {
     int64_t weight, input, count;
   };
   // So many products of an element that their panel fits the first cache.
   struct Chunk {
-    size_t piece, pieces, run, runs;  // the first, and how many
-    int64_t before, depth;            // products before it and in it
+    size_t piece, pieces;   // the first, and how many
+    int64_t before, depth;  // products before it and in it
+  };
+  // Results of a phase that look at the same taps, with what they read of each chunk.
+  struct Part {
+    Stretch rows, cols;
+    std::vector<Run> runs;
+    std::vector<size_t> chunk_end;  // runs up to the end of each chunk
   };
   // The results that meet the same weights.
   struct Phase {
     const Axis *rows, *cols;
     std::vector<Piece> pieces;
-    std::vector<Run> runs;
     std::vector<Chunk> chunks;
+    std::vector<Part> parts;
     int64_t packed = 0;  // where its panels begin
+  };
+  // Which results leave out the taps that see nothing but padding.
+  enum class Edges {
+    kNone,  // none: they meet zeros
+    kSome,  // rows of results at the edges of an image, and the columns of all other rows
+    kAll,
   };
   struct Images {
     int64_t n, h, w, c;
@@ -70,16 +89,22 @@ class OwnConv {
   static std::vector<Axis> axes(const ops::Window& window, int64_t in, int64_t entries,
                                 bool forward);
   Strips cut() const;
-  void look();  // sets the region
+  std::vector<Stretch> stretches(const Axis& axis, int64_t entries, bool together) const;
+  // body(rows, columns): the stretches of a phase.
+  template <class Body>
+  void each_part(const Axis& rows, const Axis& cols, Edges edges, Body&& body) const;
+  double cost(Edges edges) const;
+  void look();  // chooses the edges and sets the region
   void add_phase(const Axis& rows, const Axis& cols);
+  void add_part(Phase& phase, const Stretch& rows, const Stretch& cols) const;
   const char* gather(int64_t block, const char* in) const;
   int64_t panel_bytes() const { return aligned(groups_ * packed_ * bytes_); }
-  // body(strip, rows, columns): the results of a phase that a strip has.
+  // body(strip, results): those that a strip has of some rows and columns.
   template <class Body>
-  void each_strip(int64_t block, const Phase& phase, Body&& body) const;
+  void each_strip(int64_t block, const Stretch& rows, const Stretch& cols, Body&& body) const;
   void run_block(int64_t block, const char* in, const char* packed, char* out) const;
-  void run_phase(const Phase& phase, ConvMeeting m, const char* a, const char* packed,
-                 char* out) const;
+  void run_part(const Phase& phase, const Part& part, ConvMeeting m, const char* a,
+                const char* packed, char* out) const;
   template <class T>
   void mend(int64_t block, const T* in, T* out) const;
   template <class T>
@@ -100,8 +125,9 @@ class OwnConv {
   const Strips strips_;
   Region region_;                        // what a strip looks at
   int64_t row_from_ = 0, col_from_ = 0;  // its first entry, seen from the strip's first result
-  bool in_place_ = false;                // no strip looks outside of an image
-  bool gaps_ = false;                    // no weight meets some of the results
+  Edges edges_ = Edges::kAll;
+  bool in_place_ = false;  // no result looks outside of an image
+  bool gaps_ = false;      // no weight meets some of the results
   std::vector<Phase> phases_;
   int64_t packed_ = 0;  // elements of a group's panels
 };

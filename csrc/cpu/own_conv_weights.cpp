@@ -226,9 +226,9 @@ void OwnConvWeights::run_unit(int64_t part, const Unit& u, char* dw) const {
       copy_images(s, u, images + copied * together * bytes_);
       for (int64_t r = 0; r < s.rows; ++r) {
         const int64_t from = copied * together + r * row_step;
-        runs.push_back({from, from + s.cols * m.step});
+        runs.push_back({from, from + s.cols * m.step, count});
+        count += s.cols;
       }
-      count += s.rows * s.cols;
     }
     pack_results(block, u, count, panels);
     m.runs = runs.data(), m.run_count = int64_t(runs.size());

@@ -34,9 +34,9 @@ template <class T, int kR, int kV>
     each_sum([](Vector<T>& s, const T* at, int64_t n) FB_INLINE { s = load_some(at, n); });
   else
     each_sum([](Vector<T>& s, const T*, int64_t) FB_INLINE { s = Vector<T>{}; });
-  const T* panel = static_cast<const T*>(m.panel);
   const int64_t step = m.step;
-  for (const Run *run = m.runs, *end = run + m.run_count; run < end; ++run)
+  for (const Run *run = m.runs, *end = run + m.run_count; run < end; ++run) {
+    const T* panel = static_cast<const T*>(m.panel) + run->row * kV * kLanes;
     for (int64_t i = run->offset, stop = run->end; i < stop; i += step, panel += kV * kLanes) {
       Vector<T> y[kV];
       times<kV>([&](int v) FB_INLINE { y[v] = load(panel + v * kLanes); });
@@ -45,6 +45,7 @@ template <class T, int kR, int kV>
         times<kV>([&](int v) FB_INLINE { multiply_add<T>(sum[r][v], x, y[v]); });
       });
     }
+  }
   if (last == kLanes)
     each_sum([](const Vector<T>& s, T* at, int64_t) FB_INLINE { store(at, s); });
   else
