@@ -122,6 +122,36 @@ def test_masks_and_scales_are_those_of_the_formula() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_short_way_for_usual_scores_has_the_bits_of_the_other(dtype: str, causal: bool) -> None:
+    """A mask, even one of zeros, takes the general way in the gradient."""
+    q, k, v, dy = (normal(2, 100, 12, seed=i).astype(dtype) for i in range(4))
+    results = []
+    for mask in (None, np.zeros((100, 100), dtype)):
+        x = [fb.asarray(a) for a in (q, k, v)]
+        with fb.tape() as tape:
+            y = attend(*x, mask=mask, causal=causal)
+            loss = fb.sum(y * dy)
+        results.append([y.numpy(), *(g.numpy() for g in tape.gradients(loss, x))])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("size", [5, 10, 30, 100])
+@pytest.mark.parametrize("keys", [40, 300])
+def test_large_scores_take_part_as_they_should(size: float, keys: int) -> None:
+    """Their exponentials are subnormal, zero, or too large but for the maximum; a second block of
+    keys may have larger ones than the first."""
+    q, k, v = normal(2, 50, 12), normal(2, keys, 12, seed=1), normal(2, keys, 12, seed=2)
+    q *= size
+    k[:, keys // 2 :] *= 2
+    np.testing.assert_allclose(attend(q, k, v).numpy(), reference(q, k, v), rtol=1e-2, atol=1e-4)
+    x = [fb.asarray(a) for a in (q, k, v)]
+    for g in gradients(lambda *x: fb.sum(attend(*x) ** 2), *x):
+        assert np.isfinite(g.numpy()).all()
+
+
 def test_a_query_that_may_look_nowhere_gives_zeros_and_no_gradient() -> None:
     q, k, v = (fb.asarray(normal(1, 1, 4, 3, seed=i)) for i in range(3))
     mask = np.ones((4, 4), bool)

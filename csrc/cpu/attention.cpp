@@ -1,5 +1,6 @@
 // Attention by blocks: 64 queries at a time meet 256 keys at a time, so that scores live in the
-// second cache and memory grows with the length alone. Forward keeps a running maximum and sum of
+// second cache and memory grows with the length alone. Scores are computed transposed, a row for
+// each key: isa/attention.cpp says why. Forward keeps a running maximum and sum of
 // each row (Milakov, Gimelshein 2018); backward makes the probabilities again from the logarithm of
 // the sum (Dao, Fu, Ermon, Rudra, Ré 2022). Operands may have any strides.
 #include "ops/attention.h"
@@ -19,6 +20,10 @@ namespace flowbook::cpu {
 namespace {
 
 constexpr int64_t kQueries = kAttentionQueries, kKeys = 256;
+// Between rows of a block of scores: an odd number of lines of 64 bytes, so that what is read
+// across the rows does not share a few sets of the cache.
+constexpr int64_t kStepBytes32 = 5 * 64, kStepBytes64 = 9 * 64;
+static_assert(kStepBytes32 >= kQueries * 4 && kStepBytes64 >= kQueries * 8);
 // Backward cuts work by the heads of the keys, whose gradients a chunk owns. Where these are fewer
 // than kUnits it cuts the queries, too, and adds the parts in order.
 constexpr int64_t kUnits = 16;
@@ -55,10 +60,11 @@ struct Problem {
   char* at(const Stack& s, int64_t item, int64_t head, int64_t row) const {
     return s.data + offset(s, item, head, row) * bytes;
   }
-  // Which parts of products with the triangle of scores count, for queries from `query`.
+  // Which parts of products with the triangle of scores count, for queries from `query`: of the
+  // scores themselves, of what queries sum over keys, and keys over queries.
   OwnBand scores(int64_t query, int64_t key) const {
     OwnBand band;
-    if (causal) band.column_end = query + 1 - key;
+    if (causal) band.column_begin = key - query;
     return band;
   }
   OwnBand by_query(int64_t query, int64_t key, bool exact) const {
@@ -72,12 +78,11 @@ struct Problem {
     return band;
   }
   int64_t block_keys() const { return std::min(keys, kKeys); }
-  // Between rows of a block of scores: an odd number of lines of 64 bytes in float32, twice one in
-  // float64, so that the columns of the block do not share a few sets of the cache.
-  int64_t row_step() const { return (block_keys() + 31) / 32 * 32 + kRowRoom; }
+  int64_t step() const { return dtype == DType::f64 ? kStepBytes64 / 8 : kStepBytes32 / 4; }
+  int64_t block_bytes() const { return aligned(block_keys() * step() * bytes); }  // of scores
 };
-// The tiles of a triangle's edge read at most this far past a row's last key.
-static_assert(kRowZeros >= kOwnTileRows);
+// The tiles of a triangle's edge read at most this far past the last key of a query.
+static_assert(kKeyZeros >= kOwnTileRows);
 
 Stack stack_of(const Array& x, const Shape& shape) {
   int64_t strides[kMaxRank];
@@ -174,78 +179,83 @@ void multiply(const Problem& p, int64_t m, Matrix a, const Panels& b, const OwnB
       {m, b.n, b.k, a.data, a.row, a.column, b.data, c, ldc, accumulate, band});
 }
 
+void clear(const Problem& p, char* at, int64_t rows, int64_t columns, int64_t row) {
+  for (int64_t i = 0; i < rows; ++i, at += row * p.bytes)
+    std::memset(at, 0, size_t(columns * p.bytes));
+}
+
 // The scores of queries [q, q + rows) and keys [key, key + n).
 ScoreBlock block_of(const Problem& p, int64_t item, int64_t head, int64_t q, int64_t rows,
                     int64_t key, int64_t n, char* scores) {
-  ScoreBlock b{scores, rows,    p.row_step(), p.causal ? q + 1 - key : n,
-               n,      p.scale, p.mask_kind,  nullptr,
-               0,      0};
+  ScoreBlock b{scores,  rows, p.step(), p.causal ? q + 1 - key : n, n, p.scale, p.mask_kind,
+               nullptr, 0,    0};
   if (p.mask_kind == ScoreBlock::kNone) return b;
   const int64_t bytes = p.mask_kind == ScoreBlock::kBool ? 1 : p.bytes;
   b.mask = p.mask.data + (p.offset(p.mask, item, head, q) + key * p.mask.column) * bytes;
-  b.mask_row = p.mask.row * bytes, b.mask_stride = p.mask.column;
+  b.mask_row = p.mask.row * bytes, b.mask_key = p.mask.column * bytes;
   return b;
 }
 
 // ---- forward ----------------------------------------------------------------------------------
 int64_t forward_bytes(const Problem& p) {
-  const int64_t n = p.block_keys();
-  return aligned(kQueries * p.row_step() * p.bytes) + panel_bytes(p, p.size, n) +
-         panel_bytes(p, n, p.width);
+  return p.block_bytes() + panel_bytes(p, p.size, kQueries) +
+         panel_bytes(p, p.block_keys(), p.width);
 }
-// Queries [q, q + rows) of one head: y[rows, width] and logsumexp[rows].
-void forward_block(const Problem& p, int64_t item, int64_t head, int64_t q, int64_t rows, char* y,
-                   char* logsumexp, bool exact = false) {
+// Queries [q, q + rows) of one head.
+void forward_block(const Problem& p, const Stack& result, int64_t item, int64_t head, int64_t q,
+                   int64_t rows, char* logsumexp, bool exact = false) {
   const AttentionLoops& loops = *p.loops;
-  double numbers[3 * kQueries];  // maximum, sum and factor of each row
+  double numbers[3 * kQueries];  // maximum, sum and factor of each query
   char *max = reinterpret_cast<char*>(numbers), *sum = max + kQueries * p.bytes,
        *keep = sum + kQueries * p.bytes;
   Room room(forward_bytes(p));
-  const int64_t step = p.row_step(), shared = head / p.groups, until = p.keys_until(q + rows);
-  char *scores = room.take(kQueries * step * p.bytes),
-       *keys = room.take(panel_bytes(p, p.size, p.block_keys())),
+  const int64_t step = p.step(), shared = head / p.groups, until = p.keys_until(q + rows);
+  char *scores = room.take(p.block_bytes()), *queries = room.take(panel_bytes(p, p.size, kQueries)),
        *values = room.take(panel_bytes(p, p.block_keys(), p.width));
-  const Matrix query = plain(p.query, p.at(p.query, item, head, q));
+  char* const y = p.at(result, item, head, q);
+  const Panels query =
+      pack(p, p.size, rows, across(p.query, p.at(p.query, item, head, q)), queries);
   if (until == 0) {  // no keys at all
     loops.softmax[p.pair](block_of(p, item, head, q, rows, 0, 0, scores), true, max, sum, keep);
-    std::memset(y, 0, size_t(rows * p.width * p.bytes));
+    clear(p, y, rows, p.width, result.row);
   }
   for (int64_t key = 0; key < until; key += kKeys) {
     const int64_t n = std::min(kKeys, until - key);
-    const Panels k = pack(p, p.size, n, across(p.key, p.at(p.key, item, shared, key)), keys),
-                 v = pack(p, n, p.width, plain(p.value, p.at(p.value, item, shared, key)), values);
-    multiply(p, rows, query, k, p.scores(q, key), scores, step, false);
+    const Panels v = pack(p, n, p.width, plain(p.value, p.at(p.value, item, shared, key)), values);
+    multiply(p, n, plain(p.key, p.at(p.key, item, shared, key)), query, p.scores(q, key), scores,
+             step, false);
     loops.softmax[p.pair](block_of(p, item, head, q, rows, key, n, scores), key == 0, max, sum,
                           keep);
-    if (key > 0) loops.scale[p.pair](y, rows, p.width, keep);
-    multiply(p, rows, {scores, step, 1}, v, p.by_query(q, key, exact), y, p.width, key > 0);
+    if (key > 0) loops.scale[p.pair](y, result.row, rows, p.width, keep);
+    multiply(p, rows, {scores, 1, step}, v, p.by_query(q, key, exact), y, result.row, key > 0);
   }
   // A value that is not finite makes NaN of the zeros of queries that must not see it.
-  if (loops.finish[p.pair](y, rows, p.width, max, sum, logsumexp) && p.causal && !exact)
-    forward_block(p, item, head, q, rows, y, logsumexp, true);
+  if (loops.finish[p.pair](y, result.row, rows, p.width, max, sum, logsumexp) && p.causal && !exact)
+    forward_block(p, result, item, head, q, rows, logsumexp, true);
 }
 
 void attention(const KernelArgs& args) {
   const auto* op = static_cast<const ops::Attention*>(args.attrs);
   const Problem p = describe(args.in, op->scale, op->causal);
-  char *y = args.out[0].as<char>(), *logsumexp = args.out[1].as<char>();
+  const Stack y = stack_of(args.out[0]);
+  char* logsumexp = args.out[1].as<char>();
   const int64_t blocks = p.query_blocks();
   parallel_for(p.batch * p.heads * blocks, [&](int64_t i) {
     // The last queries of a causal head meet the most keys: they go first.
     const int64_t q = (blocks - 1 - i % blocks) * kQueries, head = i / blocks;
-    const int64_t rows = std::min(kQueries, p.queries - q), row = head * p.queries + q;
-    forward_block(p, head / p.heads, head % p.heads, q, rows, y + row * p.width * p.bytes,
-                  logsumexp + row * p.bytes);
+    forward_block(p, y, head / p.heads, head % p.heads, q, std::min(kQueries, p.queries - q),
+                  logsumexp + (head * p.queries + q) * p.bytes);
   });
 }
 
 // ---- backward ---------------------------------------------------------------------------------
 struct Backward {
   Problem p;
-  Stack y, dy;                               // [..., heads, queries, width]
-  Stack logsumexp, dlogsumexp;               // a number for each query
-  char *dquery, *dkey, *dvalue, *workspace;  // dense
-  int64_t parts;                             // a head's queries are cut into
+  Stack y, dy;                  // [..., heads, queries, width]
+  Stack logsumexp, dlogsumexp;  // a number for each query
+  Stack dquery, dkey, dvalue;   // results, whose columns are dense
+  char* workspace;
+  int64_t parts;  // a head's queries are cut into
 
   int64_t part_bytes() const { return p.keys * (p.size + p.width) * p.bytes; }
 };
@@ -255,97 +265,102 @@ int64_t parts_of(const Problem& p) {
   return std::max<int64_t>(1, std::min(ceil_div(kUnits, units), p.groups * p.query_blocks()));
 }
 
-// What a chunk of backward works in: up to kKeys keys and their values, packed for the products
-// that they are in, and the same of a block of queries.
+// What a chunk of backward works in: up to kKeys keys, packed, and a block of queries, whose
+// operands are packed for the scores and for what keys and values get of them.
 struct Tools {
   explicit Tools(const Problem& p)
       : room(bytes(p)),
-        scores(room.take(kQueries * p.row_step() * p.bytes)),
-        dscores(room.take(kQueries * p.row_step() * p.bytes)),
-        keys_across(room.take(panel_bytes(p, p.size, p.block_keys()))),
-        values_across(room.take(panel_bytes(p, p.width, p.block_keys()))),
+        scores(room.take(p.block_bytes())),
+        dscores(room.take(p.block_bytes())),
         keys(room.take(panel_bytes(p, p.block_keys(), p.size))),
+        queries_across(room.take(panel_bytes(p, p.size, kQueries))),
+        dy_across(room.take(panel_bytes(p, p.width, kQueries))),
         queries(room.take(panel_bytes(p, kQueries, p.size))),
         dy(room.take(panel_bytes(p, kQueries, p.width))) {}
   static int64_t bytes(const Problem& p) {
-    const int64_t n = p.block_keys();
-    return 2 * aligned(kQueries * p.row_step() * p.bytes) + panel_bytes(p, p.size, n) +
-           panel_bytes(p, p.width, n) + panel_bytes(p, n, p.size) +
+    return 2 * p.block_bytes() + panel_bytes(p, p.block_keys(), p.size) +
+           panel_bytes(p, p.size, kQueries) + panel_bytes(p, p.width, kQueries) +
            panel_bytes(p, kQueries, p.size) + panel_bytes(p, kQueries, p.width);
   }
   Room room;
-  char *scores, *dscores, *keys_across, *values_across, *keys, *queries, *dy;
+  char *scores, *dscores, *keys, *queries_across, *dy_across, *queries, *dy;
 };
-// Keys [key, key + n) of a head, packed.
-struct Keys {
-  int64_t key;
-  Panels keys_across, values_across, keys;
-};
-Keys pack_keys(const Problem& p, int64_t item, int64_t shared, int64_t key, const Tools& t) {
-  const int64_t n = std::min(kKeys, p.keys - key);
-  const char *k = p.at(p.key, item, shared, key), *v = p.at(p.value, item, shared, key);
-  return {key, pack(p, p.size, n, across(p.key, k), t.keys_across),
-          pack(p, p.width, n, across(p.value, v), t.values_across),
-          pack(p, n, p.size, plain(p.key, k), t.keys)};
-}
 
 // Whether all queries of a block, their dy and their own keys are finite. One that is not shows in
 // the product of a query with its key, or in y . dy, which is `shift` but for a term.
 bool finite_diagonal(const Problem& p, int64_t q, int64_t rows, int64_t key, int64_t n,
                      const char* scores, const char* shift) {
   const int64_t begin = std::max(q, key), count = std::min(q + rows, key + n) - begin;
-  const char* own = scores + ((begin - q) * p.row_step() + begin - key) * p.bytes;
+  const char* own = scores + ((begin - key) * p.step() + begin - q) * p.bytes;
   const auto finite = [&]<class T>(T) {
-    return all_finite(reinterpret_cast<const T*>(own), count, p.row_step() + 1) &&
+    return all_finite(reinterpret_cast<const T*>(own), count, p.step() + 1) &&
            all_finite(reinterpret_cast<const T*>(shift), rows);
   };
   return p.pair ? finite(double()) : finite(float());
 }
 
-// What queries [q, q + rows) of one head add to the gradients of these keys and values, and these
-// to theirs.
+// Where gradients of keys and values go: rows of a head's, from its first on.
+struct KeyGradients {
+  char *dkey, *dvalue;
+  int64_t key_row, value_row;
+};
+
+// What queries [q, q + rows) of one head add to the gradients of keys [key, key + n) and their
+// values, and these to theirs. `keys`: these keys, packed. `add`: not the first queries to do so.
 void backward_block(const Backward& b, int64_t item, int64_t head, int64_t q, int64_t rows,
-                    const Keys& keys, const Tools& t, char* dkey, char* dvalue) {
+                    int64_t key, const Panels& keys, const Tools& t, const KeyGradients& to,
+                    bool add) {
   const Problem& p = b.p;
   const AttentionLoops& loops = *p.loops;
   double room[kQueries];
   char* shift = reinterpret_cast<char*>(room);
-  const int64_t key = keys.key, n = keys.keys.k, step = p.row_step();
-  const int64_t first = (item * p.heads + head) * p.queries + q;  // of the rows, in dense order
+  const int64_t n = keys.k, step = p.step(), shared = head / p.groups;
+  const int64_t met = std::min(n, p.keys_until(q + rows) - key);
   const Matrix query = plain(p.query, p.at(p.query, item, head, q)),
-               dy = plain(b.dy, p.at(b.dy, item, head, q));
+               query_across = across(p.query, query.data),
+               dy = plain(b.dy, p.at(b.dy, item, head, q)), dy_across = across(b.dy, dy.data);
   for (int64_t i = 0; i < rows; ++i)
     loops.dot[p.pair](p.at(b.y, item, head, q + i), b.y.column, p.at(b.dy, item, head, q + i),
                       b.dy.column, p.width, p.at(b.dlogsumexp, item, head, q + i),
                       shift + i * p.bytes);
-  multiply(p, rows, query, keys.keys_across, p.scores(q, key), t.scores, step, false);
-  multiply(p, rows, dy, keys.values_across, p.scores(q, key), t.dscores, step, false);
+  multiply(p, met, plain(p.key, p.at(p.key, item, shared, key)),
+           pack(p, p.size, rows, query_across, t.queries_across), p.scores(q, key), t.scores, step,
+           false);
+  multiply(p, met, plain(p.value, p.at(p.value, item, shared, key)),
+           pack(p, p.width, rows, dy_across, t.dy_across), p.scores(q, key), t.dscores, step,
+           false);
   const bool exact = p.causal && !finite_diagonal(p, q, rows, key, n, t.scores, shift);
-  loops.gradient[p.pair](block_of(p, item, head, q, rows, key, n, t.scores), t.dscores,
+  loops.gradient[p.pair](block_of(p, item, head, q, rows, key, met, t.scores), t.dscores,
                          {p.at(b.logsumexp, item, head, q), b.logsumexp.row}, shift);
-  const Matrix scores_across{t.scores, 1, step}, dscores{t.dscores, step, 1},
+  char *const dkey = to.dkey + key * to.key_row * p.bytes, *const dvalue =
+                                                               to.dvalue +
+                                                               key * to.value_row * p.bytes;
+  if (!add) {  // keys that this block of queries does not see
+    clear(p, dkey + met * to.key_row * p.bytes, n - met, p.size, to.key_row);
+    clear(p, dvalue + met * to.value_row * p.bytes, n - met, p.width, to.value_row);
+  }
+  const Matrix scores{t.scores, step, 1}, dscores{t.dscores, step, 1},
       dscores_across{t.dscores, 1, step};
-  const int64_t met = std::min(n, p.keys_until(q + rows) - key);
-  multiply(p, met, scores_across, pack(p, rows, p.width, dy, t.dy), p.by_key(q, key, exact),
-           dvalue + key * p.width * p.bytes, p.width, true);
-  multiply(p, rows, dscores, keys.keys, p.by_query(q, key, exact),
-           b.dquery + first * p.size * p.bytes, p.size, key > 0);
-  multiply(p, met, dscores_across, pack(p, rows, p.size, query, t.queries), p.by_key(q, key, exact),
-           dkey + key * p.size * p.bytes, p.size, true);
+  multiply(p, met, scores, pack(p, rows, p.width, dy, t.dy), p.by_key(q, key, exact), dvalue,
+           to.value_row, add);
+  multiply(p, met, dscores, pack(p, rows, p.size, query, t.queries), p.by_key(q, key, exact), dkey,
+           to.key_row, add);
+  multiply(p, rows, dscores_across, keys, p.by_query(q, key, exact), p.at(b.dquery, item, head, q),
+           b.dquery.row, key > 0);
 }
 
+// parts[0] + parts[1] + ..., dense blocks [rows, columns] that lie `step` apart.
 template <class T>
-void add_parts(const Backward& b, int64_t unit) {
-  const Problem& p = b.p;
-  const int64_t nk = p.keys * p.size, nv = p.keys * p.width;
-  T *dkey = reinterpret_cast<T*>(b.dkey) + unit * nk,
-    *dvalue = reinterpret_cast<T*>(b.dvalue) + unit * nv;
-  const T* part = reinterpret_cast<const T*>(b.workspace + unit * b.parts * b.part_bytes());
-  std::copy(part, part + nk, dkey), std::copy(part + nk, part + nk + nv, dvalue);
-  for (int64_t i = 1; i < b.parts; ++i) {
-    part += nk + nv;
-    for (int64_t j = 0; j < nk; ++j) dkey[j] += part[j];
-    for (int64_t j = 0; j < nv; ++j) dvalue[j] += part[nk + j];
+void add_parts(const char* parts, int64_t count, int64_t step, char* to, int64_t row, int64_t rows,
+               int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i) {
+    T* sum = reinterpret_cast<T*>(to) + i * row;
+    const T* part = reinterpret_cast<const T*>(parts) + i * columns;
+    std::copy(part, part + columns, sum);
+    for (int64_t k = 1; k < count; ++k) {
+      part += step;
+      for (int64_t j = 0; j < columns; ++j) sum[j] += part[j];
+    }
   }
 }
 
@@ -356,41 +371,62 @@ void attention_gradient(const KernelArgs& args) {
              stack_of(args.in[6]),
              vector_of(args.in[5]),
              vector_of(args.in[7]),
-             args.out[0].as<char>(),
-             args.out[1].as<char>(),
-             args.out[2].as<char>(),
+             stack_of(args.out[0]),
+             stack_of(args.out[1]),
+             stack_of(args.out[2]),
              static_cast<char*>(args.workspace),
              0};
   const Problem& p = b.p;
   b.parts = parts_of(p);
   const int64_t units = p.batch * p.key_heads(), blocks = p.query_blocks(),
                 pairs = p.groups * blocks;
+  const auto own = [&](int64_t unit) -> KeyGradients {
+    const int64_t item = unit / p.key_heads(), shared = unit % p.key_heads();
+    return {p.at(b.dkey, item, shared, 0), p.at(b.dvalue, item, shared, 0), b.dkey.row,
+            b.dvalue.row};
+  };
   parallel_for(units * b.parts, [&](int64_t i) {
     const int64_t unit = i / b.parts, part = i % b.parts;
     const int64_t item = unit / p.key_heads(), shared = unit % p.key_heads();
-    const int64_t nk = p.keys * p.size * p.bytes, nv = p.keys * p.width * p.bytes;
-    char* own = b.parts > 1 ? b.workspace + i * b.part_bytes() : nullptr;
-    char *dkey = own ? own : b.dkey + unit * nk, *dvalue = own ? own + nk : b.dvalue + unit * nv;
-    std::memset(dkey, 0, size_t(nk)), std::memset(dvalue, 0, size_t(nv));
+    KeyGradients to = own(unit);
+    if (b.parts > 1) {
+      char* const dkey = b.workspace + i * b.part_bytes();
+      to = {dkey, dkey + p.keys * p.size * p.bytes, p.size, p.width};
+    }
     const Tools tools(p);
-    // Pairs of a head and a block of queries go round the parts: a causal head's are unlike in
-    // work.
     for (int64_t key = 0; key < p.keys; key += kKeys) {
-      const Keys keys = pack_keys(p, item, shared, key, tools);
+      const int64_t n = std::min(kKeys, p.keys - key);
+      const Panels keys =
+          pack(p, n, p.size, plain(p.key, p.at(p.key, item, shared, key)), tools.keys);
+      bool add = false;
+      // Pairs of a head and a block of queries go round the parts: a causal head's are unlike in
+      // work. The last queries, which see all keys, go first.
       for (int64_t pair = part; pair < pairs; pair += b.parts) {
         check_cancelled();
-        const int64_t head = shared * p.groups + pair / blocks, q = pair % blocks * kQueries;
+        const int64_t head = shared * p.groups + pair / blocks,
+                      q = (blocks - 1 - pair % blocks) * kQueries;
         const int64_t rows = std::min(kQueries, p.queries - q);
-        if (p.keys_until(q + rows) > key)
-          backward_block(b, item, head, q, rows, keys, tools, dkey, dvalue);
+        if (p.keys_until(q + rows) <= key) continue;
+        backward_block(b, item, head, q, rows, key, keys, tools, to, add);
+        add = true;
       }
+      if (add) continue;
+      clear(p, to.dkey + key * to.key_row * p.bytes, n, p.size, to.key_row);
+      clear(p, to.dvalue + key * to.value_row * p.bytes, n, p.width, to.value_row);
     }
   });
   if (p.keys == 0)
-    std::memset(b.dquery, 0, size_t(p.batch * p.heads * p.queries * p.size * p.bytes));
+    for (int64_t i = 0; i < p.batch * p.heads; ++i)
+      clear(p, p.at(b.dquery, i / p.heads, i % p.heads, 0), p.queries, p.size, b.dquery.row);
   if (b.parts > 1)
     parallel_for(units, [&](int64_t unit) {
-      p.pair ? add_parts<double>(b, unit) : add_parts<float>(b, unit);
+      const auto add = p.pair ? add_parts<double> : add_parts<float>;
+      const KeyGradients to = own(unit);
+      const char* parts = b.workspace + unit * b.parts * b.part_bytes();
+      const int64_t step = p.keys * (p.size + p.width);
+      add(parts, b.parts, step, to.dkey, to.key_row, p.keys, p.size);
+      add(parts + p.keys * p.size * p.bytes, b.parts, step, to.dvalue, to.value_row, p.keys,
+          p.width);
     });
 }
 int64_t workspace(const OpDef&, const void* attrs, std::span<const Array> in) {

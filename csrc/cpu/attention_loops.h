@@ -6,48 +6,49 @@
 
 namespace flowbook::cpu {
 
-// How many queries, the rows of a block, are looked at together.
+// How many queries, the columns of a block, are looked at together: a multiple of all vectors.
 inline constexpr int64_t kAttentionQueries = 64;
 
-// A block of products query . key, and what is done to them before exp: times `scale`, then minus
-// infinity where a boolean mask is false, or plus an additive mask.
+// A block of products key . query, a row for each key, and what is done to them before exp: times
+// `scale`, then minus infinity where a boolean mask is false, or plus an additive mask. Room for
+// whole vectors of queries: what lies in the lanes past the last one is nobody's.
 struct ScoreBlock {
   void* scores;
-  int64_t rows, step;       // elements from row to row
-  int64_t first_seen, all;  // the first row has `first_seen` entries, each next one more, to `all`
+  int64_t queries, step;     // columns; elements from key to key
+  int64_t first_seen, keys;  // the first query sees `first_seen` keys, each next one more
   double scale;
   enum Mask { kNone, kBool, kAdd } mask_kind;
   const char* mask;
-  int64_t mask_row, mask_stride;  // bytes from row to row; entries
-  int64_t seen(int64_t row) const {
-    const int64_t n = first_seen + row;
-    return n < 0 ? 0 : n < all ? n : all;
+  int64_t mask_row, mask_key;  // bytes from query to query, from key to key
+  int64_t seen(int64_t query) const {
+    const int64_t n = first_seen + query;
+    return n < 0 ? 0 : n < keys ? n : keys;
   }
 };
-// One number for each row, with room between them.
-struct RowNumbers {
+// One number for each query, with room between them.
+struct QueryNumbers {
   const void* data;
   int64_t stride;
 };
 
-// Behind a row's last entry zeros are left, for products of tiles that reach past it: this many at
-// least, and up to kRowRoom elements are written.
-inline constexpr int64_t kRowZeros = 16, kRowRoom = 48;
+// Behind the last key that a group of queries sees, zeros are left for products of tiles that reach
+// past it: for so many keys, or all that there are.
+inline constexpr int64_t kKeyZeros = 8;
 
 struct AttentionLoops {
-  // The scores of each row arrive block by block. Makes exp(score - m) of them, m the maximum so
+  // The scores of each query arrive block by block. Makes exp(score - m) of them, m the maximum so
   // far; max and sum go along. Returns in `keep` what earlier blocks must be multiplied by; the
   // first block reads none of the three.
   void (*softmax[2])(const ScoreBlock& b, bool first, void* max, void* sum, void* keep);
-  // y[rows, n] *= factor, row by row.
-  void (*scale[2])(void* y, int64_t rows, int64_t n, const void* factor);
+  // y[rows, n] *= factor, row by row, which are `step` elements apart.
+  void (*scale[2])(void* y, int64_t step, int64_t rows, int64_t n, const void* factor);
   // y / sum and max + log(sum); zeros and minus infinity where nothing was added. Whether y has
   // NaN.
-  bool (*finish[2])(void* y, int64_t rows, int64_t n, const void* max, const void* sum,
-                    void* logsumexp);
+  bool (*finish[2])(void* y, int64_t step, int64_t rows, int64_t n, const void* max,
+                    const void* sum, void* logsumexp);
   // Makes p = exp(score - logsumexp), zero where that is minus infinity, of the scores, and
   // p (dp - shift) scale of dp, which lies like them.
-  void (*gradient[2])(const ScoreBlock& b, void* dp, RowNumbers logsumexp, const void* shift);
+  void (*gradient[2])(const ScoreBlock& b, void* dp, QueryNumbers logsumexp, const void* shift);
   // *out = x . y - *minus
   void (*dot[2])(const void* x, int64_t x_stride, const void* y, int64_t y_stride, int64_t n,
                  const void* minus, void* out);

@@ -44,13 +44,14 @@ struct OwnPanels {
 };
 inline int64_t own_panels_size(int64_t k, int64_t n) { return k * ((n + 31) / 32 * 32); }
 
-// Which parts of a product count, for triangles: of row i the columns below i + column_end, and of
-// its sum the terms from i + k_begin to i + k_end. A tile of up to kOwnTileRows rows takes the
+// Which parts of a product count, for triangles: of row i the columns from i + column_begin on, and
+// of its sum the terms from i + k_begin to i + k_end. A tile of up to kOwnTileRows rows takes the
 // terms that any of its rows has, so that the others must be zeros there, and may write columns
 // that none of them needs; tiles without any column are not written at all. `exact`: each row takes
 // its own terms only, for factors that make NaN even of zeros; slower, the same bits.
 struct OwnBand {
-  int64_t column_end = int64_t{1} << 40, k_begin = -(int64_t{1} << 40), k_end = int64_t{1} << 40;
+  int64_t column_begin = -(int64_t{1} << 40), k_begin = -(int64_t{1} << 40),
+          k_end = int64_t{1} << 40;
   bool exact = false;
 };
 inline constexpr int64_t kOwnTileRows = 8;

@@ -1,132 +1,169 @@
-// The loops of attention_loops.h. Sums run in kLanes lanes that are joined in a fixed order: few of
-// them, as rows are short. Maxima, whose lanes do nothing else, take more to hide what they wait.
+// The loops of attention_loops.h. Queries lie side by side and keys below each other, so that
+// maxima and sums over keys never leave their lane, and the edge of a triangle is a comparison of
+// lanes.
 #include "cpu/attention_loops.h"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 namespace flowbook::cpu::FLOWBOOK_ISA {
 namespace {
 
+#include "cpu/isa/panels.h"
 #include "cpu/scalar.h"
 
-constexpr int kLanes = 8, kWide = 32;
+// A vector has one number of each of a group of queries, which lie side by side.
+template <class T>
+using Group = Vector<T>;
+template <class T>
+constexpr int kLanes = Lanes<T>::kCount;
+static_assert(kAttentionQueries % kLanes<float> == 0);
 
 template <class T>
-inline T join_sum(T* lane) {
-  for (int step = kLanes / 2; step > 0; step /= 2)
-    for (int i = 0; i < step; ++i) lane[i] += lane[i + step];
-  return lane[0];
+inline Group<T> all(T x) {
+  return x - Group<T>{};
 }
-// Sum over i of term(i), which may store on its way.
+template <class T>
+inline Group<T> larger(Group<T> a, Group<T> b) {  // a where b is NaN
+  return a < b ? b : a;
+}
+// 0, 1, 2, ...
+template <class T>
+inline Group<T> lanes() {
+  Group<T> n;
+  for (int l = 0; l < kLanes<T>; ++l) n[l] = T(l);
+  return n;
+}
+// Whether |x| <= bound has held for every number that it was shown.
+template <class T>
+struct Small {
+  explicit Small(T bound) : square(all(bound * bound)) {}
+  Group<T> square;
+  decltype(Group<T>{} < Group<T>{}) held = square == square;
+  void show(Group<T> x) { held &= x * x <= square; }
+  operator bool() const {
+    for (int l = 0; l < kLanes<T>; ++l)
+      if (!held[l]) return false;
+    return true;
+  }
+};
+
+inline double usual_exp(double x) { return exp(x); }
+// exp of all lanes, which the short way gives if none is extreme.
+template <bool kUsual, class T>
+inline Group<T> exps(Group<T> x) {
+  T e[kLanes<T>];
+  store(e, x);
+#pragma GCC ivdep
+  for (int l = 0; l < kLanes<T>; ++l) e[l] = kUsual ? usual_exp(e[l]) : exp(e[l]);
+  return load(e);
+}
+
+// The keys that a group sees: all of its lanes the first `all` ones, the later lanes those until
+// `some`. There lane l sees key j if l >= j - edge.
+struct Seen {
+  Seen(const ScoreBlock& b, int64_t group, int lanes)
+      : all(b.seen(group)), some(b.seen(group + lanes - 1)), edge(b.first_seen + group - 1) {}
+  int64_t all, some, edge;
+};
+// body(key, what to do with a group's numbers of this key that not all lanes see: keep(x, other))
 template <class T, class F>
-inline T row_sum(int64_t n, F&& term) {
-  T lane[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-#pragma GCC ivdep
-    for (int l = 0; l < kLanes; ++l) lane[l] += term(i + l);
+inline void each_key(const Seen& seen, F&& body) {
+  int64_t j = 0;
+  for (; j < seen.all; ++j) body(j, [](Group<T> x, Group<T>) { return x; });
+  const Group<T> lane = lanes<T>();
+  for (; j < seen.some; ++j) {
+    const auto sees = lane >= all(T(j - seen.edge));
+    body(j, [=](Group<T> x, Group<T> other) { return sees ? x : other; });
   }
-  const int rest = int(n - i);
-#pragma GCC ivdep
-  for (int l = 0; l < rest; ++l) lane[l] += term(i + l);
-  return join_sum(lane);
 }
 
-// Stores the scores, minus infinity behind them up to a whole number of kWide, and returns the
-// largest that is not NaN: a NaN comes back through exp.
-template <class T, class F>
-inline T store_scores(T* s, int64_t n, F&& score) {
-  T lane[kWide];
-  for (int l = 0; l < kWide; ++l) lane[l] = -kInf<T>;
-  int64_t i = 0;
-  for (; i + kWide <= n; i += kWide) {
-#pragma GCC ivdep
-    for (int l = 0; l < kWide; ++l) {
-      const T x = score(i + l);
-      s[i + l] = x;
-      lane[l] = lane[l] < x ? x : lane[l];
-    }
-  }
-  if (const int rest = int(n - i); rest > 0) {
-#pragma GCC ivdep
-    for (int l = 0; l < rest; ++l) s[i + l] = score(i + l);
-    for (int l = rest; l < kWide; ++l) s[i + l] = -kInf<T>;
-    for (int l = 0; l < kWide; ++l) lane[l] = lane[l] < s[i + l] ? s[i + l] : lane[l];
-  }
-  for (int step = kWide / 2; step > 0; step /= 2)
-    for (int l = 0; l < step; ++l) lane[l] = lane[l] < lane[l + step] ? lane[l + step] : lane[l];
-  return lane[0];
-}
 template <class T>
-inline T scores(const ScoreBlock& b, int64_t row) {
-  T* s = static_cast<T*>(b.scores) + row * b.step;
-  const int64_t n = b.seen(row), step = b.mask_stride;
-  const T scale = T(b.scale);
-  if (b.mask_kind == ScoreBlock::kBool) {
-    const bool* mask = reinterpret_cast<const bool*>(b.mask + row * b.mask_row);
-    if (step == 1)
-      return store_scores(s, n, [&](int64_t i) { return mask[i] ? s[i] * scale : -kInf<T>; });
-    return store_scores(s, n, [&](int64_t i) { return mask[i * step] ? s[i] * scale : -kInf<T>; });
-  }
-  if (b.mask_kind == ScoreBlock::kAdd) {
-    const T* mask = reinterpret_cast<const T*>(b.mask + row * b.mask_row);
-    if (step == 1) return store_scores(s, n, [&](int64_t i) { return s[i] * scale + mask[i]; });
-    return store_scores(s, n, [&](int64_t i) { return s[i] * scale + mask[i * step]; });
-  }
-  return store_scores(s, n, [&](int64_t i) { return s[i] * scale; });
-}
-template <class T>
-inline T shift_of(T x) {  // a row that may look nowhere subtracts nothing
-  return x == -kInf<T> ? T(0) : x;
+inline Group<T> shift_of(Group<T> x) {  // who may look nowhere subtracts nothing
+  return x == all(-kInf<T>) ? Group<T>{} : x;
 }
 
-// s[i] = exp(s[i] - shift) of the n scores, and zeros behind them as kRowZeros asks; their sum.
+// Scores of a group as exp needs them, in place: scaled, and masked if there is a mask.
 template <class T>
-inline T exponentials(T* s, int64_t n, T shift) {
-  static_assert(kWide % kLanes == 0 && kWide - 1 + kRowZeros <= kRowRoom);
-  const int64_t whole = (n + kLanes - 1) / kLanes * kLanes;  // exp of minus infinity is 0
-  const T sum = row_sum<T>(whole, [&](int64_t i) {
-    const T e = exp(s[i] - shift);
-    s[i] = e;
-    return e;
+inline Group<T> score(const ScoreBlock& b, int64_t group, int64_t key, const T* s) {
+  Group<T> x = load(s) * all(T(b.scale));
+  if (b.mask_kind == ScoreBlock::kNone) return x;
+  const char* const mask = b.mask + key * b.mask_key;
+  for (int l = 0; l < kLanes<T>; ++l) {
+    // Lanes past the last query look at its mask.
+    const int64_t query = group + l < b.queries ? group + l : b.queries - 1;
+    const char* const at = mask + query * b.mask_row;
+    if (b.mask_kind == ScoreBlock::kAdd)
+      x[l] += *reinterpret_cast<const T*>(at);
+    else if (!*reinterpret_cast<const bool*>(at))
+      x[l] = -kInf<T>;
+  }
+  return x;
+}
+
+// Zeros for the tiles that reach past the last key that a group sees.
+template <class T>
+inline void zeros_from(const ScoreBlock& b, int64_t key, T* s) {
+  const int64_t end = key + kKeyZeros < b.keys ? key + kKeyZeros : b.keys;
+  for (int64_t j = key; j < end; ++j) store(s + j * b.step, Group<T>{});
+}
+
+// s = exp(s - shift) of the scores of a group; their sum.
+template <bool kUsual, class T>
+inline Group<T> exponentials(const ScoreBlock& b, const Seen& seen, T* s, Group<T> shift) {
+  Group<T> sum{};
+  each_key<T>(seen, [&](int64_t j, auto&& keep) {
+    T* const at = s + j * b.step;
+    const Group<T> e = keep(exps<kUsual, T>(load(at) - shift), Group<T>{});
+    store(at, e);
+    sum += e;
   });
-  for (int64_t i = whole; i < n + kRowZeros; ++i) s[i] = T(0);
   return sum;
 }
-
-// Two loops, so that the exponentials of a row need not wait for its maximum while the processor
-// has nothing else to do.
 template <class T>
 void softmax(const ScoreBlock& b, bool first, void* maxv, void* sumv, void* keepv) {
-  T *max = static_cast<T*>(maxv), *sum = static_cast<T*>(sumv), *keep = static_cast<T*>(keepv);
-  for (int64_t i = 0; i < b.rows; ++i) {
-    const T here = scores<T>(b, i), before = first ? -kInf<T> : max[i];
-    keep[i] = before;
-    max[i] = before < here ? here : before;
-  }
-  for (int64_t i = 0; i < b.rows; ++i) {
-    const T shift = shift_of(max[i]);
-    const T part = exponentials(static_cast<T*>(b.scores) + i * b.step, b.seen(i), shift);
-    if (first) {
-      sum[i] = part;
-    } else {
-      keep[i] = exp(keep[i] - shift);
-      sum[i] = sum[i] * keep[i] + part;
-    }
+  for (int64_t group = 0; group < b.queries; group += kLanes<T>) {
+    T *s = static_cast<T*>(b.scores) + group, *max = static_cast<T*>(maxv) + group,
+      *sum = static_cast<T*>(sumv) + group, *kept = static_cast<T*>(keepv) + group;
+    const Seen seen(b, group, kLanes<T>);
+    const Group<T> nothing = all(-kInf<T>);
+    // The largest of each query that is not NaN: a NaN comes back through exp.
+    Group<T> top[2] = {nothing, nothing};  // a maximum waits for the one before
+    Small<T> usual(T(kUsualExp / 2));      // then so is the difference of two
+    each_key<T>(seen, [&](int64_t j, auto&& keep) {
+      T* const at = s + j * b.step;
+      const Group<T> x = score(b, group, j, at), y = keep(x, nothing);
+      store(at, x);
+      usual.show(keep(x, Group<T>{}));
+      top[j & 1] = larger<T>(top[j & 1], y);
+    });
+    const Group<T> before = first ? nothing : load(max),
+                   now = larger<T>(before, larger<T>(top[0], top[1])), shift = shift_of<T>(now);
+    usual.show(shift);
+    const Group<T> part =
+        usual ? exponentials<true>(b, seen, s, shift) : exponentials<false>(b, seen, s, shift);
+    zeros_from(b, seen.some, s);
+    const Group<T> keep = first ? before : exps<false, T>(before - shift);
+    store(max, now), store(kept, keep);
+    store(sum, first ? part : load(sum) * keep + part);
   }
 }
 template <class T>
-void scale(void* yv, int64_t rows, int64_t n, const void* factors) {
+void scale(void* yv, int64_t step, int64_t rows, int64_t n, const void* factors) {
   T* y = static_cast<T*>(yv);
-  for (int64_t i = 0; i < rows; ++i, y += n) {
+  for (int64_t i = 0; i < rows; ++i, y += step) {
     const T f = static_cast<const T*>(factors)[i];
     for (int64_t j = 0; j < n; ++j) y[j] *= f;
   }
 }
 template <class T>
-bool finish(void* yv, int64_t rows, int64_t n, const void* maxv, const void* sumv, void* lsev) {
+bool finish(void* yv, int64_t step, int64_t rows, int64_t n, const void* maxv, const void* sumv,
+            void* lsev) {
   T *y = static_cast<T*>(yv), *logsumexp = static_cast<T*>(lsev);
   const T *max = static_cast<const T*>(maxv), *sum = static_cast<const T*>(sumv);
   bool nan = false;
-  for (int64_t i = 0; i < rows; ++i, y += n) {
+  for (int64_t i = 0; i < rows; ++i, y += step) {
     const T share = T(1) / sum[i];
     if (sum[i] == T(0)) {
       for (int64_t j = 0; j < n; ++j) y[j] = T(0);
@@ -141,43 +178,65 @@ bool finish(void* yv, int64_t rows, int64_t n, const void* maxv, const void* sum
   return nan;
 }
 
-// score(i) is an entry as exp needs it but for the shift; p may be what it reads.
-template <class T, class F>
-inline void gradient_row(T* p, T* dp, int64_t n, T shift, T d, T scale, F&& score) {
-  int64_t i = 0;
-  const auto lanes = [&](auto&& shifted) {
-#pragma GCC ivdep
-    for (int l = 0; l < kLanes; ++l) {
-      const T e = exp(shifted(l));
-      p[i + l] = e;
-      dp[i + l] = e * (dp[i + l] - d) * scale;
-    }
-  };
-  for (; i + kLanes <= n; i += kLanes) lanes([&](int l) { return score(i + l) - shift; });
-  if (i < n) {
-    T last[kLanes];
-    const int rest = int(n - i);
-#pragma GCC ivdep
-    for (int l = 0; l < rest; ++l) last[l] = score(i + l) - shift;
-    for (int l = rest; l < kLanes; ++l) last[l] = -kInf<T>;
-    lanes([&](int l) { return last[l]; });
-  }
-  for (i = n; i < n + kRowZeros; ++i) p[i] = dp[i] = T(0);
+// p = exp(score - shift), dp = p (dp - d) scale; p holds the products.
+template <bool kUsual, class T>
+inline void gradient_of(const ScoreBlock& b, int64_t group, T* p, T* dp, Group<T> shift,
+                        Group<T> d) {
+  const Group<T> scale = all(T(b.scale)), zero{};
+  const Seen seen(b, group, kLanes<T>);
+  each_key<T>(seen, [&](int64_t j, auto&& keep) {
+    const int64_t at = j * b.step;
+    const Group<T> e = exps<kUsual, T>(score(b, group, j, p + at) - shift);
+    store(p + at, keep(e, zero));
+    store(dp + at, keep(e * (load(dp + at) - d) * scale, zero));
+  });
+  zeros_from(b, seen.some, p);
+  zeros_from(b, seen.some, dp);
 }
 template <class T>
-void gradient(const ScoreBlock& b, void* dpv, RowNumbers logsumexp, const void* shifts) {
-  const T scale = T(b.scale);
-  for (int64_t i = 0; i < b.rows; ++i) {
-    T *p = static_cast<T*>(b.scores) + i * b.step, *dp = static_cast<T*>(dpv) + i * b.step;
-    const T shift = shift_of(static_cast<const T*>(logsumexp.data)[i * logsumexp.stride]);
-    const T d = static_cast<const T*>(shifts)[i];
-    if (b.mask_kind == ScoreBlock::kNone) {
-      gradient_row(p, dp, b.seen(i), shift, d, scale, [&](int64_t j) { return p[j] * scale; });
-    } else {
-      scores<T>(b, i);
-      gradient_row(p, dp, b.seen(i), shift, d, scale, [&](int64_t j) { return p[j]; });
+void gradient(const ScoreBlock& b, void* dpv, QueryNumbers logsumexp, const void* shifts) {
+  for (int64_t group = 0; group < b.queries; group += kLanes<T>) {
+    T *p = static_cast<T*>(b.scores) + group, *dp = static_cast<T*>(dpv) + group;
+    Group<T> size, d;
+    for (int l = 0; l < kLanes<T>; ++l) {
+      const int64_t i = group + l < b.queries ? group + l : b.queries - 1;
+      size[l] = static_cast<const T*>(logsumexp.data)[i * logsumexp.stride];
+      d[l] = static_cast<const T*>(shifts)[i];
     }
+    const Group<T> shift = shift_of<T>(size);
+    Small<T> usual{T(kUsualExp)};
+    if (b.mask_kind == ScoreBlock::kNone)
+      each_key<T>(Seen(b, group, kLanes<T>), [&](int64_t j, auto&& keep) {
+        usual.show(keep(score(b, group, j, p + j * b.step) - shift, Group<T>{}));
+      });
+    if (b.mask_kind == ScoreBlock::kNone && usual)
+      gradient_of<true>(b, group, p, dp, shift, d);
+    else
+      gradient_of<false>(b, group, p, dp, shift, d);
   }
+}
+
+// Sums of rows run in lanes, as many on each instruction set, that are joined in a fixed order.
+constexpr int kRowLanes = 8;
+template <class T>
+inline T join_sum(T* lane) {
+  for (int step = kRowLanes / 2; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) lane[i] += lane[i + step];
+  return lane[0];
+}
+// Sum over i of term(i).
+template <class T, class F>
+inline T row_sum(int64_t n, F&& term) {
+  T lane[kRowLanes] = {};
+  int64_t i = 0;
+  for (; i + kRowLanes <= n; i += kRowLanes) {
+#pragma GCC ivdep
+    for (int l = 0; l < kRowLanes; ++l) lane[l] += term(i + l);
+  }
+  const int rest = int(n - i);
+#pragma GCC ivdep
+  for (int l = 0; l < rest; ++l) lane[l] += term(i + l);
+  return join_sum(lane);
 }
 template <class T>
 void dot(const void* xv, int64_t x_stride, const void* yv, int64_t y_stride, int64_t n,

@@ -195,10 +195,10 @@ inline void meet_panel(const OwnPanelProduct& g, const T* panel, int64_t j, int6
   const auto meet = [&](int64_t first, int64_t rows, int64_t from, int64_t to, bool accumulate) {
     meet_terms<T, kV>(g, panel, j, columns, first, rows, from, to < from ? from : to, accumulate);
   };
-  const int64_t above = j - g.band.column_end + 1;  // rows that don't see this panel
-  int64_t i = above > 0 ? above / kR * kR : 0, rows;
-  for (; i < g.m; i += rows) {
-    rows = g.m - i;
+  const int64_t see = j + columns - g.band.column_begin;  // rows that have columns in this panel
+  const int64_t end_row = see < g.m ? see : g.m;
+  for (int64_t i = 0, rows; i < end_row; i += rows) {
+    rows = end_row - i;
     if (rows > kR) rows = 2 * rows <= 3 * kR ? (rows + 1) / 2 : kR;  // none of a row or two
     const int64_t last = i + rows - 1;
     if (!g.band.exact) {

@@ -36,11 +36,17 @@ FB_SCALAR Scaled<f32> exp_scaled(f32 x) {
   const f32 t = fma(x, 1.44269502f, kMagic);
   return {exp_reduced(reduce_exp(x, t - kMagic)), t};
 }
+// exp(x) where |x| <= kUsualExp, for loops that know it.
+inline constexpr float kUsualExp = 86.5f;
+FB_SCALAR f32 usual_exp(f32 x) {
+  const auto [r, t] = exp_scaled(x);
+  return from_bits(bits(r) + (bits(t) << 23));
+}
 FB_SCALAR f32 exp(f32 x) {
-  const Usual usual = within(x, 86.5f);
-  const auto [near, j] = exp_scaled(x);
+  const Usual usual = within(x, kUsualExp);
+  const f32 near = usual_exp(x);
   const auto [r, t] = exp_scaled(at_least(x, -104.0f));
-  return either(usual, from_bits(bits(near) + (bits(j) << 23)),
+  return either(usual, near,
                 select(x < 88.7228394f, scale(r, t), x + kInf<float>));
 }
 FB_SCALAR Scaled<f32> exp2_scaled(f32 x) {
