@@ -10,7 +10,7 @@
 
 namespace flowbook {
 
-// An argument of a kernel. Outputs are always dense.
+// An argument of a kernel. Outputs are dense, but for the `windows` of its entry.
 struct Array {
   template <class T>
   T* as() const {
@@ -57,6 +57,9 @@ struct KernelEntry {
   // The input over whose memory output `o` may be written (same shape and dtype), or -1. Null:
   // none.
   int (*in_place)(const void* attrs, int inputs, int o) = nullptr;
+  // Outputs, by bit, that may have strides, so that they can lie in a wider result: any, but for
+  // the last axis, whose elements are neighbours.
+  uint64_t windows = 0;
   // Bytes of scratch memory; null for none.
   int64_t (*workspace)(const OpDef&, const void* attrs, std::span<const Array> in) = nullptr;
   // The call as parts that any thread may run, so that several calls share one parallel job. The

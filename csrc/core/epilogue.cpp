@@ -71,7 +71,7 @@ void Planner::attach_products() {
   std::vector<int32_t> products;
   for (size_t k = 0; k < g_.nodes.size(); ++k) {
     const Node& n = g_.nodes[k];
-    if (!n.op || e_.views_[size_t(n.output)].root != n.output) continue;
+    if (!computes(int32_t(k))) continue;
     for (int32_t v : n.inputs)
       if (auto it = readers.find(e_.views_[size_t(v)].root); it != readers.end())
         it->second.push_back(int32_t(k));

@@ -160,6 +160,14 @@ std::unique_ptr<Executable::State> Executable::take_state() {
       const Step::Operand& o = step.in[k];
       a.in.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
     }
+    for (size_t k = 0; k < inputs; ++k) patch(a.in[k].data, step.in[k].value, step.in[k].offset);
+    if (!step.windows.empty()) {
+      for (const Step::Operand& o : step.windows)
+        a.out.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
+      for (size_t k = 0; k < a.out.size(); ++k)
+        patch(a.out[k].data, step.windows[k].value, step.windows[k].offset);
+      continue;
+    }
     const auto results =
         epilogue ? std::span(&step.out[size_t(step.product.target)], 1) : std::span(step.out);
     const auto& values = lowered_.graph->values;
@@ -171,7 +179,6 @@ std::unique_ptr<Executable::State> Executable::take_state() {
                                                      : step.in[0].spec;
       a.out.push_back({nullptr, &spec, nullptr});
     }
-    for (size_t k = 0; k < inputs; ++k) patch(a.in[k].data, step.in[k].value, step.in[k].offset);
     for (size_t k = 0; k < results.size(); ++k) patch(a.out[k].data, results[k], 0);
   }
   return s;
@@ -326,6 +333,16 @@ void Executable::observe_sources(const State& s, const ValueObserver& observe) c
 }
 void Executable::observe_step(const State& s, size_t i, const ValueObserver& observe) const {
   const State::Arguments& a = s.arguments[i];
+  if (!steps_[i].windows.empty()) {  // a value in several windows is there after the last of them
+    const auto written_later = [&](int32_t root) {
+      return std::any_of(steps_.begin() + long(i) + 1, steps_.end(), [&](const Step& later) {
+        return std::find(later.out.begin(), later.out.end(), root) != later.out.end();
+      });
+    };
+    for (int32_t root : steps_[i].out)
+      if (!written_later(root)) observe_root(root, s.address[size_t(root)], observe);
+    return;
+  }
   for (size_t k = 0; k < steps_[i].out.size(); ++k)
     observe_root(steps_[i].out[k], static_cast<char*>(steps_[i].fused ? a.fout[k] : a.out[k].data),
                  observe);

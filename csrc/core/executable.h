@@ -48,7 +48,8 @@ struct Step {
     int64_t strides[kMaxRank];
   };
   std::vector<Operand> in;
-  std::vector<int32_t> out;  // roots
+  std::vector<int32_t> out;      // roots
+  std::vector<Operand> windows;  // where the outputs lie, if some of them are only parts of `out`
   // Of a product with an epilogue. The program's input 0 are the product's blocks. `in` holds the
   // kernel's inputs, then the program's others; `out` the program's results, then the product
   // itself if somebody else reads it.

@@ -335,8 +335,7 @@ void Planner::group_nodes() {
   level_.assign(g_.nodes.size(), Level::kElement);
   for (size_t k = 0; k < g_.nodes.size(); ++k) {
     const Node& n = g_.nodes[k];
-    if (!n.op || e_.views_[size_t(n.output)].root != n.output)
-      continue;  // sources, and views that cost nothing
+    if (!computes(int32_t(k))) continue;
     Level level = Level::kElement;
     RowReduction r;
     int into = -1;

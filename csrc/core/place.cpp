@@ -58,6 +58,7 @@ class Intervals {
 
 // Whether output `o` may be written over input `i`, which has as many elements as wide.
 bool may_overwrite(const Step& step, int i, int o) {
+  if (!step.windows.empty()) return false;
   if (!step.fused)
     return step.entry->in_place &&
            step.entry->in_place(step.attrs.get(), int(step.in.size()), o) == i;
@@ -93,7 +94,7 @@ void Planner::order_commits() {
     for (int32_t r : roots) ++readers[r];
   }
   auto commits = [&](const Step& s) {
-    if (!s.op || !s.entry->in_place) return false;
+    if (!s.op || !s.entry->in_place || !s.windows.empty()) return false;
     for (size_t o = 0; o < s.out.size(); ++o) {
       const int32_t v = s.out[o];
       auto it = assigned.find(v);

@@ -8,11 +8,12 @@ namespace flowbook {
 void Planner::run() {
   for (const Value& v : g_.values) specs_.push_back(v.spec);
   make_views();
+  write_into_joins();
   uses_.assign(g_.values.size(), 0);
   auto use = [&](int32_t v) { ++uses_[size_t(e_.views_[size_t(v)].root)]; };
-  for (const Node& n : g_.nodes)
-    if (n.op && e_.views_[size_t(n.output)].root == n.output)
-      for (int32_t v : n.inputs) use(v);
+  for (size_t k = 0; k < g_.nodes.size(); ++k)
+    if (computes(int32_t(k)))
+      for (int32_t v : g_.nodes[k].inputs) use(v);
   for (int32_t v : e_.lowered_.fetches) use(v);
   for (const Assignment& a : g_.assignments) {
     use(a.value);
@@ -22,7 +23,7 @@ void Planner::run() {
   attach_products();
   for (size_t k = 0; k < g_.nodes.size(); ++k) {
     const Node& n = g_.nodes[k];
-    if (!n.op || e_.views_[size_t(n.output)].root != n.output) continue;
+    if (!computes(int32_t(k))) continue;
     const int i = find_group(n.output);
     if (i >= 0) {
       if (groups_[size_t(i)].place == int32_t(k)) make_group_step(groups_[size_t(i)]);
@@ -38,10 +39,13 @@ void Planner::run() {
 // Every value as a window on a root. Ops like reshape and slice cost nothing if their strides allow
 // it; a dummy buffer lets each op's own `view` do the arithmetic.
 void Planner::make_views() {
-  e_.views_.resize(g_.values.size());
+  e_.views_.assign(g_.values.size(), {});
   for (size_t v = 0; v < g_.values.size(); ++v) e_.views_[v].root = int32_t(v);
-  for (const Node& n : g_.nodes)
-    if (n.op && n.op->view && n.inputs.size() == 1) try_view(n);
+  for (const auto& [value, window] : inside_) e_.views_[size_t(value)] = window;
+  for (size_t k = 0; k < g_.nodes.size(); ++k)
+    if (const Node& n = g_.nodes[k];
+        n.op && n.op->view && n.inputs.size() == 1 && !vanished_.count(int32_t(k)))
+      try_view(n);
 }
 bool Planner::try_view(const Node& n) {
   const int32_t x = n.inputs[0];
@@ -128,7 +132,13 @@ Step Planner::kernel_step(int32_t node) {
     if (!o.dense && !step.entry->strided) o = operand(materialize(o, o.spec));
     step.in.push_back(o);
   }
-  for (int o = 0; o < n.outputs; ++o) step.out.push_back(n.output + o);
+  const bool windows = writes_windows(n);
+  for (int o = 0; o < n.outputs; ++o) {
+    const Step::Operand at = operand(n.output + o);
+    if (windows) step.windows.push_back(at);
+    if (std::find(step.out.begin(), step.out.end(), at.value) == step.out.end())
+      step.out.push_back(at.value);
+  }
   measure(step);
   return step;
 }
@@ -140,7 +150,10 @@ void Planner::measure(Step& step) const {
   std::vector<Array> in, out;
   for (const Step::Operand& o : step.in)
     in.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
-  for (int32_t v : step.out) out.push_back({nullptr, &specs_[size_t(v)], nullptr});
+  if (step.windows.empty())
+    for (int32_t v : step.out) out.push_back({nullptr, &specs_[size_t(v)], nullptr});
+  for (const Step::Operand& o : step.windows)
+    out.push_back({nullptr, &o.spec, o.dense ? nullptr : o.strides});
   if (entry.workspace) step.workspace = entry.workspace(*step.op, step.attrs.get(), in);
   const KernelArgs args{*step.op, step.attrs.get(), in, out, nullptr};
   if (entry.parts) step.parts = entry.parts(args);

@@ -57,6 +57,12 @@ class Planner {
   void make_group_step(Group& group);
   bool fuse_group(const Group& group, Step* product);
 
+  // -- results that are written where they are joined (joins.cpp) --
+  void write_into_joins();
+  void join(int32_t node, const std::vector<char>& held);
+  bool computes(int32_t node) const;
+  bool writes_windows(const Node& n) const;
+
   // -- steps and views (plan.cpp) --
   void make_views();
   bool try_view(const Node& n);
@@ -86,6 +92,8 @@ class Planner {
   std::vector<Spec> specs_;  // by value, those of materialised copies included
   std::unordered_set<const Variable*> assigned_;
   std::unordered_set<int32_t> attached_;  // products that run with a group
+  std::unordered_set<int32_t> vanished_;  // joins whose operands are written in place
+  std::unordered_map<int32_t, Executable::View> inside_;  // such an operand -> where it lies
 };
 
 // Whether `n` is a sum or an extremum that programs compute, and of which form.

@@ -9,6 +9,9 @@
 //   like infer) Tensor expand(const Tensor& x, ...) const            its meaning in other ops
 //   (composites) bool view(const Spec& out, const Tensor& x, View&) const   a window on x, where
 //   the strides allow one
+//   int joins(const Spec& y) const          of ops that only put their inputs together: the axis of
+//                                           `y` along which these follow each other, each in
+//                                           row-major order; -1 for one input in such an order
 // From them define<Op>() makes the type-erased OpDef, which is all that the rest of the system
 // sees.
 #pragma once
@@ -98,6 +101,7 @@ struct FB_API OpDef {
   void (*vjp)(const void*, const Saved&, const Tensor* dy, Tensor* dx) = nullptr;
   void (*expand)(const void*, Inputs, Tensor*) = nullptr;
   bool (*view)(const void*, const Spec&, const Tensor&, View&) = nullptr;
+  int (*joins)(const void*, const Spec&) = nullptr;
 
   int outputs_of(const void* attrs, int inputs) const {
     return fixed_outputs >= 0 ? fixed_outputs : output_count(attrs, inputs);
@@ -272,6 +276,10 @@ OpDef define() {
   if constexpr (requires { &Op::view; })
     d.view = [](const void* self, const Spec& spec, const Tensor& x, View& v) {
       return static_cast<const Op*>(self)->view(spec, x, v);
+    };
+  if constexpr (requires { &Op::joins; })
+    d.joins = [](const void* self, const Spec& y) {
+      return static_cast<const Op*>(self)->joins(y);
     };
   Schema<Op> schema(d);
   Op::describe(schema);

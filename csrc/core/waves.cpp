@@ -51,7 +51,7 @@ void Planner::form_waves() {
     wave.steps.push_back(k);
     wave.parts += step.parts.count;
     wave.shares = shares, wave.device = device;
-    for (int32_t v : step.out) made[size_t(v)] = into;
+    for (int32_t v : step.out) made[size_t(v)] = std::max(made[size_t(v)], into);
   }
   std::vector<Step> ordered;
   ordered.reserve(e_.steps_.size());

@@ -442,10 +442,13 @@ int64_t workspace(const OpDef&, const void* attrs, std::span<const Array> in) {
 
 void register_attention(Backend& cpu) {
   constexpr DTypeSet kTypes = DTypeSet(set_of(DType::f32) | set_of(DType::f64));
-  cpu.kernel("attention", attention, kTypes).strided = true;
+  KernelEntry& forward = cpu.kernel("attention", attention, kTypes);
+  forward.strided = true;
+  forward.windows = 0b01;  // y
   KernelEntry& backward = cpu.kernel("attention_gradient", attention_gradient, kTypes);
   backward.strided = true;
   backward.workspace = workspace;
+  backward.windows = 0b111;
 }
 
 }  // namespace flowbook::cpu

@@ -12,12 +12,14 @@ struct Reshape {
   static void describe(Schema<Reshape>&);
   Spec infer(const Spec& x) const;
   bool view(const Spec& out, const Tensor& x, View&) const;
+  int joins(const Spec&) const { return -1; }
   Tensor vjp(const Saved&, const Tensor& dy) const;
 };
 struct Concat {
   int64_t axis = 0;
   static void describe(Schema<Concat>&);
   Spec infer(Specs xs) const;
+  int joins(const Spec& y) const { return normalize_axis(axis, y); }
   std::vector<Tensor> vjp(const Saved&, const Tensor& dy) const;
 };
 struct Pad {
@@ -36,6 +38,7 @@ struct Cast {
 struct Copy {
   static void describe(Schema<Copy>&);
   Spec infer(const Spec& x) const;
+  int joins(const Spec&) const { return -1; }
   Tensor vjp(const Saved&, const Tensor& dy) const;
 };
 
