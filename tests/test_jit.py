@@ -228,6 +228,34 @@ def test_folds_of_rows(mode, columns):
     assert_compiled_is_tape(mode, f, values(5, columns), values(5, columns))
 
 
+@pytest.mark.parametrize("rows", [2, 31, 33, 300])
+@pytest.mark.parametrize("columns", [64, 65, 100, 128, 1000, 1500, 3008, 70_000])
+def test_sums_of_columns(mode, rows, columns):
+    """Added up by the loop that makes them, also where a group of vectors begins again, and whole
+    columns of -0 stay so."""
+
+    def f(x, y):
+        e = fb.exp(x * 2.0)
+        return e - y, fb.sum(e, axis=0), fb.sum(e - y, axis=0), fb.sum(y, axis=0)
+
+    def with_rows(x, y):
+        z = x - fb.mean(x * y, axis=-1, keepdims=True)
+        return z * y, fb.sum(z * y, axis=0), fb.sum(x, axis=0)
+
+    if rows * columns > 1 << 20:
+        rows = 5
+    x, y = rng.normal(size=(2, rows, columns)).astype("f4")
+    y[:, ::3] = -0.0
+    x.reshape(-1)[:: 8 * 61] = rng.choice(SPECIALS, size=x.reshape(-1)[:: 8 * 61].size)
+    for function in (f, with_rows):
+        compiled = assert_compiled_is_tape(mode, function, x, y)
+        text = compiled.text()
+        assert "of each column" in text
+        assert not any(  # outside of a compiled loop
+            "of each column" in line and line.startswith("    r") for line in text.splitlines()
+        )
+
+
 def random_program(seed):
     """A function of four inputs of different access, and how many numbers they have."""
     dice = np.random.default_rng(seed)
@@ -250,7 +278,7 @@ def random_program(seed):
                 known.append(fb.where(op(COMPARISONS[which[2] % 6])(a, b), b, c))
             elif kind == 2 and len(a.shape) == 2 and a.shape[-1] != 1:
                 fold = (fb.sum, fb.max, fb.min)[which[1] % 3]
-                known.append(fold(a, axis=-1, keepdims=True))
+                known.append(fold(a, axis=(-1, -1, 0)[which[2] % 3], keepdims=True))
             else:
                 # Not copysign: which sign a NaN has that was computed is nobody's promise.
                 known.append(op(BINARY[which[2] % (len(BINARY) - 1)])(a, b))

@@ -212,6 +212,30 @@ def test_group_norm_by_hand_is_one_pass():
     np.testing.assert_allclose(y, want.reshape(x.shape), rtol=1e-4, atol=1e-5)
 
 
+def test_the_gradients_of_a_norm_are_one_pass_beside_its_forward_pass():
+    """What reads dy joins who reads it already, though the normalised rows are another step's."""
+
+    def f(x, w, b, dy):
+        y = fb.nn.layer_norm(x, w, b)
+        dy = fb.matmul(y, fb.permute_dims(dy, (1, 0))) @ dy  # later than y
+        return y, *fb.gradients(y, [x, w, b], seeds=[dy])
+
+    args = [array(40, 96), array(96), array(96), array(40, 96)]
+    found = [s for s in steps(f, *map(fb.asarray, args)) if s not in ("matmul", "permute_dims")]
+    assert len(found) == 2
+    assert found[1].count("sum") == 4
+    assert_fused_is_unfused(f, *args)
+
+
+def test_maps_of_one_array_are_one_pass():
+    def f(x, y, z):
+        return x * y, fb.tanh(x) - z
+
+    args = [array(50, 30) for _ in range(3)]
+    assert len(steps(f, *map(fb.asarray, args))) == 1
+    assert_fused_is_unfused(f, *args)
+
+
 def test_a_bias_gradient_joins_the_pass_that_makes_its_operand():
     """Also after a matrix product has read it: all it needs is there when the pass runs."""
 

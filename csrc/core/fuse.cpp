@@ -247,14 +247,15 @@ int Planner::group_of_map(int32_t k, Level& level) {
     if (all) merge(into, i);
   }
   if (into >= 0) return into;
-  // Beside a reduction of the same elements.
+  // Beside others who read the same elements.
   const int64_t size = g_.values[size_t(n.output)].spec.shape.size();
   for (int32_t v : n.inputs)
     if (auto it = reader_.find(v); it != reader_.end()) {
       const int i = merged(it->second);
       const Group& g = groups_[size_t(i)];
-      if (g.cols == 0 || g.n != size || g.limit <= k || g.nodes.size() >= kMaxMembers ||
-          g.operands + more > kMaxOperands || !candidates.empty())
+      if (g.n != size || g.limit <= k || g.nodes.size() >= kMaxMembers ||
+          g.operands + more > kMaxOperands ||
+          std::find(candidates.begin(), candidates.end(), i) != candidates.end())
         continue;
       return level = Level::kElement, i;
     }

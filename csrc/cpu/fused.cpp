@@ -86,9 +86,12 @@ void FusedCpu::choose_sets(const FusedSpec& spec) {
       compiles_ && cols_ <= kBlock && std::all_of(spec.inputs.begin(), spec.inputs.end(), dense) &&
       std::all_of(spec.instructions.begin(), spec.instructions.end(),
                   [&](const auto& i) { return i.level >= Level::kColumn || can_compile(i); });
-  const bool row_values = std::any_of(spec.inputs.begin(), spec.inputs.end(), of_row) ||
-                          std::any_of(spec.instructions.begin(), spec.instructions.end(), of_row);
-  const int64_t share = compiled && row_values ? kShareCompiled : kShare;
+  const bool row_by_row =
+      std::any_of(spec.inputs.begin(), spec.inputs.end(), of_row) ||
+      std::any_of(spec.instructions.begin(), spec.instructions.end(), [&](const auto& i) {
+        return of_row(i) || (i.level == Level::kColumn && can_compile(i));
+      });
+  const int64_t share = compiled && row_by_row ? kShareCompiled : kShare;
   if (cols_ < share)
     while (2 * block_rows_ * cols_ <= kBlock && block_rows_ < rows_) block_rows_ *= 2;
   set_rows_ = block_rows_;

@@ -85,13 +85,14 @@ class FusedCpu : public FusedKernel {
   struct Segment {
     struct Operand {
       jit::Stream kind;
-      int id;  // the register, or of folds the instruction
+      int id;  // the register, or of folds (kFold, kBoth) the instruction
     };
     size_t first = 0, end = 0, size = 0;  // size: nodes of its graph
     std::vector<Operand> operands;
     std::vector<int> last;  // by operand: the node of the loop that reads or stores it last
     bool sums = false;
     bool past = false;  // writes past the caches
+    bool columns = false;  // adds up columns
     int64_t at = 0;     // bytes into the pages
     // Of regular sets, by operand: the register, and the bytes from row to row, within a set and on
     // the way to it.
@@ -132,6 +133,7 @@ class FusedCpu : public FusedKernel {
   void gather_rows(int r, const void* from, int64_t row, int64_t rows, char* to) const;
   void elements(Frame& f, const Phase& phase, int64_t col, int64_t n) const;
   void fold(Frame& f, const Instruction& t, int64_t i, int64_t col, int64_t n) const;
+  char* column_sums(const Frame& f, const Instruction& t, int64_t col, int64_t n) const;
   char* element(Frame& f, int r, int64_t begin, int64_t col) const;
   const char* dense(Frame& f, int r, int64_t row, int64_t n) const;
   void native(Frame& f, const Phase& phase, const Segment& s, int64_t col, int64_t n) const;

@@ -32,6 +32,8 @@ bool FusedCpu::can_compile(const FusedInstruction& ins) const {
            registers_[size_t(ins.src[0])].level == Level::kElement &&
            (ins.reduction == Reduction::kSum || cols_ >= 64);
   }
+  if (ins.level == Level::kColumn && ins.reduction == Reduction::kSum)
+    return block_rows_ == 1 && ins.dtype == DType::f32 && ins.compute == DType::f32;
   if (ins.level > Level::kRow || ins.reduction != Reduction::kNone || ins.row < 0) return false;
   for (int k = 0; k < ins.arity; ++k) {
     const DType wanted = ins.row == kCode_where && k == 0 ? DType::bool_ : DType::f32;
@@ -92,6 +94,12 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
                    : t.fold == loops().max[kSlotF32] ? jit::Kind::kLargest
                                                      : jit::Kind::kSmallest,
                    args[0], stream(jit::Stream::kFold, int(k)));
+      continue;
+    }
+    if (t.kind == Instruction::kFoldRows) {
+      const int to = stream(jit::Stream::kBoth, int(k));
+      s.columns = true;
+      graph.effect(jit::Kind::kStore, graph.make(jit::Kind::kAdd, graph.input(to), args[0]), to);
       continue;
     }
     nodes[size_t(t.dst)] = jit::trace_row(graph, t.row, args);
@@ -177,7 +185,7 @@ void FusedCpu::absorb_row_maps() {
     }
     for (const Segment& s : p.segments)
       for (const Segment::Operand& o : s.operands)
-        if (o.kind != jit::Stream::kFold) needed[size_t(o.id)] = 1;
+        if (o.kind != jit::Stream::kFold && o.kind != jit::Stream::kBoth) needed[size_t(o.id)] = 1;
   }
   const auto visit = [&](std::vector<Instruction>& maps) {
     for (size_t k = maps.size(); k-- > 0;) {
@@ -239,7 +247,8 @@ void FusedCpu::compile() {
 // Whether one loop, from inputs to results, is all there is: then no block has to stay in a cache.
 bool FusedCpu::one_loop() const {
   const Phase& only = phases_[0];
-  if (phases_.size() > 1 || row_folds_ > 0 || only.elements.empty() || only.elements[0].segment < 0)
+  if (phases_.size() > 1 || row_folds_ + column_folds_ > 0 || only.elements.empty() ||
+      only.elements[0].segment < 0)
     return false;
   const Segment& s = only.segments[0];
   return s.end == only.elements.size() && !s.past &&

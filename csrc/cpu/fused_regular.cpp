@@ -37,7 +37,8 @@ void FusedCpu::prepare_regular() {
     row_maps_ |= left(phase.rows);
     for (Segment& s : phase.segments)
       for (const auto [kind, id] : s.operands) {
-        const int r = kind == jit::Stream::kFold ? phase.elements[size_t(id)].dst : id;
+        const bool fold = kind == jit::Stream::kFold || kind == jit::Stream::kBoth;
+        const int r = fold ? phase.elements[size_t(id)].dst : id;
         const Home home = registers_[size_t(r)].home;
         s.registers.push_back(r);
         s.steps.push_back(row_step(r));
@@ -79,6 +80,10 @@ void FusedCpu::regular_set(Frame& f) const {
       void* streams[kMaxRegisters];
       for (size_t i = 0; i < s.registers.size(); ++i)
         streams[i] = f.base[s.registers[i]] + f.row * s.strides[i];
+      if (s.columns)
+        for (size_t i = 0; i < s.registers.size(); ++i)
+          if (const auto [kind, id] = s.operands[i]; kind == jit::Stream::kBoth)
+            streams[i] = column_sums(f, phase.elements[size_t(id)], 0, cols_);
       const auto run = reinterpret_cast<jit::Loop32>(pages_.data() + s.at);
       run(streams, s.steps.data(), f.rows, cols_, cols_ < 256 ? jit::kFewLanes : jit::kManyLanes);
     }

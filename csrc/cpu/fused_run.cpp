@@ -294,6 +294,10 @@ void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t co
         steps[i] = 4;
         break;
       }
+      case jit::Stream::kBoth:
+        streams[i] = column_sums(f, phase.elements[size_t(id)], col, n);
+        steps[i] = 0;
+        break;
       case jit::Stream::kScalar: {
         const bool row = registers_[size_t(id)].level == Level::kRow;
         streams[i] = row ? f.rows_at[id] : f.in[id];
@@ -371,6 +375,15 @@ void FusedCpu::elements(Frame& f, const Phase& phase, int64_t col, int64_t n) co
         operands[j].p = static_cast<const char*>(operands[j].p) + f.step[t.src[j]];
     }
   }
+}
+
+// Where a compiled loop adds up columns [col, col + n) of the set's rows: in the partial sums that
+// they belong to, which begin as -0, for -0 + x is x.
+char* FusedCpu::column_sums(const Frame& f, const Instruction& t, int64_t col, int64_t n) const {
+  const int64_t together = rows_together(cols_);
+  auto* sums = reinterpret_cast<float*>(f.workspace + t.at + f.row / together * t.part_bytes) + col;
+  if (f.row % together == 0) std::fill(sums, sums + n, -0.0f);
+  return reinterpret_cast<char*>(sums);
 }
 
 // A fold of the set's i-th block.

@@ -10,9 +10,10 @@ enum class Stream : uint8_t {
   kScalar,  // one number
   kOutput,  // n dense numbers; may be the memory of an input
   kPast,    // an output that goes past the caches: 32-byte aligned, and a fence is to follow
+  kBoth,    // n dense numbers, read and written in place
   kFold,    // out: one number, what a fold makes of all
 };
-inline constexpr int kMaxStreams = 9;  // kInput, kOutput and kPast; the others are not limited
+inline constexpr int kMaxStreams = 9;  // but for kScalar and kFold, which are not limited
 
 // Rows of n numbers each. `streams`: where each begins for the first row; a loop counts them up by
 // `steps` bytes a row. `sum_lanes`: bytes of the lanes that sums use, less the vector that is

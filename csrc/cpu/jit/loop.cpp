@@ -207,7 +207,7 @@ void Compiler::stage_rest(Assembler::Label loop) {
   for (size_t s = 0; s < streams_.size(); ++s) {
     if (stage_of_[s] < 0) continue;
     const Gpr from = base(uint32_t(s));
-    if (streams_[s] == Stream::kInput) {
+    if (streams_[s] == Stream::kInput || streams_[s] == Stream::kBoth) {
       a.vector(op::kMaskedLoad, 1, 0, at(from, Gpr::rax));
       a.move(op::kStore, 1, at(Gpr::rsp, stage_of_[s]));
     }
@@ -224,7 +224,7 @@ void Compiler::write_rest() {
   a.load(Gpr::rsi, Gpr::rsp, kStreams);
   a.move(op::kLoad, 0, at(Gpr::rsp, kMask));
   for (size_t s = 0; s < streams_.size(); ++s) {
-    if (streams_[s] != Stream::kOutput && streams_[s] != Stream::kPast) continue;
+    if (stage_of_[s] < 0 || streams_[s] == Stream::kInput) continue;
     a.load(Gpr::rcx, Gpr::rsi, int32_t(8 * s));
     a.move(op::kLoad, 1, at(Gpr::rsp, stage_of_[s]));
     a.vector(op::kMaskedStore, 1, 0, at(Gpr::rcx, Gpr::rax));
