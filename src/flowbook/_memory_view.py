@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from flowbook._palette import ALARM, ALARMED, KINDS, LEFT, LIVE, PAPER, PEAK, aside, spread
+from flowbook._palette import ALARM, ALARMED, KINDS, LEFT, LIVE, PAPER, PEAK, aside, block, spread
 from flowbook._words import human_bytes, human_time, image, shorten
 
 Snapshot = Mapping[str, Any]
@@ -185,16 +185,15 @@ def html(snapshot: Snapshot, view_id: str = "", *, live: bool = False) -> str:
     kinds = {k: v for k, v in snapshot["by_kind"].items() if v > 0}
     kinds["cache"] = max(0, snapshot["reserved"] - snapshot["live"])
     total = max(1, sum(kinds.values()))
-    bar = "".join(
+    parts = "".join(
         f'<div title="{escape(_kind(k))} {human_bytes(v)}" style="width:{100 * v / total:.2f}%;'
-        f'background:{_colour(k)}"></div>'
+        f'margin-right:1px;{block(_colour(k), 14)}"></div>'
         for k, v in kinds.items()
         if v
     )
     legend = "".join(
-        f'<span style="{spread(16)}"><span style="display:inline-block;width:9px;height:9px;'
-        f"border-radius:2px;margin:0 5px 0 0;background:{_colour(k)}"
-        f'"></span>{escape(_kind(k))} {human_bytes(v)}</span>'
+        f'<span style="{spread(16)}"><span style="display:inline-block;width:9px;'
+        f'margin:0 5px 0 0;{block(_colour(k), 9)}"></span>{escape(_kind(k))} {human_bytes(v)}</span>'
         for k, v in kinds.items()
         if v
     )
@@ -213,7 +212,7 @@ def html(snapshot: Snapshot, view_id: str = "", *, live: bool = False) -> str:
         f'<div{names} style="max-width:900px">'
         f"<div><b>{escape(str(snapshot['device']))}</b> {escape(_headline(snapshot))}</div>"
         '<div style="display:flex;height:14px;border-radius:7px;overflow:hidden;margin:8px 0 6px;'
-        f'background:rgba(128,128,128,0.15)">{bar}</div>'
+        f'background:rgba(128,128,128,0.15)">{parts}</div>'
         f'<div style="font-size:12px">{legend}</div>'
         f"{picture}{_variables(snapshot)}{_gone(snapshot)}{_cell_table(snapshot)}"
         f"{hint}</div>"
@@ -238,7 +237,10 @@ def _course_image(snapshot: Snapshot) -> str:
     if not picture:
         return ""
     words = escape(f"memory over time: {_headline(snapshot)}")
-    return f'<div style="margin-top:6px"><img src="{image(picture)}" alt="{words}"></div>'
+    return (
+        '<div style="margin-top:6px;overflow:auto">'
+        f'<img src="{image(picture)}" alt="{words}" style="min-width:560px"></div>'
+    )
 
 
 def _variables(snapshot: Snapshot) -> str:
@@ -298,9 +300,7 @@ def _cell_table(snapshot: Snapshot) -> str:
 def _row(row: Mapping[str, Any], largest: int) -> str:
     width = max(1.0, 120 * row["bytes"] / largest)
     colour = _colour(row["kind"])
-    bar = (
-        f'<div style="width:{width:.0f}px;height:8px;border-radius:4px;background:{colour}"></div>'
-    )
+    share = f'<div style="width:{width:.0f}px;border-radius:4px;{block(colour, 8)}"></div>'
     first, *others = row["names"] or ["(no name)"]
     names = f"<code>{escape(shorten(first, 60))}</code>"
     if row.get("holders"):
@@ -314,7 +314,7 @@ def _row(row: Mapping[str, Any], largest: int) -> str:
         words = escape(shorten(", ".join(others[:3]), 80) + more)
         names += f'<div style="opacity:0.7;text-align:left">shared by {words}</div>'
     cell = f"In [{row['cell']}]" if row.get("cell") else ""
-    cells = [bar, escape(row["spec"]), escape(_kind(row["kind"])), cell]
+    cells = [share, escape(row["spec"]), escape(_kind(row["kind"])), cell]
     if (change := _change(row)) or row.get("change") is not None:
         cells.append(change)
     # Notebooks let cells wrap whatever the table says.

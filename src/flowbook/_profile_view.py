@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from ._palette import PAPER, STEPS
+from ._palette import PAPER, STEPS, block
 from ._words import human_time, image, shorten
 
 Data = Mapping[str, Any]
@@ -210,12 +210,12 @@ def html(data: Data, view: str = "", *, root: bool = True, zoom: int = 1) -> str
     cell = "padding:1px 12px 1px 0;border:none;text-align:"
     rows = []
     for step in _sorted(data)[:_ROWS]:
-        bar = (
-            f'<div style="width:{max(1.0, 120 * step["share"]):.0f}px;height:8px;border-radius:4px;'
-            f'background:{colour[step["label"]]}"></div>'
+        share = (
+            f'<div style="width:{max(1.0, 120 * step["share"]):.0f}px;border-radius:4px;'
+            f'{block(colour[step["label"]], 8)}"></div>'
         )
         cells = [
-            ("right", f"{step['share']:.1%}"), ("left", bar),
+            ("right", f"{step['share']:.1%}"), ("left", share),
             ("left", f"<code>{escape(_what(step, 60))}</code>"),
             ("right", human_time(step["median_us"])), ("right", human_time(step["min_us"])),
             ("right", "±" + human_time(step["spread_us"])),
@@ -234,7 +234,7 @@ def html(data: Data, view: str = "", *, root: bool = True, zoom: int = 1) -> str
         words = escape(text(data).partition("\n")[0])
         picture = (
             f'<div style="overflow:auto"><img src="{image(timeline(data, zoom))}" '
-            f'alt="timeline of one run: {words}"></div>'
+            f'alt="timeline of one run: {words}" style="max-width:none"></div>'
         )
     return (
         f'<div{names} style="max-width:900px"><div>{escape(_headline(data))}</div>{picture}'

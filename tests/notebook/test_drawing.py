@@ -33,11 +33,12 @@ def picture_in(html: str) -> str:
 
 # Of what JupyterLab's sanitizer allows, what views use.
 STYLES = frozenset(
-    "background border border-collapse border-left border-radius color cursor display font-size "
-    "font-weight height margin margin-bottom margin-left margin-right margin-top max-height "
-    "max-width opacity overflow padding padding-left text-align vertical-align white-space "
-    "width".split()
+    "background border border-collapse border-left border-radius border-top color cursor display "
+    "font-size font-weight height margin margin-bottom margin-left margin-right margin-top "
+    "max-height max-width min-width opacity overflow padding padding-left text-align "
+    "vertical-align white-space width".split()
 )
+TRUSTED = {"forced-color-adjust"}  # of use where it is kept; nothing is lost without it
 
 
 def kept(html: str) -> list[tuple[str, dict[str, str | None]]]:
@@ -58,7 +59,7 @@ def kept(html: str) -> list[tuple[str, dict[str, str | None]]]:
         assert set(attributes) <= known, (tag, attributes)
         for part in filter(None, (attributes.get("style") or "").split(";")):
             prop, value = part.split(":", 1)
-            assert prop in STYLES, (tag, part)
+            assert prop in STYLES | TRUSTED, (tag, part)
             assert not re.search(r"(^|[ ,])[.][0-9]|url\(", value), (
                 part
             )  # .5 is dropped, 0.5 is not

@@ -16,9 +16,9 @@ import {
 } from "./course.js";
 
 export const COURSE_CSS = `
-.fb-course { max-width: ${SIZE.width}px; margin-bottom: 6px; }
+.fb-course { max-width: ${SIZE.width}px; margin-bottom: 6px; overflow-x: auto; }
 .fb-course[hidden] { display: none; }
-.fb-course svg { display: block; width: 100%; cursor: crosshair; }
+.fb-course svg { display: block; width: 100%; min-width: 560px; cursor: crosshair; }
 .fb-course text { font: 11px var(--sans); fill: var(--soft); }
 .fb-course path, .fb-course line { fill: none; stroke: var(--rim); vector-effect: non-scaling-stroke; }
 .fb-course .fb-live { stroke: var(--accent); stroke-width: 1.5; }
