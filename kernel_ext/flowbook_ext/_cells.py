@@ -18,6 +18,7 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 
 from flowbook import _core, _holders, _inspection
+from flowbook._cell import CellInfo
 
 from . import _books, _notebook
 
@@ -31,12 +32,13 @@ class _Tracker:
     Listens to `*_run_cell` only: `*_execute` also fires for messages of widgets, on other threads.
     """
 
-    def __init__(self, shell: Any, explain: Callable[[BaseException], None]) -> None:
+    def __init__(self, shell: Any, explain: Callable[[BaseException, CellInfo], None]) -> None:
         self.books = _books.Books()
         self.explain = explain
         self.after: list[Callable[[int], None]] = []  # called with n of In [n] when a cell has run
         self.shell = shell
         self.raw = ""
+        self.name = ""  # under which the cell's code is compiled
         self.cell_id: str | None = None
         self.files: dict[str, tuple[str, int]] = {}  # name of compiled code -> cell id, n of In [n]
         self.counts: dict[str, int] = {}  # the same, also of front ends without cell ids
@@ -54,7 +56,7 @@ class _Tracker:
         self.raw = info.raw_cell or ""
         self.cell_id = getattr(info, "cell_id", None)
         count = execution_count(self.shell)
-        name = self.shell.compile.get_code_name(self.raw, self.raw, count)
+        name = self.name = self.shell.compile.get_code_name(self.raw, self.raw, count)
         self.counts[name] = count
         if self.cell_id:
             self.files[name] = (self.cell_id, count)
@@ -64,9 +66,13 @@ class _Tracker:
         self.books.end()
         error = getattr(result, "error_in_exec", None)
         if error is not None:
-            self.explain(error)
+            self.explain(error, self._info())
         for callback in list(self.after):
             callback(execution_count(self.shell))
+
+    def _info(self) -> CellInfo:
+        """The cell that has just run."""
+        return CellInfo(self.cell_id or "", self.counts.get(self.name, 0), self.name)
 
     def roots(self) -> tuple[_notebook.Roots, _notebook.Roots]:
         return _notebook.roots(self.shell)
@@ -110,7 +116,7 @@ def execution_count(shell: Any) -> int:
     return max(0, shell.displayhook.prompt_count)
 
 
-def attach(shell: Any, explain: Callable[[BaseException], None]) -> None:
+def attach(shell: Any, explain: Callable[[BaseException, CellInfo], None]) -> None:
     """Starts following the shell's cells.
 
     Args:

@@ -7,6 +7,8 @@ from typing import Any
 from IPython.display import display
 
 import flowbook as fb
+from flowbook import _failed_record
+from flowbook._cell import CellInfo
 from flowbook._memory_needs import device_of
 from flowbook._memory_view import MemoryView
 
@@ -14,22 +16,32 @@ from . import _notebook
 from .views.graph import GraphView
 from .views.memory import take
 
+# Errors of ops about the tensors that they were given.
+_REFUSALS = (fb.ShapeError, fb.DTypeError, fb.GradientError, fb.AxisError)
 
-def explain(shell: Any, error: BaseException) -> None:
+
+def explain(shell: Any, error: BaseException, cell: CellInfo | None = None) -> None:
     """Shows what there is to say of an error that ended a cell."""
     if isinstance(error, fb.FlowbookError):
-        _draw(error)
+        # In a terminal the traceback says all that an eager op's picture would.
+        eager = isinstance(error, _REFUSALS) and hasattr(shell, "kernel")
+        _draw(error, cell, eager)
     if isinstance(error, fb.OutOfMemoryError):
         _tell_memory(shell, error)
 
 
-def _draw(error: fb.FlowbookError) -> None:
-    """The part of a graph that was recorded before an error, where the error brings it along."""
-    record = getattr(error, "record", None)
-    if record is None:
-        return
+def _draw(error: fb.FlowbookError, cell: CellInfo | None, eager: bool) -> None:
+    """The part of a graph that was recorded before an error, where the error brings it along.
+
+    Of an eager op, what it was given, and what a tape had recorded before.
+    """
     try:
-        display(GraphView(_told(record(), error)))
+        if hasattr(error, "record"):  # None: it is shown already
+            record = error.record() if error.record is not None else None
+        else:
+            record = _failed_record.of_eager(error, cell) if eager else None
+        if record is not None:
+            display(GraphView(_told(record, error)))
     except Exception as failed:  # an explanation must not hide the error that it explains
         print(f"(the graph so far cannot be shown: {type(failed).__name__}: {failed})")
 

@@ -62,7 +62,7 @@ def caller_names() -> dict[int, str]:
 
 
 class FailedInput(NamedTuple):
-    """An argument of an op that was refused while a graph recorded."""
+    """An argument of an op that was refused."""
 
     name: str
     spec: str
@@ -74,32 +74,62 @@ class Failure(NamedTuple):
     """The op that was refused last, for the drawing of the part that was recorded."""
 
     op: str
-    graph: weakref.ref[Any]
+    graph: weakref.ref[Any] | None  # a program's or a tape's; None where nothing recorded
     inputs: list[FailedInput]
 
 
 _failure: Failure | None = None
 
 
-def note_failure(op: str, values: Sequence[Any], names: Mapping[int, str]) -> None:
-    """Remembers what a refused op was given; descriptions only, so that nothing is kept alive."""
+def note_failure(
+    op: str, values: Sequence[Any], names: Mapping[int, str], tape: Any = None
+) -> None:
+    """Remembers what a refused op was given; descriptions only, so that nothing is kept alive.
+
+    Args:
+        op: Its name.
+        values: Its arguments.
+        names: The caller's names of tensors, by identity.
+        tape: The graph of the tape that the op is about, if it records no longer.
+    """
     global _failure
-    graph = _core.current_program()
-    if graph is None:
-        return
+    graph = _core.current_program() or tape or _core.current_graph()
     inputs = [
-        FailedInput(names.get(id(v), ""), v.spec, int(graph.find(v)), isinstance(v, _core.Variable))
+        FailedInput(
+            names.get(id(v), ""),
+            v.spec,
+            -1 if graph is None else int(graph.find(v)),
+            isinstance(v, _core.Variable),
+        )
         for v in values
         if isinstance(v, (_core.Tensor, _core.Variable))
     ]
-    _failure = Failure(op, weakref.ref(graph), inputs)
+    _failure = Failure(op, None if graph is None else weakref.ref(graph), inputs)
 
 
 def take_failure(graph: Any) -> Failure | None:
     """What `note_failure` has remembered for a graph; forgotten then."""
+    failure = _taken()
+    known = failure is not None and failure.graph is not None and failure.graph() is graph
+    return failure if known else None
+
+
+def take_eager_failure(op: str) -> tuple[Failure, Any] | None:
+    """What `note_failure` has remembered of an eager op, and its tape's graph; forgotten then."""
+    failure = _taken()
+    if failure is None or failure.op != op or not failure.inputs:
+        return None
+    graph = failure.graph() if failure.graph is not None else None
+    if graph is None:
+        unknown = [given._replace(value=-1) for given in failure.inputs]
+        return failure._replace(inputs=unknown), None
+    return None if graph.symbolic else (failure, graph)
+
+
+def _taken() -> Failure | None:
     global _failure
     failure, _failure = _failure, None
-    return failure if failure is not None and failure.graph() is graph else None
+    return failure
 
 
 def explain(op: str, text: str, inputs: list[str], values: list[Any]) -> str:

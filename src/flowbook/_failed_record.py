@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _core
 from ._cell import CellInfo
-from ._errors import Failure, renamed, take_failure
+from ._errors import Failure, renamed, take_eager_failure, take_failure
 from ._record import plain, record_of
 from .errors import FlowbookError
 
@@ -92,9 +92,8 @@ def of_recording(
     if owner is not None and owner() is graph:  # a symbol was used as if it had a value
         nodes[graph.value(value)["node"]]["failed"] = True
         return record
-    begin = re.match(r"([^\W\d]\w*)(?: `[^`]*`)?:", str(failed))  # `matmul:`, "Variable `w`:"
-    if isinstance(failed, FlowbookError) and begin:
-        op = begin[1]
+    op = _blamed(failed)
+    if isinstance(failed, FlowbookError) and op:
         if failure is not None and failure.op == op:
             inputs = _inputs_of_failure(graph, cell, failure, nodes)
         else:
@@ -102,6 +101,30 @@ def of_recording(
         own = {"line": _error_line(failed, cell), "scope": graph.scope}
         nodes.append(_pseudo(cell, nodes, op, "op", inputs=inputs, failed=True, **own))
     return record
+
+
+def of_eager(failed: FlowbookError, cell: CellInfo | None) -> dict[str, Any] | None:
+    """The record of an eager op that was refused, with what a tape had recorded before it.
+
+    None if the error is not about an op and its tensors.
+    """
+    found = take_eager_failure(_blamed(failed))
+    if found is None:
+        return None
+    failure, tape = found
+    graph = tape if tape is not None else _core.Graph(False, "")
+    record = plain(record_of(graph, "tape" if tape is not None else failure.op))
+    nodes = record["nodes"]
+    inputs = _inputs_of_failure(graph, cell, failure, nodes)
+    own = {"line": _error_line(failed, cell), "scope": ""}
+    nodes.append(_pseudo(cell, nodes, failure.op, "op", inputs=inputs, failed=True, **own))
+    return record
+
+
+def _blamed(error: BaseException) -> str:
+    """What a message says has failed: `matmul: ...`, "Variable `w`: ..."; "" if nothing."""
+    begin = re.match(r"([^\W\d]\w*)(?: `[^`]*`)?:", str(error))
+    return begin[1] if begin else ""
 
 
 def _inputs_of_failure(
@@ -113,6 +136,8 @@ def _inputs_of_failure(
     for given in failure.inputs:
         if given.value >= 0:
             inputs.append(graph.value(given.value)["node"])
+            if not graph.symbolic and not nodes[inputs[-1]]["name"]:  # a tape knows no names
+                nodes[inputs[-1]]["name"] = given.name or None
             continue
         key = (given.name, given.spec)
         if key not in added:
@@ -129,8 +154,10 @@ def _pseudo(
 ) -> dict[str, Any]:
     """A node that was not recorded, for the drawing only; its number is negative."""
     spec = more.get("spec", "")
+    known = kind == "op" and hasattr(_core.ops, op)
     return {
-        "id": -1 - len(nodes), "op": op, "family": "", "attrs": {}, "name": None, "inputs": [],
+        "id": -1 - len(nodes), "op": op,
+        "family": _core.op_record(getattr(_core.ops, op))["family"] if known else "", "attrs": {}, "name": None, "inputs": [],
         "spec": spec, "shape": [], "dtype": spec.partition("[")[0], "bytes": 0, "kind": kind,
         "scope": "", "cell": cell.cell_id if cell else None,
         "exec": cell.execution_count if cell else None, "line": None,

@@ -104,7 +104,7 @@ def _gradients_of(graph: Any, ys: Any, xs: Any, seeds: Any) -> Any:
     try:
         values, connected = _core.gradients(graph, y_leaves, x_leaves, seed_leaves)
     except (GradientError, ShapeError) as error:
-        raise _named(error, y_leaves, x_leaves) from None
+        raise _named(error, graph, y_leaves, x_leaves) from None
     for i, is_connected in enumerate(connected):
         if not is_connected:
             warnings.warn(
@@ -118,12 +118,12 @@ def _gradients_of(graph: Any, ys: Any, xs: Any, seeds: Any) -> Any:
     return tree.build(iter(values))
 
 
-def _named(error: Exception, ys: list[Any], xs: list[Any]) -> Exception:
+def _named(error: Exception, graph: Any, ys: list[Any], xs: list[Any]) -> Exception:
     """The error with the caller's names in place of `y` and `an x`."""
     from ._errors import caller_names, note_failure
 
     names = caller_names()
-    note_failure("gradients", [*ys, *xs], names)
+    note_failure("gradients", [*ys, *xs], names, graph)
     text = str(error)
     for words, leaves in (("y", ys), ("an x", xs)):
         for leaf in leaves:
@@ -187,16 +187,26 @@ def value_and_grad(
         >>> float(value), g.tolist()
         (10.0, [2.0, 6.0])
     """
+    return _value_and_grad(f, wrt, has_aux, "value_and_grad")
+
+
+def _value_and_grad(
+    f: Callable[..., Any], wrt: Any, has_aux: bool, caller: str
+) -> Callable[..., tuple[Any, Any]]:
+    if isinstance(f, (_core.Tensor, _core.Variable)):
+        raise ArgumentError(
+            f"{caller}: f is a {type(f).__name__} ({f.spec}). It must be a function, as in "
+            f"fb.{caller}(loss_of)(x). The gradients of a tensor that a %%graph cell or "
+            "`with fb.tape():` records are fb.gradients(y, xs)."
+        )
     if not callable(f):
-        raise ArgumentError(f"value_and_grad: f is {f!r}. It must be a function.")
+        raise ArgumentError(f"{caller}: f is {f!r}. It must be a function.")
 
     def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         xs = _parameters(wrt)
         if xs is None:
             if not args:
-                raise ArgumentError(
-                    "value_and_grad: the function has no argument to differentiate by."
-                )
+                raise ArgumentError(f"{caller}: the function has no argument to differentiate by.")
             # Fresh tensors: the gradient is by this argument, not by other uses of the same tensor.
             first = transform(
                 args[0], lambda leaf: leaf if isinstance(leaf, _core.Variable) else _copied(leaf)
@@ -208,11 +218,18 @@ def value_and_grad(
             value = result[0] if has_aux else result
             if not isinstance(value, (_core.Tensor, _core.Variable)):
                 raise GradientError(
-                    f"value_and_grad: the function returned a {type(value).__name__}. It must "
+                    f"{caller}: the function returned a {type(value).__name__}. It must "
                     "return a 0-d floating tensor."
                 )
         # Outside the tape: an outer recording still sees the gradient's ops.
-        g = t.gradients(value, xs)
+        try:
+            g = t.gradients(value, xs)
+        except GradientError as error:
+            # Nobody but the function has a name for what it returns.
+            text = str(error).replace(
+                "gradients: y is ", f"gradients: {wrapped.__name__} returned ", 1
+            )
+            raise type(error)(text) from None
         return result, g
 
     wrapped.__name__ = getattr(f, "__name__", "f")
@@ -229,7 +246,7 @@ def grad(f: Callable[..., Any], wrt: Any = None) -> Callable[..., Any]:
         >>> float(fb.grad(fb.grad(lambda x: x**3))(2.0))
         12.0
     """
-    both = value_and_grad(f, wrt)
+    both = _value_and_grad(f, wrt, False, "grad")
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return both(*args, **kwargs)[1]

@@ -212,6 +212,50 @@ def test_errors_of_fed_graphs_draw_the_failing_node(book: Notebook) -> None:
     assert "has no input `z`. It has x, w" in book.run("net(z=1)").error
 
 
+# Cells without %%graph -> the traceback's line, words of the message, and the failing node.
+EAGER = {
+    "shape": (
+        "u, v = fb.ones((2, 2)), fb.ones((3, 2))\nproduct = u @ v",
+        "----> 2 product = u @ v", r"u is f32\[2, 2\], v is f32\[3, 2\] \(2 != 3\)",
+        r"u: f32\[2, 2\] \(capture\)\s+v: f32\[3, 2\].*\? = matmul\(u, v\) : \?   <-- failed here",
+    ),
+    "dtype": (
+        "masks = fb.ones(3)\nfb.bitwise_and(masks, masks)",
+        "----> 2 fb.bitwise_and(masks, masks)", r"masks is f32\[3\]",
+        r"\? = bitwise_and\(masks, masks\).*<-- failed here",
+    ),
+    "not a scalar": (
+        "with fb.tape() as t:\n    h = x @ w\n    out = fb.nn.relu(h)\ng = t.gradients(out, w)",
+        "----> 4 g = t.gradients(out, w)", "out is f32.*not a scalar",
+        r"relu\(.*\? = gradients\(.*<-- failed here",
+    ),
+    "not differentiable": (
+        "def f(v):\n    return fb.argmax(x @ v, axis=1)\nfb.grad(f)(w)",
+        "----> 3 fb.grad(f)(w)", "f returned i64.*Only floating tensors have gradients",
+        r"argmax\(.*\? = gradients\(.*<-- failed here",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EAGER)
+def test_errors_of_eager_ops_draw_what_failed(book: Notebook, case: str) -> None:
+    body, line, words, drawn = EAGER[case]
+    shown = book.run(body)
+    assert line in shown.error
+    assert re.search(words, shown.error), shown.error
+    (text,) = [d["text/plain"] for d in shown.displays]
+    assert re.search(drawn, text, re.DOTALL), text
+
+
+def test_an_error_that_was_caught_draws_nothing(book: Notebook) -> None:
+    book.run("try:\n    fb.ones((2, 2)) @ fb.ones((3, 2))\nexcept fb.ShapeError:\n    pass")
+    shown = book.run("raise fb.ShapeError('mine: no op was asked.')")
+    assert shown.kind == "ShapeError"
+    assert not shown.displays
+    assert not book.run("fb.grad(fb.ones(2))").displays
+    assert "fb.gradients(y, xs)" in book.run("fb.grad(fb.ones(2))").error
+
+
 def text_of_failed(shown: Any) -> str:
     (drawn,) = shown.displays
     return str(drawn["text/plain"])
