@@ -38,6 +38,25 @@ bool keeps_spec(const Spec& x, Inputs in) {  // the result is shaped like x
   return true;
 }
 
+// The slope of a ReLU below a max pool, of the image x: only entries that reach their window's
+// maximum have a gradient, and these are as large as it, so that it is taken for the fewer results.
+Tensor relu_gradient_of_pool(Graph& g, const OpDef& op, const void* attrs, Inputs in) {
+  const Node* pool = producer(g, in[0]);
+  if (!pool || !pool->op || std::string_view(pool->op->name) != "max_pool2d_gradient" ||
+      pool->inputs[0] != g.find(in[1]))
+    return {};
+  Tensor x = g.tensor(pool->inputs[0]), y = g.tensor(pool->inputs[1]);
+  Tensor dy = g.tensor(pool->inputs[2]);
+  const OpDef& pooling = *pool->op;
+  const void* windows = pool->attrs.get();  // stays where it is when the graph grows
+  TensorImpl* results[] = {dy.impl(), y.impl()};
+  apply(op, attrs, results, &dy);
+  TensorImpl* operands[] = {x.impl(), y.impl(), dy.impl()};
+  Tensor out;
+  apply(pooling, windows, operands, &out);
+  return out;
+}
+
 }  // namespace
 
 Tensor simplify(Graph& g, const OpDef& op, const void* attrs, Inputs in) {
@@ -57,6 +76,8 @@ Tensor simplify(Graph& g, const OpDef& op, const void* attrs, Inputs in) {
         return Tensor(in[0]);
     } else if (name == "pow") {
       if (uniform_value(g, in[1], c) && c == 1 && keeps_spec(x, in)) return Tensor(in[0]);
+    } else if (name == "relu_gradient") {
+      return relu_gradient_of_pool(g, op, attrs, in);
     }
     return {};
   }

@@ -8,15 +8,15 @@ namespace flowbook::cpu {
 struct PoolImage {
   int64_t h, w, c, oh, ow;
   int64_t size_h, size_w, stride_h, stride_w, pad_h, pad_w;
+  bool apart;  // no two windows have an entry in common
 };
 // Each works on the results of rows begin ... end of an image; x, dx and g are images, y, dy and d
-// are results.
+// are results. Gradients add to dx, which holds zeros before; where windows are apart they write.
 using PoolForward = void (*)(const PoolImage&, const void* x, void* y, int64_t begin, int64_t end);
 using PoolBackward = void (*)(const PoolImage&, const void* dy, void* dx, int64_t begin,
-                              int64_t end);  // adds to dx
+                              int64_t end);
 using MaxBackward = void (*)(const PoolImage&, const void* x, const void* y, const void* dy,
-                             void* dx, int64_t begin,
-                             int64_t end);  // adds to dx
+                             void* dx, int64_t begin, int64_t end);
 using MaxPick = void (*)(const PoolImage&, const void* x, const void* y, const void* g, void* d,
                          int64_t begin, int64_t end);
 

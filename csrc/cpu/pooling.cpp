@@ -19,14 +19,29 @@ struct Job {
   const PoolLoops* loops;
   int64_t image_size() const { return image.h * image.w * image.c; }
   int64_t result_size() const { return image.oh * image.ow * image.c; }
+  bool rows_apart() const { return image.stride_h >= image.size_h; }  // rows of windows
+  bool covered() const {  // each entry of an image has a window of its own
+    return image.stride_h == image.size_h && image.stride_w == image.size_w &&
+           image.oh * image.stride_h - image.pad_h >= image.h &&
+           image.ow * image.stride_w - image.pad_w >= image.w;
+  }
 };
 template <class Op>
 Job job_of(const KernelArgs& args, const Shape& x) {
   const ops::PoolGeometry g = ops::pool_geometry(*static_cast<const Op*>(args.attrs), x);
   Job j;
-  j.image = {g.h,         g.w,         g.c,           g.rows.out.value(), g.cols.out.value(),
-             g.rows.size, g.cols.size, g.rows.stride, g.cols.stride,      g.rows.pad,
-             g.cols.pad};
+  j.image = {g.h,
+             g.w,
+             g.c,
+             g.rows.out.value(),
+             g.cols.out.value(),
+             g.rows.size,
+             g.cols.size,
+             g.rows.stride,
+             g.cols.stride,
+             g.rows.pad,
+             g.cols.pad,
+             g.rows.stride >= g.rows.size && g.cols.stride >= g.cols.size};
   j.n = g.n;
   const DType t = args.out[0].spec->dtype;
   j.bytes = size_of(t);
@@ -51,17 +66,27 @@ void over_rows(const Job& j, Body&& body) {
                     }
                   });
 }
-// Windows may overlap, so that an image stays on one thread, which clears it first.
+// Gradients: windows may overlap, so that an image stays on one thread unless its rows of windows
+// are apart. What no window writes is zero.
 template <class Body>
-void over_images(const Job& j, void* dx, Body&& body) {
-  const int64_t size = j.image_size();
-  if (j.n * size == 0) return;
-  parallel_ranges(j.n, std::max<int64_t>(1, kGrain / size), [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      std::memset(at(dx, n * size * j.bytes), 0, size_t(size * j.bytes));
-      body(n);
-    }
-  });
+void over_windows(const Job& j, void* dx, Body&& body) {
+  const PoolImage& p = j.image;
+  const int64_t row = p.w * p.c * j.bytes;
+  if (j.n * j.image_size() == 0) return;
+  const auto run = [&](int64_t n, int64_t begin, int64_t end) {
+    // The image's rows up to the next row of windows.
+    const auto top = [&](int64_t r) {
+      return r == 0 ? 0 : r == p.oh ? p.h : std::clamp<int64_t>(r * p.stride_h - p.pad_h, 0, p.h);
+    };
+    if (!j.covered())
+      std::memset(at(dx, (n * p.h + top(begin)) * row), 0, size_t((top(end) - top(begin)) * row));
+    body(n, begin, end);
+  };
+  if (j.rows_apart()) return over_rows(j, run);
+  parallel_ranges(j.n, std::max<int64_t>(1, kGrain / j.image_size()),
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t n = begin; n < end; ++n) run(n, 0, p.oh);
+                  });
 }
 
 template <class Op, PoolForward PoolLoops::*kLoop>
@@ -76,19 +101,19 @@ void forward(const KernelArgs& args) {
 void average_gradient(const KernelArgs& args) {
   const Job j = job_of<ops::AvgPool2dGradient>(args, args.out[0].spec->shape);
   void* dx = args.out[0].data;
-  over_images(j, dx, [&](int64_t n) {
+  over_windows(j, dx, [&](int64_t n, int64_t begin, int64_t end) {
     j.loops->average_gradient(j.image, at(args.in[0].data, n * j.result_size() * j.bytes),
-                              at(dx, n * j.image_size() * j.bytes), 0, j.image.oh);
+                              at(dx, n * j.image_size() * j.bytes), begin, end);
   });
 }
 
 void max_gradient(const KernelArgs& args) {
   const Job j = job_of<ops::MaxPool2dGradient>(args, args.in[0].spec->shape);
   void* dx = args.out[0].data;
-  over_images(j, dx, [&](int64_t n) {
+  over_windows(j, dx, [&](int64_t n, int64_t begin, int64_t end) {
     const int64_t image = n * j.image_size() * j.bytes, result = n * j.result_size() * j.bytes;
     j.loops->max_gradient(j.image, at(args.in[0].data, image), at(args.in[1].data, result),
-                          at(args.in[2].data, result), at(dx, image), 0, j.image.oh);
+                          at(args.in[2].data, result), at(dx, image), begin, end);
   });
 }
 
