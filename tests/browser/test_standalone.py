@@ -145,10 +145,14 @@ def test_arrows_follow_the_lines(page: Any) -> None:
     onto_drawing(page)
     page.keyboard.press("Home")
     seen = [focused(page)]
-    for _ in range(5):
+    for _ in range(7):
         page.keyboard.press("ArrowDown")
         seen.append(focused(page).split(",")[0])
-    assert seen[1:] == ["capture capture_0", "matmul", "add", "relu", "matmul"]
+    # An open scope comes before what is in it, and after that on the way back.
+    first = ["scope layers[0]", "capture capture_0", "matmul", "add", "relu"]
+    assert seen[1:] == [*first, "scope layers[1…3]", "matmul"]
+    page.keyboard.press("ArrowUp")
+    assert focused(page).startswith("scope layers[1…3]")
     page.keyboard.press("End")
     last = focused(page)
     page.keyboard.press("ArrowLeft")

@@ -1,5 +1,6 @@
 // Where an arrow key leads: along a line to the box on its other side, else to the nearest box that
-// lies in that direction.
+// lies in that direction. An open scope has its place where its lines come in: on the way into it, and
+// back out of it there, its frame comes first.
 
 import type { Box, Scene } from "./scene.js";
 
@@ -19,7 +20,29 @@ export function neighbours(scene: Scene, box: number, forwards: boolean): number
   return [...out];
 }
 
+/** The frames around a box, the innermost first. */
+function framesOf(scene: Scene, box: number): number[] {
+  const out: number[] = [];
+  for (let at = scene.boxes[box].frame; at >= 0; at = scene.boxes[at].frame) out.push(at);
+  return out;
+}
+
 export function walk(scene: Scene, box: number, key: Arrow): number {
+  const next = beside(scene, box, key);
+  const own = framesOf(scene, box);
+  if (key === (scene.direction === "down" ? "ArrowDown" : "ArrowRight")) {
+    const entered = framesOf(scene, next).filter((i) => i !== box && !own.includes(i));
+    return entered.pop() ?? next;
+  }
+  if (key === (scene.direction === "down" ? "ArrowUp" : "ArrowLeft")) {
+    const kept = next === box ? [] : framesOf(scene, next);
+    return own.find((i) => !kept.includes(i)) ?? next;
+  }
+  return next;
+}
+
+/** The box that a key leads to, whatever frames there are; the same one if there is none. */
+function beside(scene: Scene, box: number, key: Arrow): number {
   const down = scene.direction === "down";
   const along = down ? ["ArrowUp", "ArrowDown"] : ["ArrowLeft", "ArrowRight"];
   let [x, y] = middle(scene.boxes[box]);
