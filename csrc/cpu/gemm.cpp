@@ -208,6 +208,10 @@ GemmGrid gemm_grid(const Gemm& g) {
   for (const Fineness& b : kinds) wanted = std::max(wanted, std::min(b.most, work / b.work));
   if (wanted <= 1) return grid;
   const int64_t busy = library ? kMaxBlocks : blocks_for_threads();
+  // Where b is packed for all blocks its rows cost little, and what follows a product in its blocks
+  // goes fastest through whole rows.
+  const bool shared = !library && is_float(g.dtype) &&
+                      product(g.k, g.n, size_of(g.dtype)) <= kMostPanels;
   while (grid.blocks() < wanted) {
     const int64_t height = ceil_div(g.m, grid.rows), width = ceil_div(g.n, grid.cols);
     const bool idle = grid.blocks() < busy;
@@ -216,7 +220,9 @@ GemmGrid gemm_grid(const Gemm& g) {
     const bool by_rows = height >= 2 * least, by_cols = width >= 2 * least_columns;
     if (!by_rows && !by_cols) break;
     // Rows rather than columns in a library, which packs columns of b but mostly not rows of a.
-    const bool tall = library ? height * 4 >= width : height >= std::max(width, 2 * kGoodSide);
+    const bool tall = library  ? height * 4 >= width
+                      : shared ? height >= 2 * kGoodSide
+                               : height >= std::max(width, 2 * kGoodSide);
     if (by_rows && (!by_cols || tall))
       grid.rows *= 2;
     else
