@@ -67,6 +67,17 @@ def _change(row: Mapping[str, Any]) -> str:
     return "" if change is None else "new" if change == "new" else _signed(int(change))
 
 
+def _listed(snapshot: Snapshot) -> tuple[Sequence[Mapping[str, Any]], str]:
+    """The rows to show, and words on the others: after an earlier look only what is new counts."""
+    rows = snapshot["rows"]
+    if not snapshot.get("before"):
+        return rows, ""
+    new = [row for row in rows if _change(row)]
+    same = len(rows) - len(new)
+    size = human_bytes(sum(row["bytes"] for row in rows if not _change(row)))
+    return new, f"{same} as before, {size}" if same else ""
+
+
 def _colour(kind: str) -> str:
     return KINDS.get(kind, KINDS["external"])
 
@@ -99,7 +110,7 @@ def text(snapshot: Snapshot) -> str:
     if kinds:
         words = ", ".join(f"{_kind(k)} {human_bytes(v)}" for k, v in kinds.items())
         out.append("  by kind: " + words)
-    rows = snapshot["rows"]
+    rows, same = _listed(snapshot)
     width = max((len(_names(r, 44)) for r in rows[:_ROWS]), default=0)
     for row in rows[:_ROWS]:
         cell = f"In [{row['cell']}]" if row.get("cell") else ""
@@ -110,6 +121,8 @@ def text(snapshot: Snapshot) -> str:
     if len(rows) > _ROWS:
         rest = sum(r["bytes"] for r in rows[_ROWS:])
         out.append(f"  and {len(rows) - _ROWS} more, {human_bytes(rest)}")
+    if same:
+        out.append(f"  {same}")
     for row in snapshot.get("gone", ())[:8]:
         out.append(f"  gone: {_names(row, 44)}  {human_bytes(row['bytes'])}  {row['spec']}")
     cells = _cells(snapshot)
@@ -244,20 +257,21 @@ def _course_image(snapshot: Snapshot) -> str:
 
 
 def _variables(snapshot: Snapshot) -> str:
-    rows = snapshot["rows"]
+    rows, same = _listed(snapshot)
+    rest = f'<div style="font-size:12px;margin-top:4px">{same}</div>' if same else ""
     if not rows:
-        return ""
+        return rest
     largest = max(r["bytes"] for r in rows) or 1
     body = "".join(_row(r, largest) for r in rows[:_ROWS])
     if len(rows) > _ROWS:
-        rest = sum(r["bytes"] for r in rows[_ROWS:])
-        body += f"<tr><td{LEFT}>and {len(rows) - _ROWS} more</td><td>{human_bytes(rest)}</td></tr>"
+        more = human_bytes(sum(r["bytes"] for r in rows[_ROWS:]))
+        body += f"<tr><td{LEFT}>and {len(rows) - _ROWS} more</td><td>{more}</td></tr>"
     changed = bool(snapshot.get("before"))
     columns = ["name", "bytes", "", "spec", "kind", "cell", *(["change"] if changed else [])]
     head = "".join(f"<th{'' if c == 'bytes' else LEFT}>{c}</th>" for c in columns)
     return (
         '<div style="overflow:auto"><table style="font-size:12px;margin-top:8px"><thead>'
-        f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{rest}"
     )
 
 

@@ -295,6 +295,20 @@ def test_xmode_verbose_shows_all_frames(book: Notebook) -> None:
     assert "src/flowbook" not in book.run("fb.fit(3, 4, 5)").error
 
 
+def test_a_comparison_lists_what_is_new_and_gone_only(book: Notebook) -> None:
+    """Small ones, too: the largest come first, and old ones took all the places."""
+    book.run("old = [fb.ones(1000 + i) for i in range(60)]")
+    book.run("%memory diff")
+    book.run("tiny = fb.ones(3)\ndel old[0]")
+    text = book.value("%memory diff")
+    assert re.search(r"^  tiny +12 B .*new$", text, re.MULTILINE), text
+    assert "gone: old[0]" in text
+    assert re.search(r"^  \d+ as before, ", text, re.MULTILINE)
+    assert "old[1]" not in text
+    assert not re.search(r"\bnew\b", book.value("%memory diff"))
+    book.run("del old, tiny")
+
+
 def test_a_failed_run_of_a_graph_leaves_nothing_alive(book: Notebook) -> None:
     book.run("import gc\ngc.collect()\nbefore = fb.memory.stats().live")
     book.run("%%graph net\nlarge = fb.ones((512, 1024)) + x[0, 0]\nbad = large @ large")
