@@ -52,6 +52,9 @@ CASES = {
     "taller than high": ((2, 5, 18, 12), (11, 3, 20), {"padding": "same", "strides": (1, 2)}),
     "more border than image": ((1, 2, 3, 6), (5, 5, 8), {"pads": 4}),
     "one channel": ((4, 20, 21, 1), (3, 3, 32), {}),
+    "one channel, strips": ((2, 61, 44, 1), (5, 3, 24), {"padding": "same", "strides": (2, 1)}),
+    "two channels": ((3, 25, 26, 2), (3, 3, 16), {"padding": "same"}),
+    "two channels, part of a vector": ((3, 25, 26, 2), (3, 3, 20), {}),
     "three channels": ((2, 23, 22, 3), (7, 7, 16), {"strides": 2, "padding": "same"}),
     "a fold in bands": ((1, 40, 31, 3), (5, 5, 64), {"strides": (2, 1), "padding": "same"}),
     "bands smaller than windows": ((1, 19, 34, 2), (9, 3, 96), {"padding": "same"}),
@@ -193,16 +196,15 @@ def plain_passes(x, w, dy, attrs):
     return y, dx, dw
 
 
-@pytest.fixture
-def own_loops():
-    """oneDNN itself lets padding count in some narrow groups."""
+@pytest.fixture(params=["libraries", "own loops"])
+def way(request):
     before = _core.onednn_enabled()
-    fb.enable_onednn(False)
+    fb.enable_onednn(before and request.param == "libraries")
     yield
     fb.enable_onednn(before)
 
 
-@pytest.mark.usefixtures("own_loops")
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("t", ["f4", "f8"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize(

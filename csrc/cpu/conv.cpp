@@ -8,6 +8,7 @@
 #include "cpu/conv_fold.h"
 #include "cpu/conv_provider.h"
 #include "cpu/conv_scratch.h"
+#include "cpu/finite.h"
 #include "cpu/own_conv.h"
 #include "cpu/own_conv_weights.h"
 
@@ -22,10 +23,13 @@ int64_t weights(const ConvGeometry& g) { return window(g) * (g.c / g.groups) * g
 bool empty(const ConvGeometry& g) { return g.n == 0 || positions(g) == 0 || g.o == 0; }
 int64_t entries(const ConvGeometry& g) { return g.n * g.h * g.w * g.c; }  // of the images
 
+bool padded(const ConvGeometry& g) {
+  return g.rows.pad + g.rows.pad_end + g.cols.pad + g.cols.pad_end > 0;
+}
+
 // One plain product: windows of one entry, one after another, in one group.
 bool pointwise(const ConvGeometry& g) {
-  return window(g) == 1 && g.groups == 1 && g.rows.stride == 1 && g.cols.stride == 1 &&
-         g.rows.pad + g.rows.pad_end + g.cols.pad + g.cols.pad_end == 0;
+  return window(g) == 1 && g.groups == 1 && g.rows.stride == 1 && g.cols.stride == 1 && !padded(g);
 }
 
 // Whether a library is asked first. With AVX2 our own loops are faster (tests/benchmarks/NOTES.md,
@@ -67,9 +71,15 @@ void run(const Conv& v, const Pass& pass, bool keeps, const void* in, void* out,
   }
   pass.run(in, packed, out, epilogue);
 }
+// Where weights are not finite, the zeros that stand for padding in a library make NaN.
+bool all_finite(const Conv& v) {
+  return v.dtype == DType::f32
+             ? all_finite_shared(static_cast<const float*>(v.weights), weights(v.at))
+             : all_finite_shared(static_cast<const double*>(v.weights), weights(v.at));
+}
 void run(const Conv& v, bool forward, const void* in, void* out, const Epilogue* epilogue) {
   if (!forward && conv_folds(v)) return ConvFold(v).run(out, epilogue);
-  if (library_first(v))
+  if (library_first(v) && !(padded(v.at) && !all_finite(v)))
     if (const ProvidedConv pass(v, forward); pass) return run(v, pass, true, in, out, epilogue);
   run(v, OwnConv(v, forward), !library_first(v), in, out, epilogue);
 }

@@ -20,8 +20,9 @@ struct ConvMeeting {
   int64_t rows;
   const Run* runs;
   int64_t run_count, step;
-  const void* panel;  // as `pack` left it
-  int64_t columns;    // at most `width`
+  const void* panel;
+  int64_t panel_step;  // elements from row to row: `panel_width` as `pack` left it, or more
+  int64_t columns;     // at most `width`; all places of a vector can be read
   void* c;
   const int64_t* c_rows;  // where each row's results lie in c
   bool accumulate;        // add to what c holds

@@ -331,7 +331,7 @@ void OwnConv::run_part(const Phase& phase, const Part& part, ConvMeeting m, cons
       const char* panel = packed + (group * packed_ + chunk.before * width_) * bytes_;
       for (int64_t j = 0; j < outputs_; j += tiles_.width()) {
         m.columns = std::min(outputs_ - j, tiles_.width());
-        m.panel = panel;
+        m.panel = panel, m.panel_step = tiles_.panel_width(m.columns);
         m.c = out + (group * outputs_ + j) * bytes_;
         tiles_.meet(m);
         panel += chunk.depth * tiles_.panel_width(m.columns) * bytes_;

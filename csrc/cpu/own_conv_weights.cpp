@@ -18,7 +18,9 @@ constexpr int64_t kMaxTasks = 32;
 constexpr int64_t kSmallWeights = 256 * 1024;
 constexpr int64_t kMaxParts = 8, kMaxSmallParts = 16;
 constexpr int64_t kManyResults = 2048, kFewResults = 256;  // of a part
-constexpr int64_t kMinInputs = 24, kMinOutputs = 32;       // of a unit
+constexpr int64_t kFewWeights = 24;                        // of an output
+constexpr int64_t kMaxPitch = 256;  // bytes between results that a block reads in place
+constexpr int64_t kMinInputs = 24, kMinOutputs = 32;  // of a unit
 
 // Neighbouring channels of `cols` pixels, `from_step` bytes apart, become dense.
 template <int64_t kBytes>
@@ -171,6 +173,14 @@ void OwnConvWeights::copy_images(const Strip& s, const Unit& u, char* to) const 
   }
 }
 
+// Whether results are copied: for few weights they are read where they lie, if whole vectors of
+// them can be.
+bool OwnConvWeights::packs(const Unit& u) const {
+  const int64_t rows =
+      (row_taps_.end - row_taps_.begin) * (col_taps_.end - col_taps_.begin) * u.inputs;
+  return rows > kFewWeights || at_.o * bytes_ > kMaxPitch || u.outputs % tiles_.lanes != 0;
+}
+
 void OwnConvWeights::pack_results(int64_t block, const Unit& u, int64_t count, char* to) const {
   for (int64_t j = 0; j < u.outputs; j += tiles_.width()) {
     const int64_t columns = std::min(u.outputs - j, tiles_.width());
@@ -209,6 +219,7 @@ void OwnConvWeights::run_unit(int64_t part, const Unit& u, char* dw) const {
   char* const panels = conv_scratch(
       ConvScratch::kPanels,
       {strips_.per_block, strips_.row_step, strips_.col_step, round_up(u.outputs, width), bytes_});
+  const bool packed = packs(u);
   list_rows(u, a_rows, c_rows);
   if (a_rows.empty()) return;
   const int64_t region = region_.rows * region_.cols;
@@ -226,16 +237,19 @@ void OwnConvWeights::run_unit(int64_t part, const Unit& u, char* dw) const {
       copy_images(s, u, images + copied * together * bytes_);
       for (int64_t r = 0; r < s.rows; ++r) {
         const int64_t from = copied * together + r * row_step;
-        runs.push_back({from, from + s.cols * m.step, count});
+        const int64_t result = ((s.image * strips_.rows + s.row + r) * strips_.cols + s.col);
+        runs.push_back({from, from + s.cols * m.step, packed ? count : result});
         count += s.cols;
       }
     }
-    pack_results(block, u, count, panels);
+    if (packed) pack_results(block, u, count, panels);
     m.runs = runs.data(), m.run_count = int64_t(runs.size());
     m.accumulate = block > begin;
     for (int64_t j = 0; j < u.outputs; j += width) {
       m.columns = std::min(u.outputs - j, width);
-      m.panel = panels + j * count * bytes_;
+      m.panel = packed ? panels + j * count * bytes_
+                       : static_cast<const char*>(conv_.y) + (u.output + j) * bytes_;
+      m.panel_step = packed ? tiles_.panel_width(m.columns) : at_.o;
       m.c = dw + j * bytes_;
       tiles_.meet(m);
     }

@@ -46,6 +46,7 @@ class OwnConvWeights {
   void clear_unseen(const Unit& u, char* dw) const;
   void list_rows(const Unit& u, std::vector<int64_t>& a_rows, std::vector<int64_t>& c_rows) const;
   void copy_images(const Strip& s, const Unit& u, char* to) const;
+  bool packs(const Unit& u) const;
   void pack_results(int64_t block, const Unit& u, int64_t count, char* to) const;
   void run_unit(int64_t part, const Unit& u, char* dw) const;
   template <class T>

@@ -34,10 +34,10 @@ template <class T, int kR, int kV>
     each_sum([](Vector<T>& s, const T* at, int64_t n) FB_INLINE { s = load_some(at, n); });
   else
     each_sum([](Vector<T>& s, const T*, int64_t) FB_INLINE { s = Vector<T>{}; });
-  const int64_t step = m.step;
+  const int64_t step = m.step, panel_step = m.panel_step;
   for (const Run *run = m.runs, *end = run + m.run_count; run < end; ++run) {
-    const T* panel = static_cast<const T*>(m.panel) + run->row * kV * kLanes;
-    for (int64_t i = run->offset, stop = run->end; i < stop; i += step, panel += kV * kLanes) {
+    const T* panel = static_cast<const T*>(m.panel) + run->row * panel_step;
+    for (int64_t i = run->offset, stop = run->end; i < stop; i += step, panel += panel_step) {
       Vector<T> y[kV];
       times<kV>([&](int v) FB_INLINE { y[v] = load(panel + v * kLanes); });
       times<kR>([&](int r) FB_INLINE {
