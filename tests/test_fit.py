@@ -354,6 +354,7 @@ def test_an_error_in_the_model_leaves_variables_alone() -> None:
         ({"data": (np.ones((3, 1)),)}, fb.DataError, "1 parts"),
         ({"data": (np.ones((0, 1)), np.ones((0, 1)))}, fb.DataError, "no examples"),
         ({"metrics": [fb.metrics.Accuracy]}, fb.ArgumentError, r"Did you mean Accuracy\(\)"),
+        ({"metrics": ["accuracy"]}, fb.ArgumentError, r"Did you mean fb.metrics.Accuracy\(\)"),
         ({"metrics": [fb.metrics.Mean("loss")]}, fb.ArgumentError, "two numbers are called 'loss'"),
         ({"loss": lambda p, t: (p - t) ** 2}, fb.ShapeError, r"loss returned f32\[32, 1\]"),
         ({"loss": lambda p, t: 1.0}, fb.ShapeError, "returned float"),

@@ -155,9 +155,9 @@ def _pseudo(
     """A node that was not recorded, for the drawing only; its number is negative."""
     spec = more.get("spec", "")
     known = kind == "op" and hasattr(_core.ops, op)
+    family = _core.op_record(getattr(_core.ops, op))["family"] if known else ""
     return {
-        "id": -1 - len(nodes), "op": op,
-        "family": _core.op_record(getattr(_core.ops, op))["family"] if known else "", "attrs": {}, "name": None, "inputs": [],
+        "id": -1 - len(nodes), "op": op, "family": family, "attrs": {}, "name": None, "inputs": [],
         "spec": spec, "shape": [], "dtype": spec.partition("[")[0], "bytes": 0, "kind": kind,
         "scope": "", "cell": cell.cell_id if cell else None,
         "exec": cell.execution_count if cell else None, "line": None,

@@ -234,7 +234,7 @@ def html(data: Data, view: str = "", *, root: bool = True, zoom: int = 1) -> str
         words = escape(text(data).partition("\n")[0])
         picture = (
             f'<div style="overflow:auto"><img src="{image(timeline(data, zoom))}" '
-            f'alt="timeline of one run: {words}" style="max-width:none"></div>'
+            f'alt="timeline of one run: {words}" style="min-width:700px"></div>'
         )
     return (
         f'<div{names} style="max-width:900px"><div>{escape(_headline(data))}</div>{picture}'

@@ -223,6 +223,10 @@ def as_metrics(metrics: Any) -> list[Metric]:
             made.append(Mean(name, metric))
         else:
             hint = f" Did you mean {metric.__name__}()?" if isinstance(metric, type) else ""
+            if isinstance(metric, str):  # as Keras has them
+                meant = "".join(word.capitalize() for word in metric.split("_"))
+                known = isinstance(getattr(fb.metrics, meant, None), type)
+                hint = f" Did you mean fb.metrics.{meant}()?" if known else ""
             raise fb.ArgumentError(
                 f"fit: metric {metric!r} is neither a Metric nor a function of prediction and "
                 f"target.{hint}"

@@ -17,6 +17,7 @@ const CSS = `${THEME_CSS}${COURSE_CSS}
 :host { box-sizing: border-box; max-width: 930px; padding: 12px 14px; background: var(--bg); border: 1px solid var(--rim); border-radius: 10px; }
 /* A shadow at an edge behind which there is more. */
 .fb-body [style*="overflow:auto"] { background: linear-gradient(90deg, var(--bg) 40%, transparent) 0 / 30px 100% local, linear-gradient(270deg, var(--bg) 40%, transparent) 100% / 30px 100% local, linear-gradient(90deg, #7779, transparent) 0 / 12px 100%, linear-gradient(270deg, #7779, transparent) 100% / 12px 100%; background-repeat: no-repeat; }
+.fb-body svg { min-width: 700px; }
 .fb-body .k { fill: var(--soft); }
 :host([data-contrast="more"]) g > rect { fill: color-mix(in srgb, var(--c) 55%, #000); }
 th, td { text-align: right; padding: 1px 14px 1px 0; white-space: nowrap; }
@@ -152,6 +153,7 @@ class TablesView implements View {
     for (const picture of this.#body.querySelectorAll("svg")) {
       const width = picture.viewBox?.baseVal?.width ?? 0;
       if (width) picture.setAttribute("width", String(width * this.#width));
+      picture.style.maxWidth = this.#width > 1 ? "" : "100%";
       picture.setAttribute("preserveAspectRatio", "none");
     }
   }
