@@ -1,10 +1,15 @@
-"""Matrix products large enough for blocks that share what is packed: against float64, the same bits
-however many threads run and whatever follows, and memory for it in the plan.
+"""Matrix products: large enough for blocks that share what is packed, and of few rows. Against
+float64, the same bits however many threads run, however operands lie and whatever follows, and
+memory for it in the plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,3 +91,125 @@ def test_both_gradients_of_a_wide_layer() -> None:
     a, b = (np.asarray(t).astype(np.float64) for t in (x, w))
     np.testing.assert_allclose(dx, 2 * (a @ b) @ b.T, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(dw, 2 * a.T @ (a @ b), rtol=1e-4, atol=1e-2)
+
+
+def surrounded(shape: tuple[int, ...], x: np.ndarray) -> np.ndarray:
+    """Room for `x` in an array of what must not be read."""
+    return np.full(shape, np.nan if x.dtype.kind == "f" else 77, x.dtype)
+
+
+def transposed(x: np.ndarray) -> fb.Tensor:
+    return fb.permute_dims(fb.asarray(x.T.copy()), tuple(reversed(range(x.ndim))))
+
+
+def with_gaps(x: np.ndarray) -> fb.Tensor:
+    wide = surrounded((*x.shape[:-1], 2 * x.shape[-1]), x)
+    wide[..., ::2] = x
+    return fb.asarray(wide)[..., ::2]
+
+
+def in_wider_rows(x: np.ndarray) -> fb.Tensor:
+    wide = surrounded((*x.shape[:-1], x.shape[-1] + 3), x)
+    wide[..., : x.shape[-1]] = x
+    return fb.asarray(wide)[..., : x.shape[-1]]
+
+
+def uneven(x: np.ndarray) -> fb.Tensor:
+    """A stack with a row between its matrices."""
+    if x.ndim < 3:
+        return fb.asarray(x)
+    tall = surrounded((*x.shape[:-2], x.shape[-2] + 1, x.shape[-1]), x)
+    tall[..., : x.shape[-2], :] = x
+    return fb.asarray(tall)[..., : x.shape[-2], :]
+
+
+def backwards(x: np.ndarray) -> fb.Tensor:
+    return fb.asarray(x[..., ::-1].copy())[..., ::-1]
+
+
+LAYOUTS: list[Callable[[np.ndarray], fb.Tensor]] = [
+    fb.asarray,
+    transposed,
+    with_gaps,
+    in_wider_rows,
+    uneven,
+    backwards,
+]
+
+# Rows and columns by themselves, sums of less than a vector up to many, stacks with and without a
+# matrix each, some large enough for a library; blocks of which the last has one column.
+LAID_OUT = [
+    ((1, 300), (300, 70)), ((2, 257), (257, 131)), ((1, 3), (3, 40)), ((2, 9), (9, 5)),
+    ((300, 257), (257, 1)), ((64, 100), (100,)), ((513,), (513,)), ((100,), (100, 33)),
+    ((5, 300), (300, 40)), ((40, 33), (33, 7)), ((6, 1, 130), (130, 40)), ((6, 2, 130), (130, 40)),
+    ((2, 1, 40), (40, 9)), ((6, 1, 64), (6, 64, 50)), ((6, 9, 40), (40, 9)),
+    ((200, 150), (150, 90)), ((2, 100, 80), (80, 90)), ((2, 100, 80), (2, 80, 90)),
+    ((1, 40), (40, 4097)), ((2, 900), (900, 769)), ((40, 33), (33, 1025)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize(("left", "right"), LAID_OUT)
+def test_bits_do_not_depend_on_layouts(
+    left: tuple[int, ...], right: tuple[int, ...], dtype: str
+) -> None:
+    """Once a graph, which read a dense copy, summed a transposed operand in another order than the
+    eager op, which read it in place."""
+    rng = np.random.default_rng(len(left) + sum(left) + sum(right))
+    if dtype == "int32":
+        a, b = (rng.integers(-99, 99, s).astype(dtype) for s in (left, right))
+    else:
+        a, b = (rng.standard_normal(s).astype(dtype) for s in (left, right))
+    dense = np.asarray(fb.asarray(a) @ fb.asarray(b))
+    exact = a.astype("float64") @ b.astype("float64")
+    np.testing.assert_allclose(dense, exact, rtol=1e-4, atol=1e-4 if dtype == "float32" else 1e-11)
+    step = fb.graph(lambda x, y: x @ y)
+    for first in LAYOUTS:
+        for second in LAYOUTS:
+            x, y = first(a), second(b)
+            where = f"{first.__name__}, {second.__name__}"
+            np.testing.assert_array_equal(np.asarray(x @ y), dense, err_msg=where)
+            np.testing.assert_array_equal(np.asarray(step(x, y)), dense, err_msg=where)
+
+
+def test_a_matrix_repeated_by_a_view() -> None:
+    """The same shapes, the same bits, whether the stack on the right is one matrix or copies."""
+    rng = np.random.default_rng(3)
+    for m in (1, 2, 9, 100):  # the last is large enough for a library
+        x = fb.asarray(rng.standard_normal((6, m, 70)).astype(np.float32))
+        w = fb.asarray(rng.standard_normal((70, 90)).astype(np.float32))
+        view = fb.broadcast_to(w, (6, 70, 90))
+        np.testing.assert_array_equal(
+            np.asarray(x @ view), np.asarray(x @ fb.asarray(view, copy=True))
+        )
+
+
+def test_without_avx2() -> None:
+    """There a library multiplies, whose sums differ by the layout of what it gets."""
+    if platform.machine() != "x86_64" or os.environ.get("FLOWBOOK_SANITIZED"):
+        pytest.skip("instruction sets of x86-64")
+    if os.environ.get("FLOWBOOK_ISA") == "v2":
+        pytest.skip("all tests run so")
+    tests = ["layouts", "in_a_plan_with_what_follows", "repeated_by_a_view"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+        + ["-k", " or ".join(tests)],
+        env={**os.environ, "FLOWBOOK_ISA": "v2"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout[-4000:]
+
+
+def test_rows_do_not_depend_on_each_other() -> None:
+    """A row of a product has the same bits in any batch, whichever way the weights lie."""
+    if "AVX2" not in str(fb.doctor()["instruction set"]):
+        pytest.skip("for our own loops, which do all products with AVX2")
+    rng = np.random.default_rng(5)
+    x = fb.asarray(rng.standard_normal((9, 300)).astype(np.float32))
+    for n in (1, 70):
+        w = rng.standard_normal((300, n)).astype(np.float32)
+        for laid in LAYOUTS:
+            whole = np.asarray(x @ laid(w))
+            for rows in (slice(0, 1), slice(3, 5), slice(2, 9)):
+                np.testing.assert_array_equal(np.asarray(x[rows] @ laid(w)), whole[rows])

@@ -18,11 +18,8 @@ struct Fineness {
 };
 
 // Up to this many multiplications our own loops are as fast as a call into oneDNN or faster
-// (measured: a call costs 0.4 us; 64^3 takes 2.1 us here and 2.4 there), less where they have to
-// transpose b.
-constexpr int64_t kSmall = 64 * 64 * 64, kSmallTransposed = 32 * 32 * 32;
-constexpr int64_t kFewRows =
-    2;  // up to here our loops, which read b once and in place, beat any packing
+// (measured: a call costs 0.4 us; 64^3 takes 2.1 us here and 2.4 there).
+constexpr int64_t kSmall = 64 * 64 * 64;
 
 // How a product is cut where a library multiplies: each block packs its operands anew in there, so
 // few large ones are best (1024^3 on two threads of Zen 5: 2 blocks 485 GFLOP/s, 8 blocks 458, 64
@@ -174,15 +171,10 @@ bool by_library(DType t) { return is_float(t) && libraries_multiply(); }
 
 int64_t gemm_block_work() { return (libraries_multiply() ? kLibraryBlocks : kOwnBlocks)[0].work; }
 
-bool provider_takes(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride) {
-  int64_t ld;
-  return stored(rows, cols, row_stride, col_stride, &ld) != Stored::kScattered;
-}
-
 bool wants_provider(const Gemm& g) {
   if (!by_library(g.dtype)) return false;
   if (g.k == 0 || g.m <= kFewRows || g.n == 1) return false;
-  return product(g.m, g.n, g.k) > (g.b_col == 1 ? kSmall : kSmallTransposed);
+  return product(g.m, g.n, g.k) > kSmall;
 }
 
 GemmGrid gemm_grid(const Gemm& g) {
@@ -198,6 +190,7 @@ GemmGrid gemm_grid(const Gemm& g) {
     // b's rows are read in long stretches; where b is transposed its columns are.
     const int64_t edge = g.n == 1 || g.b_col != 1 ? 16 : kStreamColumns;
     step = round_up(ceil_div(side, parts), edge);
+    while (g.n > 1 && side % step == 1) step += edge;  // never one column of several (own_gemm.h)
     (g.n == 1 ? grid.rows : grid.cols) = ceil_div(side, step);
     return grid;
   }
@@ -231,9 +224,11 @@ GemmGrid gemm_grid(const Gemm& g) {
   const int64_t row_edge = library ? kLibraryEdge : kOwnRowEdge;
   const int64_t col_edge = library ? kLibraryEdge : kOwnColumnEdge;
   grid.row_step = grid.rows == 1 ? g.m : round_up(ceil_div(g.m, grid.rows), row_edge);
-  // Up to two rows are summed in another order (own_gemm.h), which must not depend on the cut.
+  // A row or two are not worth reading b again.
   while (g.m % grid.row_step > 0 && g.m % grid.row_step <= kFewRows) grid.row_step += row_edge;
   grid.col_step = grid.cols == 1 ? g.n : round_up(ceil_div(g.n, grid.cols), col_edge);
+  // One column is summed in another order (own_gemm.h), which must not depend on the cut.
+  while (g.n > 1 && g.n % grid.col_step == 1) grid.col_step += col_edge;
   grid.rows = ceil_div(g.m, grid.row_step), grid.cols = ceil_div(g.n, grid.col_step);
   if (grid.blocks() == 1 && !g.accumulate && is_float(g.dtype)) {
     const int64_t parts = std::min(std::min(kMaxParts, g.k / kMinDepth), work / kinds[0].work);

@@ -1,7 +1,7 @@
 // Our own matrix product, compiled per instruction set: for all products where there is no faster
 // library (providers.h), and everywhere for small ones, vectors and integers. Takes any strides;
-// one thread; how an element is summed depends on sizes and strides only. Plain declarations only:
-// this header is included by the per-ISA units.
+// one thread; how an element is summed depends on sizes only. Plain declarations only: this header
+// is included by the per-ISA units.
 #pragma once
 #include <stdint.h>
 

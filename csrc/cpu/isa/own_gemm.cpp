@@ -5,8 +5,9 @@
 // registers. The block of a is packed where many panels meet it, and read in place elsewhere. With
 // few rows b is read once and in place.
 //
-// Every element of c is one chain of multiply-adds in the order of k, wherever blocks and tiles
-// end.
+// How an element of c is summed follows from the product's sizes alone, wherever blocks and tiles
+// end and however its operands lie: one chain of multiply-adds in the order of k, or lanes where
+// there is one column.
 #include "cpu/own_gemm.h"
 
 #if defined(__AVX512F__) || defined(__FMA__)
@@ -105,10 +106,15 @@ inline void all_rows(const Meeting<T>& m, const T* a, const T* packed, int64_t r
     // b's rows lie far apart, where the machine does not foresee them.
     for (int64_t end = fetched + share; fetched < m.k && fetched < end; ++fetched)
       __builtin_prefetch(m.next + fetched * m.next_row);
-    if (packed)
-      tile<T, kR, kV, true>(m, packed + i * m.k, c + i * m.ldc);
-    else
+    if (!packed) {
       tile<T, kR, kV, false>(m, a + i * m.a_row, c + i * m.ldc);
+    } else if constexpr (kR == kWhole && kV == 2) {
+      tile<T, kR, kV, true>(m, packed + i * m.k, c + i * m.ldc);
+    } else {  // the few lower tiles at the end don't deserve code of their own
+      Meeting<T> lower = m;
+      lower.a_row = 1, lower.a_col = kR;
+      tile<T, kR, kV, false>(lower, packed + i * m.k, c + i * m.ldc);
+    }
   });
 }
 
@@ -230,62 +236,96 @@ void multiply_panels(const OwnPanelProduct& g) {
 // ------------------------------------------------------------------------------------------------
 
 // Sums of all kR rows and kV vectors of columns from j on stay in registers while b is walked down:
-// the wider, the longer the stretches that memory is read in.
+// the wider, the longer the stretches that memory is read in. `last`: how many lanes are real of a
+// single vector.
 template <class T, int kR, int kV>
 [[gnu::noinline]] void columns_in_place(const OwnGemm& g, int64_t j, int64_t last) {
   constexpr int kLanes = Lanes<T>::kCount;
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b) + j;
   T* c = static_cast<T*>(g.c) + j;
   const int64_t k = g.k, a_row = g.a_row, a_col = g.a_col, b_row = g.b_row, ldc = g.ldc;
+  const int64_t width = kV == 1 ? last : kLanes;
   Vector<T> sum[kR][kV];
   const auto each_sum = [&](auto&& body) FB_INLINE {
     times<kR>([&](int r) FB_INLINE {
-      times<kV>([&](int v) FB_INLINE {
-        body(sum[r][v], c + r * ldc + v * kLanes, v == kV - 1 ? last : kLanes);
-      });
+      times<kV>([&](int v) FB_INLINE { body(sum[r][v], c + r * ldc + v * kLanes); });
     });
   };
   if (g.accumulate)
-    each_sum([](Vector<T>& s, const T* at, int64_t n) FB_INLINE { s = load_some(at, n); });
+    each_sum([&](Vector<T>& s, const T* at) FB_INLINE { s = load_some(at, width); });
   else
-    each_sum([](Vector<T>& s, const T*, int64_t) FB_INLINE { s = Vector<T>{}; });
-  const auto walk = [&](auto&& load_last) FB_INLINE {
-    for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
-      Vector<T> x[kR];
-      times<kR>([&](int r) FB_INLINE { x[r] = a[r * a_row] - Vector<T>{}; });
-      times<kV>([&](int v) FB_INLINE {
-        const Vector<T> y = v == kV - 1 ? load_last(b + v * kLanes) : load(b + v * kLanes);
-        times<kR>([&](int r) FB_INLINE { multiply_add<T>(sum[r][v], x[r], y); });
-      });
-    }
-  };
-  if (last == kLanes)
-    walk([](const T* p) FB_INLINE { return load(p); });
-  else
-    walk([last](const T* p) FB_INLINE { return load_some(p, last); });
-  each_sum([](const Vector<T>& s, T* at, int64_t n) FB_INLINE { store_some(at, s, n); });
+    each_sum([](Vector<T>& s, const T*) FB_INLINE { s = Vector<T>{}; });
+  for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
+    Vector<T> x[kR];
+    times<kR>([&](int r) FB_INLINE { x[r] = a[r * a_row] - Vector<T>{}; });
+    times<kV>([&](int v) FB_INLINE {
+      const Vector<T> y = load_some(b + v * kLanes, width);
+      times<kR>([&](int r) FB_INLINE { multiply_add<T>(sum[r][v], x[r], y); });
+    });
+  }
+  each_sum([&](const Vector<T>& s, T* at) FB_INLINE { store_some(at, s, width); });
 }
 
-// The last columns, at most kV vectors of them.
-template <class T, int kR, int kV>
-inline void last_columns(const OwnGemm& g, int64_t j) {
-  constexpr int64_t kLanes = Lanes<T>::kCount;
-  const int64_t left = g.n - j;
-  if (left > (kV - 1) * kLanes)
-    columns_in_place<T, kR, kV>(g, j, left - (kV - 1) * kLanes);
-  else if constexpr (kV > 1)
-    last_columns<T, kR, kV - 1>(g, j);
+// All columns in stretches of at most kV vectors: f(Count<vectors>, first column, lanes that are
+// real of a single vector).
+template <class T, int kV, class F>
+inline void in_stretches(int64_t n, int64_t j, F&& f) {
+  constexpr int kLanes = Lanes<T>::kCount;
+  for (; j + kV * kLanes <= n; j += kV * kLanes) f(Count<kV>{}, j, kLanes);
+  if constexpr (kV > 1)
+    in_stretches<T, (kV > 4 ? 4 : 1)>(n, j, f);
+  else if (j < n)
+    f(Count<kV>{}, j, n - j);
 }
 
 template <class T, int kR>
 void few_rows(const OwnGemm& g) {
   // At most 12 sums, beside kR elements of a and a vector of b.
   constexpr int kV = kR <= 3 ? 12 / kR : 2;
-  constexpr int64_t kLanes = Lanes<T>::kCount;
-  int64_t j = 0;
-  for (; j + kV * kLanes <= g.n; j += kV * kLanes) columns_in_place<T, kR, kV>(g, j, kLanes);
-  if (j < g.n) last_columns<T, kR, kV>(g, j);
+  in_stretches<T, kV>(g.n, 0, [&]<int kWide>(Count<kWide>, int64_t j, int64_t last) {
+    columns_in_place<T, kR, kWide>(g, j, last);
+  });
 }
+
+// A row or two where b's rows are not dense: some of b at a time, packed so that they are.
+template <class T, int kR>
+void few_rows_packed(const OwnGemm& g) {
+  constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 8 * kLanes;
+  constexpr int64_t kDepth = kPanelBytes / int64_t(sizeof(T)) / kWidth;
+  alignas(64) T packed[kDepth * kWidth];
+  for (int64_t j = 0; j < g.n; j += kWidth) {
+    const int64_t columns = g.n - j < kWidth ? g.n - j : kWidth;
+    for (int64_t p = 0; p < g.k; p += kDepth) {
+      const int64_t k = g.k - p < kDepth ? g.k - p : kDepth;
+      const T* b = static_cast<const T*>(g.b) + p * g.b_row + j * g.b_col;
+      for (int64_t q = 0; q < columns; q += kLanes, b += kLanes * g.b_col) {
+        const int64_t some = columns - q < kLanes ? columns - q : kLanes;
+        if (g.b_row == 1 && some == kLanes)
+          turn<T, kLanes>(b, g.b_col, k, packed + q, kWidth);
+        else
+          for (int64_t i = 0; i < k; ++i)
+            for (int64_t l = 0; l < some; ++l)
+              packed[i * kWidth + q + l] = b[i * g.b_row + l * g.b_col];
+      }
+      const OwnGemm part{g.m,     columns,
+                         k,       static_cast<const T*>(g.a) + p * g.a_col,
+                         g.a_row, g.a_col,
+                         packed,  kWidth,
+                         1,       static_cast<T*>(g.c) + j,
+                         g.ldc,   g.accumulate || p > 0,
+                         nullptr};
+      few_rows<T, kR>(part);
+    }
+  }
+}
+
+// ---- one column, as the row of the transposed product: sums in lanes
+// ------------------------------------------------------------------------------------------------
+
+// One chain would be too long. Term p belongs to lane p mod 2 kLanes; what is left behind the last
+// 2 kLanes goes to the first kLanes again. Halves of the lanes are added until one is left. Vectors
+// hold the lanes of one column where b's columns are read, and one lane of several columns where
+// its rows are.
 
 template <class T>
 inline T sum_lanes(Vector<T> v) {
@@ -296,12 +336,11 @@ inline T sum_lanes(Vector<T> v) {
   return s[0];
 }
 
-// b's columns are dense, and a's row: inner products, four columns at a time.
+// Terms [0, k) of kC inner products; k is a multiple of 2 kLanes unless they are the last ones.
 template <class T, int kC>
-inline void dots(const T* a, const T* b, int64_t b_col, int64_t k, T* c, bool accumulate) {
+[[gnu::always_inline]] inline void add_terms(Vector<T> (&sum)[kC][2], const T* a, const T* b,
+                                             int64_t b_col, int64_t k) {
   constexpr int kLanes = Lanes<T>::kCount;
-  Vector<T> sum[kC][2];
-  times<kC>([&](int j) FB_INLINE { sum[j][0] = sum[j][1] = Vector<T>{}; });
   int64_t p = 0;
   for (; p + 2 * kLanes <= k; p += 2 * kLanes) {
     const Vector<T> x0 = load(a + p), x1 = load(a + p + kLanes);
@@ -316,57 +355,116 @@ inline void dots(const T* a, const T* b, int64_t b_col, int64_t k, T* c, bool ac
     times<kC>([&](int j)
                   FB_INLINE { multiply_add<T>(sum[j][0], x, load_some(b + j * b_col + p, n)); });
   }
+}
+
+// kC columns of a row of c. A row of a or columns of b that are not dense are gathered in pieces.
+template <class T, int kC>
+inline void dots(const OwnGemm& g, const T* a, const T* b, T* c) {
+  constexpr int64_t kPiece = 4 * 2 * Lanes<T>::kCount;
+  T room[kC + 1][kPiece];
+  const auto gather = [](const T* from, int64_t step, int64_t n, T* to) {
+    for (int64_t p = 0; p < n; ++p) to[p] = from[p * step];
+  };
+  Vector<T> sum[kC][2];
+  times<kC>([&](int j) FB_INLINE { sum[j][0] = sum[j][1] = Vector<T>{}; });
+  const int64_t piece = g.a_col == 1 && g.b_row == 1 ? g.k : kPiece;
+  for (int64_t p = 0; p < g.k; p += piece) {
+    const int64_t n = g.k - p < piece ? g.k - p : piece;
+    const T *x = a + p * g.a_col, *y = b + p * g.b_row;
+    int64_t column = g.b_col;
+    if (g.a_col != 1) {
+      gather(x, g.a_col, n, room[kC]);
+      x = room[kC];
+    }
+    if (g.b_row != 1) {
+      for (int j = 0; j < kC; ++j) gather(y + j * g.b_col, g.b_row, n, room[j]);
+      y = room[0], column = kPiece;
+    }
+    add_terms<T, kC>(sum, x, y, column, n);
+  }
   times<kC>([&](int j) FB_INLINE {
     const T s = sum_lanes<T>(sum[j][0] + sum[j][1]);
-    c[j] = accumulate ? c[j] + s : s;
+    c[j] = g.accumulate ? c[j] + s : s;
   });
 }
 template <class T>
-void inner_products(const OwnGemm& g) {
-  for (int64_t i = 0; i < g.m; ++i) {
-    const T* a = static_cast<const T*>(g.a) + i * g.a_row;
-    T* c = static_cast<T*>(g.c) + i * g.ldc;
-    int64_t j = 0;
-    for (; j + 4 <= g.n; j += 4)
-      dots<T, 4>(a, static_cast<const T*>(g.b) + j * g.b_col, g.b_col, g.k, c + j, g.accumulate);
-    for (; j < g.n; ++j)
-      dots<T, 1>(a, static_cast<const T*>(g.b) + j * g.b_col, g.b_col, g.k, c + j, g.accumulate);
-  }
+void lanes_along_columns(const OwnGemm& g) {
+  const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
+  T* c = static_cast<T*>(g.c);
+  int64_t j = 0;
+  for (; j + 4 <= g.n; j += 4) dots<T, 4>(g, a, b + j * g.b_col, c + j);
+  for (; j < g.n; ++j) dots<T, 1>(g, a, b + j * g.b_col, c + j);
 }
 
-// ---- the choice, by shape and strides only
+// The same sums where b's rows are dense, for kV vectors of columns from j on: lane after lane,
+// some rows at a time, so that few pages are at work and lines that lanes share stay in the first
+// cache.
+template <class T, int kV>
+[[gnu::noinline]] void lanes_of_columns(const OwnGemm& g, int64_t j, int64_t last) {
+  constexpr int64_t kLanes = Lanes<T>::kCount, kAll = 2 * kLanes, kTogether = 4 * kAll;
+  const int64_t k = g.k, whole = k / kAll * kAll, width = kV == 1 ? last : kLanes;
+  Vector<T> lane[kAll][kV];
+  // Adds the terms p, p + step, ... before `end`.
+  const auto add = [&](int64_t l, int64_t p, int64_t end, int64_t step) FB_INLINE {
+    Vector<T> sum[kV];
+    times<kV>([&](int v) FB_INLINE { sum[v] = lane[l][v]; });
+    const T *a = static_cast<const T*>(g.a) + p * g.a_col,
+            *b = static_cast<const T*>(g.b) + p * g.b_row + j;
+    const int64_t a_step = step * g.a_col, b_step = step * g.b_row;
+    for (; p < end; p += step, a += a_step, b += b_step) {
+      const Vector<T> x = *a - Vector<T>{};
+      times<kV>([&](int v)
+                    FB_INLINE { multiply_add<T>(sum[v], x, load_some(b + v * kLanes, width)); });
+    }
+    times<kV>([&](int v) FB_INLINE { lane[l][v] = sum[v]; });
+  };
+  const int64_t used = whole > 0 ? kAll : k < kLanes ? k : kLanes;  // others would be zeros
+  for (int64_t l = 0; l == 0 || l < used; ++l)
+    times<kV>([&](int v) FB_INLINE { lane[l][v] = Vector<T>{}; });
+  for (int64_t p = 0; p < whole; p += kTogether)
+    for (int64_t l = 0; l < kAll; ++l)
+      add(l, p + l, whole - p < kTogether ? whole : p + kTogether, kAll);
+  for (int64_t l = 0; l < kLanes && whole + l < k; ++l) add(l, whole + l, k, kLanes);
+  for (int64_t half = kLanes; half > 0; half /= 2)
+    for (int64_t l = 0; l < half && l + half < used; ++l)
+      times<kV>([&](int v) FB_INLINE { lane[l][v] = lane[l][v] + lane[l + half][v]; });
+  T* const c = static_cast<T*>(g.c) + j;
+  times<kV>([&](int v) FB_INLINE {
+    T* const at = c + v * kLanes;
+    const Vector<T> s = lane[0][v];
+    store_some(at, g.accumulate ? load_some(at, width) + s : s, width);
+  });
+}
+template <class T>
+void lanes_along_rows(const OwnGemm& g) {
+  in_stretches<T, 8>(g.n, 0, [&]<int kV>(Count<kV>, int64_t j, int64_t last) {
+    lanes_of_columns<T, kV>(g, j, last);
+  });
+}
+
+// ---- the choice; strides decide how the sums are made, never in which order
 // ------------------------------------------------------------------------------------------------
 
 template <class T>
-void multiply(const OwnGemm& in) {
-  OwnGemm g = in;
-  if (g.n == 1 && (g.m == 1 || g.ldc == 1)) {  // a column is the row of the transposed product
-    g = {in.n,     in.m,     in.k, in.b, in.b_col,      in.b_row, in.a,
-         in.a_col, in.a_row, in.c, in.m, in.accumulate, nullptr};
-  }
+void multiply(const OwnGemm& g) {
   if (g.k == 0) {
     if (!g.accumulate)
       for (int64_t i = 0; i < g.m; ++i)
         for (int64_t j = 0; j < g.n; ++j) static_cast<T*>(g.c)[i * g.ldc + j] = T(0);
     return;
   }
-  if (g.m <= 2 && g.b_row == 1 && g.b_col != 1 && g.a_col == 1 && g.k >= Lanes<T>::kCount)
-    return inner_products<T>(g);
-  if (g.b_col == 1 || g.n == 1) {
-    switch (g.m) {
-      case 1:
-        return few_rows<T, 1>(g);
-      case 2:
-        return few_rows<T, 2>(g);
-      case 3:
-        return few_rows<T, 3>(g);
-      case 4:
-        return few_rows<T, 4>(g);
-      case 5:
-        return few_rows<T, 5>(g);
-      default:
-        break;
-    }
+  if (g.n == 1 && (g.m == 1 || g.ldc == 1)) {  // a block of one column has longer rows below it
+    const OwnGemm row{1,       g.m, g.k, g.b,          0,      g.b_row, g.a, g.a_col,
+                      g.a_row, g.c, g.m, g.accumulate, nullptr};
+    if (g.a_row == 1 && g.m > 1) return lanes_along_rows<T>(row);
+    return lanes_along_columns<T>(row);
+  }
+  if (g.m == 1) return g.b_col == 1 ? few_rows<T, 1>(g) : few_rows_packed<T, 1>(g);
+  if constexpr (kFloating<T>) {
+    if (g.m == 2) return g.b_col == 1 ? few_rows<T, 2>(g) : few_rows_packed<T, 2>(g);
+    if (g.m == 3 && g.b_col == 1) return few_rows<T, 3>(g);
+    if (g.m == 4 && g.b_col == 1) return few_rows<T, 4>(g);
+    if (g.m == 5 && g.b_col == 1) return few_rows<T, 5>(g);
   }
   by_panels<T>(g);
 }

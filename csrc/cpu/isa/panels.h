@@ -9,8 +9,6 @@ constexpr int kVectorBytes = 32, kRegisters = 16;
 #else
 constexpr int kVectorBytes = 16, kRegisters = 16;
 #endif
-constexpr int kSums =
-    kRegisters / 2;  // registers that hold sums of integers, whose products take some
 
 template <class T>
 struct Lanes {
@@ -152,14 +150,13 @@ inline void in_tiles(int64_t rows, F&& body) {
 }
 
 // Sums of kRows x kV vectors, kV vectors of b and one of a are what the registers hold; 8 sums at
-// least keep both multiply-add units busy.
+// least keep both multiply-add units busy. Products of integers take registers and time themselves.
 template <class T>
 constexpr bool kFloating = T(0.5) != T(0);
 template <class T, int kV>
-constexpr int kRows = kV == 1            ? (kSums < 8 ? kSums : 8)
-                      : !kFloating<T>    ? kSums / kV
-                      : kRegisters == 32 ? 8
-                                         : 6;
+constexpr int kRows = !kFloating<T>                 ? 2
+                      : kV == 1 || kRegisters == 32 ? 8
+                                                    : 6;
 
 // ---- packing
 // ------------------------------------------------------------------------------------------------
