@@ -319,10 +319,8 @@ void backward_block(const Backward& b, int64_t item, int64_t head, int64_t q, in
   const Matrix query = plain(p.query, p.at(p.query, item, head, q)),
                query_across = across(p.query, query.data),
                dy = plain(b.dy, p.at(b.dy, item, head, q)), dy_across = across(b.dy, dy.data);
-  for (int64_t i = 0; i < rows; ++i)
-    loops.dot[p.pair](p.at(b.y, item, head, q + i), b.y.column, p.at(b.dy, item, head, q + i),
-                      b.dy.column, p.width, p.at(b.dlogsumexp, item, head, q + i),
-                      shift + i * p.bytes);
+  loops.dots[p.pair]({p.at(b.y, item, head, q), b.y.row, b.y.column}, {dy.data, dy.row, dy.column},
+                     rows, p.width, {p.at(b.dlogsumexp, item, head, q), b.dlogsumexp.row}, shift);
   multiply(p, met, plain(p.key, p.at(p.key, item, shared, key)),
            pack(p, p.size, rows, query_across, t.queries_across), p.scores(q, key), t.scores, step,
            false);

@@ -31,6 +31,12 @@ struct QueryNumbers {
   int64_t stride;
 };
 
+// Rows of numbers, with strides in elements.
+struct RowsOf {
+  const void* data;
+  int64_t row, column;
+};
+
 // Behind the last key that a group of queries sees, zeros are left for products of tiles that reach
 // past it: for so many keys, or all that there are.
 inline constexpr int64_t kKeyZeros = 8;
@@ -49,9 +55,9 @@ struct AttentionLoops {
   // Makes p = exp(score - logsumexp), zero where that is minus infinity, of the scores, and
   // p (dp - shift) scale of dp, which lies like them.
   void (*gradient[2])(const ScoreBlock& b, void* dp, QueryNumbers logsumexp, const void* shift);
-  // *out = x . y - *minus
-  void (*dot[2])(const void* x, int64_t x_stride, const void* y, int64_t y_stride, int64_t n,
-                 const void* minus, void* out);
+  // out[i] = x[i] . y[i] - minus[i] of rows of n numbers.
+  void (*dots[2])(const RowsOf& x, const RowsOf& y, int64_t rows, int64_t n, QueryNumbers minus,
+                  void* out);
 };
 
 const AttentionLoops& attention_loops();  // of the instruction set that loops() uses

@@ -84,23 +84,29 @@ inline Group<T> shift_of(Group<T> x) {  // who may look nowhere subtracts nothin
   return x == all(-kInf<T>) ? Group<T>{} : x;
 }
 
-// Scores of a group as exp needs them, in place: scaled, and masked if there is a mask.
+// Scores of a group as exp needs them: scaled, and masked if there is a mask.
 template <class T>
-inline Group<T> score(const ScoreBlock& b, int64_t group, int64_t key, const T* s) {
-  Group<T> x = load(s) * all(T(b.scale));
-  if (b.mask_kind == ScoreBlock::kNone) return x;
-  const char* const mask = b.mask + key * b.mask_key;
-  for (int l = 0; l < kLanes<T>; ++l) {
-    // Lanes past the last query look at its mask.
-    const int64_t query = group + l < b.queries ? group + l : b.queries - 1;
-    const char* const at = mask + query * b.mask_row;
-    if (b.mask_kind == ScoreBlock::kAdd)
-      x[l] += *reinterpret_cast<const T*>(at);
-    else if (!*reinterpret_cast<const bool*>(at))
-      x[l] = -kInf<T>;
+struct Scores {
+  Scores(const ScoreBlock& b, int64_t group) : b(b) {
+    for (int l = 0; l < kLanes<T>; ++l)  // lanes past the last query look at its mask
+      row[l] = (group + l < b.queries ? group + l : b.queries - 1) * b.mask_row;
   }
-  return x;
-}
+  Group<T> operator()(int64_t key, const T* s) const {
+    const Group<T> x = load(s) * all(T(b.scale));
+    if (b.mask_kind == ScoreBlock::kNone) return x;
+    const char* const mask = b.mask + key * b.mask_key;
+    Group<T> m;
+    if (b.mask_kind == ScoreBlock::kAdd) {
+      for (int l = 0; l < kLanes<T>; ++l) m[l] = *reinterpret_cast<const T*>(mask + row[l]);
+      return x + m;
+    }
+    constexpr T kSees[] = {-kInf<T>, T(0)};  // a branch would be wrong half of the time
+    for (int l = 0; l < kLanes<T>; ++l) m[l] = kSees[mask[row[l]] != 0];
+    return m == Group<T>{} ? x : m;
+  }
+  const ScoreBlock& b;
+  int64_t row[kLanes<T>];
+};
 
 // Zeros for the tiles that reach past the last key that a group sees.
 template <class T>
@@ -127,13 +133,14 @@ void softmax(const ScoreBlock& b, bool first, void* maxv, void* sumv, void* keep
     T *s = static_cast<T*>(b.scores) + group, *max = static_cast<T*>(maxv) + group,
       *sum = static_cast<T*>(sumv) + group, *kept = static_cast<T*>(keepv) + group;
     const Seen seen(b, group, kLanes<T>);
+    const Scores<T> score(b, group);
     const Group<T> nothing = all(-kInf<T>);
     // The largest of each query that is not NaN: a NaN comes back through exp.
     Group<T> top[2] = {nothing, nothing};  // a maximum waits for the one before
     Small<T> usual(T(kUsualExp / 2));      // then so is the difference of two
     each_key<T>(seen, [&](int64_t j, auto&& keep) {
       T* const at = s + j * b.step;
-      const Group<T> x = score(b, group, j, at), y = keep(x, nothing);
+      const Group<T> x = score(j, at), y = keep(x, nothing);
       store(at, x);
       usual.show(keep(x, Group<T>{}));
       top[j & 1] = larger<T>(top[j & 1], y);
@@ -180,13 +187,12 @@ bool finish(void* yv, int64_t step, int64_t rows, int64_t n, const void* maxv, c
 
 // p = exp(score - shift), dp = p (dp - d) scale; p holds the products.
 template <bool kUsual, class T>
-inline void gradient_of(const ScoreBlock& b, int64_t group, T* p, T* dp, Group<T> shift,
-                        Group<T> d) {
+inline void gradient_of(const ScoreBlock& b, const Seen& seen, const Scores<T>& score, T* p, T* dp,
+                        Group<T> shift, Group<T> d) {
   const Group<T> scale = all(T(b.scale)), zero{};
-  const Seen seen(b, group, kLanes<T>);
   each_key<T>(seen, [&](int64_t j, auto&& keep) {
     const int64_t at = j * b.step;
-    const Group<T> e = exps<kUsual, T>(score(b, group, j, p + at) - shift);
+    const Group<T> e = exps<kUsual, T>(score(j, p + at) - shift);
     store(p + at, keep(e, zero));
     store(dp + at, keep(e * (load(dp + at) - d) * scale, zero));
   });
@@ -204,15 +210,17 @@ void gradient(const ScoreBlock& b, void* dpv, QueryNumbers logsumexp, const void
       d[l] = static_cast<const T*>(shifts)[i];
     }
     const Group<T> shift = shift_of<T>(size);
+    const Scores<T> score(b, group);
+    const Seen seen(b, group, kLanes<T>);
     Small<T> usual{T(kUsualExp)};
     if (b.mask_kind == ScoreBlock::kNone)
-      each_key<T>(Seen(b, group, kLanes<T>), [&](int64_t j, auto&& keep) {
-        usual.show(keep(score(b, group, j, p + j * b.step) - shift, Group<T>{}));
+      each_key<T>(seen, [&](int64_t j, auto&& keep) {
+        usual.show(keep(score(j, p + j * b.step) - shift, Group<T>{}));
       });
     if (b.mask_kind == ScoreBlock::kNone && usual)
-      gradient_of<true>(b, group, p, dp, shift, d);
+      gradient_of<true>(b, seen, score, p, dp, shift, d);
     else
-      gradient_of<false>(b, group, p, dp, shift, d);
+      gradient_of<false>(b, seen, score, p, dp, shift, d);
   }
 }
 
@@ -239,13 +247,17 @@ inline T row_sum(int64_t n, F&& term) {
   return join_sum(lane);
 }
 template <class T>
-void dot(const void* xv, int64_t x_stride, const void* yv, int64_t y_stride, int64_t n,
-         const void* minus, void* out) {
-  const T *x = static_cast<const T*>(xv), *y = static_cast<const T*>(yv);
-  const T sum = x_stride == 1 && y_stride == 1
-                    ? row_sum<T>(n, [&](int64_t i) { return x[i] * y[i]; })
-                    : row_sum<T>(n, [&](int64_t i) { return x[i * x_stride] * y[i * y_stride]; });
-  *static_cast<T*>(out) = sum - *static_cast<const T*>(minus);
+void dots(const RowsOf& xs, const RowsOf& ys, int64_t rows, int64_t n, QueryNumbers minus,
+          void* out) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T *x = static_cast<const T*>(xs.data) + r * xs.row,
+            *y = static_cast<const T*>(ys.data) + r * ys.row;
+    const T sum =
+        xs.column == 1 && ys.column == 1
+            ? row_sum<T>(n, [&](int64_t i) { return x[i] * y[i]; })
+            : row_sum<T>(n, [&](int64_t i) { return x[i * xs.column] * y[i * ys.column]; });
+    static_cast<T*>(out)[r] = sum - static_cast<const T*>(minus.data)[r * minus.stride];
+  }
 }
 
 }  // namespace
@@ -254,7 +266,7 @@ extern const AttentionLoops kAttention;
 const AttentionLoops kAttention = {
     {softmax<float>, softmax<double>}, {scale<float>, scale<double>},
     {finish<float>, finish<double>},   {gradient<float>, gradient<double>},
-    {dot<float>, dot<double>},
+    {dots<float>, dots<double>},
 };
 
 }  // namespace flowbook::cpu::FLOWBOOK_ISA
