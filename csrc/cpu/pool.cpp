@@ -92,28 +92,50 @@ void wake(std::atomic<uint32_t>& word, int count) {
 #endif
 }
 
+// Each thread has a range of chunks of its own, the same for the same number of chunks: what it
+// wrote in one job is near it in the next, and what it fetches ahead is its own. Who is done takes
+// over the ranges of others, chunk by chunk, so that nobody waits for a thread that is not
+// scheduled.
 struct Job {
-  FunctionRef<void(int64_t)> body;
-  int64_t chunks;
-  CancelToken* token;
-  alignas(64) std::atomic<int64_t> next{0};
-  std::atomic<bool> failed{false};
-  std::exception_ptr error{};  // of the thread that set `failed`
+  static constexpr int kMostRanges = 16;
+  struct alignas(64) Range {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
 
-  void work() {
+  Job(FunctionRef<void(int64_t)> what, int64_t chunks, int threads, CancelToken* cancel)
+      : body(what), ranges(int(std::min<int64_t>({chunks, threads, kMostRanges}))), token(cancel) {
+    for (int r = 0; r < ranges; ++r) {
+      range[r].next.store(chunks * r / ranges, std::memory_order_relaxed);
+      range[r].end = chunks * (r + 1) / ranges;
+    }
+  }
+
+  void work(int thread) {
     const bool before = std::exchange(t_inside, true);
     CancelScope scope(token, token == current_cancel_token());
-    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
-      try {
-        check_cancelled();
-        body(i);
-      } catch (...) {
-        if (!failed.exchange(true)) error = std::current_exception();
-        next.store(chunks, std::memory_order_relaxed);
+    for (int k = 0; k < ranges; ++k) {
+      Range& own = range[(thread + k) % ranges];
+      for (int64_t i; (i = own.next.fetch_add(1, std::memory_order_relaxed)) < own.end;) {
+        try {
+          check_cancelled();
+          body(i);
+        } catch (...) {
+          if (!failed.exchange(true)) error = std::current_exception();
+          for (int r = 0; r < ranges; ++r)
+            range[r].next.store(range[r].end, std::memory_order_relaxed);
+        }
       }
     }
     t_inside = before;
   }
+
+  FunctionRef<void(int64_t)> body;
+  const int ranges;
+  CancelToken* token;
+  std::atomic<bool> failed{false};
+  std::exception_ptr error{};  // of the thread that set `failed`
+  Range range[kMostRanges];
 };
 
 class Pool {
@@ -126,7 +148,7 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &all, &old);
 #endif
     try {
-      for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { serve(); });
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
     } catch (const std::system_error&) {  // fewer threads than asked for: slower, not wrong
     }
 #if defined(__unix__) || defined(__APPLE__)
@@ -147,12 +169,12 @@ class Pool {
   std::mutex& mutex() { return mutex_; }
 
   // The caller holds the mutex.
-  void run(Job& job) {
+  void run(Job& job, int64_t chunks) {
     job_.store(&job);
     epoch_.fetch_add(1);
     if (sleepers_.load() > 0)
-      wake(epoch_, int(std::min<int64_t>(job.chunks - 1, int64_t(workers_.size()))));
-    job.work();
+      wake(epoch_, int(std::min<int64_t>(chunks - 1, int64_t(workers_.size()))));
+    job.work(0);
     job_.store(nullptr);
     for (int spin = 0; active_.load() != 0; ++spin) {
       if (spin < spins_) {
@@ -166,7 +188,7 @@ class Pool {
   }
 
  private:
-  void serve() {
+  void serve(int thread) {
     uint32_t seen = 0;
     for (;;) {
       uint32_t now = epoch_.load();
@@ -180,7 +202,7 @@ class Pool {
       seen = now;
       if (stop_.load()) return;
       active_.fetch_add(1);
-      if (Job* job = job_.load()) job->work();
+      if (Job* job = job_.load()) job->work(thread);
       if (active_.fetch_sub(1) == 1 && waiting_.load()) wake(active_, 1);
     }
   }
@@ -329,8 +351,8 @@ void parallel_for(int64_t chunks, FunctionRef<void(int64_t)> body) {
   if (chunks > 1 && !t_inside && num_threads() > 1) {
     Pool& p = pool();
     if (std::unique_lock lock(p.mutex(), std::try_to_lock); lock && !p.retired()) {
-      Job job{body, chunks, current_cancel_token()};
-      p.run(job);
+      Job job(body, chunks, p.threads(), current_cancel_token());
+      p.run(job, chunks);
       lock.unlock();
       if (job.error) std::rethrow_exception(job.error);
       return;

@@ -1,5 +1,6 @@
-// The thread pool of the CPU backend. The caller works too; chunks are handed out one by one, so an
-// unscheduled worker delays nobody. How work is cut into chunks must depend on shapes only: then
+// The thread pool of the CPU backend. The caller works too. Each thread begins with a range of
+// chunks of its own and then takes over what others have left, so an unscheduled worker delays
+// nobody. How work is cut into chunks must depend on shapes only: then
 // results do not depend on the number of threads. Nested calls, and calls while another thread uses
 // the pool, run inline.
 #pragma once

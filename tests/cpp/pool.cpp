@@ -43,6 +43,26 @@ int main() {
     for (int repeat = 0; repeat < 200; ++repeat) all &= each_once(n);
   expect(all, "each chunk runs exactly once");
 
+  for (const int threads : {2, 3, 17, 40}) {  // also more than ranges are kept for
+    set_num_threads(threads);
+    for (int64_t n : {2, 3, 5, 16, 17, 1000}) expect(each_once(n), "for any number of threads");
+  }
+  set_num_threads(4);
+
+  // Whoever runs chunk `stuck` is held up until all others are done, those of its own range too.
+  for (const int64_t stuck : {0, 40, 99}) {
+    std::atomic<int> done{0};
+    bool helped = true;
+    parallel_for(100, [&](int64_t i) {
+      const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      if (i == stuck)
+        while (done != 99 && (helped = std::chrono::steady_clock::now() < end))
+          std::this_thread::yield();
+      ++done;
+    });
+    expect(helped, "others take over what a thread has not begun");
+  }
+
   std::atomic<int> inner{0};
   parallel_for(8, [&](int64_t) { parallel_for(8, [&](int64_t) { ++inner; }); });
   expect(inner == 64, "a nested call runs inline");
