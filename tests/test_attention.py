@@ -124,18 +124,27 @@ def test_masks_and_scales_are_those_of_the_formula() -> None:
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("causal", [False, True])
-def test_the_short_way_for_usual_scores_has_the_bits_of_the_other(dtype: str, causal: bool) -> None:
-    """A mask, even one of zeros, takes the general way in the gradient."""
+def test_the_short_ways_have_the_bits_of_the_general_one(dtype: str, causal: bool) -> None:
+    """Without a mask, with one, and where scores are extreme, whose exponential is 0 as well."""
     q, k, v, dy = (normal(2, 100, 12, seed=i).astype(dtype) for i in range(4))
-    results = []
-    for mask in (None, np.zeros((100, 100), dtype)):
+    hidden = np.random.default_rng(4).random((100, 100)) < 0.3
+    hidden[:, 0] = False
+
+    def run(mask) -> list[np.ndarray]:
         x = [fb.asarray(a) for a in (q, k, v)]
         with fb.tape() as tape:
             y = attend(*x, mask=mask, causal=causal)
             loss = fb.sum(y * dy)
-        results.append([y.numpy(), *(g.numpy() for g in tape.gradients(loss, x))])
-    for a, b in zip(*results, strict=True):
-        np.testing.assert_array_equal(a, b)
+        return [y.numpy(), *(g.numpy() for g in tape.gradients(loss, x))]
+
+    extreme = np.where(hidden, -2000, 0).astype(dtype)
+    for one, other in [
+        (None, np.zeros((100, 100), dtype)),
+        (extreme, np.where(hidden, -np.inf, 0).astype(dtype)),
+        (extreme, ~hidden),
+    ]:
+        for a, b in zip(run(one), run(other), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("size", [5, 10, 30, 100])

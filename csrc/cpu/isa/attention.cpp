@@ -115,13 +115,37 @@ inline void zeros_from(const ScoreBlock& b, int64_t key, T* s) {
   for (int64_t j = key; j < end; ++j) store(s + j * b.step, Group<T>{});
 }
 
+// How exponentials are computed: in general, or the short way where all scores are usual but for
+// minus infinity, if there is a mask.
+enum class Way { kGeneral, kUsual, kUsualMasked };
+// body(Count<way>)
+template <class F>
+inline void by_way(bool usual, bool masked, F&& body) {
+  if (!usual)
+    body(Count<int(Way::kGeneral)>{});
+  else if (masked)
+    body(Count<int(Way::kUsualMasked)>{});
+  else
+    body(Count<int(Way::kUsual)>{});
+}
+template <class T>
+inline Group<T> unhidden(Group<T> x) {  // 0 for minus infinity
+  return x == all(-kInf<T>) ? Group<T>{} : x;
+}
+template <int kWay, class T>
+inline Group<T> weights(Group<T> x) {
+  constexpr Way way = Way(kWay);
+  if (way != Way::kUsualMasked) return exps<way == Way::kUsual, T>(x);
+  return x == all(-kInf<T>) ? Group<T>{} : exps<true, T>(unhidden<T>(x));
+}
+
 // s = exp(s - shift) of the scores of a group; their sum.
-template <bool kUsual, class T>
+template <int kWay, class T>
 inline Group<T> exponentials(const ScoreBlock& b, const Seen& seen, T* s, Group<T> shift) {
   Group<T> sum{};
   each_key<T>(seen, [&](int64_t j, auto&& keep) {
     T* const at = s + j * b.step;
-    const Group<T> e = keep(exps<kUsual, T>(load(at) - shift), Group<T>{});
+    const Group<T> e = keep(weights<kWay, T>(load(at) - shift), Group<T>{});
     store(at, e);
     sum += e;
   });
@@ -138,18 +162,20 @@ void softmax(const ScoreBlock& b, bool first, void* maxv, void* sumv, void* keep
     // The largest of each query that is not NaN: a NaN comes back through exp.
     Group<T> top[2] = {nothing, nothing};  // a maximum waits for the one before
     Small<T> usual(T(kUsualExp / 2));      // then so is the difference of two
+    const bool masked = b.mask_kind != ScoreBlock::kNone;
     each_key<T>(seen, [&](int64_t j, auto&& keep) {
       T* const at = s + j * b.step;
       const Group<T> x = score(j, at), y = keep(x, nothing);
       store(at, x);
-      usual.show(keep(x, Group<T>{}));
+      usual.show(keep(masked ? unhidden<T>(x) : x, Group<T>{}));
       top[j & 1] = larger<T>(top[j & 1], y);
     });
     const Group<T> before = first ? nothing : load(max),
                    now = larger<T>(before, larger<T>(top[0], top[1])), shift = shift_of<T>(now);
     usual.show(shift);
-    const Group<T> part =
-        usual ? exponentials<true>(b, seen, s, shift) : exponentials<false>(b, seen, s, shift);
+    Group<T> part;
+    by_way(usual, masked,
+           [&]<int kWay>(Count<kWay>) { part = exponentials<kWay>(b, seen, s, shift); });
     zeros_from(b, seen.some, s);
     const Group<T> keep = first ? before : exps<false, T>(before - shift);
     store(max, now), store(kept, keep);
@@ -185,14 +211,13 @@ bool finish(void* yv, int64_t step, int64_t rows, int64_t n, const void* maxv, c
   return nan;
 }
 
-// p = exp(score - shift), dp = p (dp - d) scale; p holds the products.
-template <bool kUsual, class T>
-inline void gradient_of(const ScoreBlock& b, const Seen& seen, const Scores<T>& score, T* p, T* dp,
-                        Group<T> shift, Group<T> d) {
+// p = exp(p), dp = p (dp - d) scale.
+template <int kWay, class T>
+inline void gradient_of(const ScoreBlock& b, const Seen& seen, T* p, T* dp, Group<T> d) {
   const Group<T> scale = all(T(b.scale)), zero{};
   each_key<T>(seen, [&](int64_t j, auto&& keep) {
     const int64_t at = j * b.step;
-    const Group<T> e = exps<kUsual, T>(score(j, p + at) - shift);
+    const Group<T> e = weights<kWay, T>(load(p + at));
     store(p + at, keep(e, zero));
     store(dp + at, keep(e * (load(dp + at) - d) * scale, zero));
   });
@@ -212,15 +237,15 @@ void gradient(const ScoreBlock& b, void* dpv, QueryNumbers logsumexp, const void
     const Group<T> shift = shift_of<T>(size);
     const Scores<T> score(b, group);
     const Seen seen(b, group, kLanes<T>);
+    const bool masked = b.mask_kind != ScoreBlock::kNone;
     Small<T> usual{T(kUsualExp)};
-    if (b.mask_kind == ScoreBlock::kNone)
-      each_key<T>(seen, [&](int64_t j, auto&& keep) {
-        usual.show(keep(score(j, p + j * b.step) - shift, Group<T>{}));
-      });
-    if (b.mask_kind == ScoreBlock::kNone && usual)
-      gradient_of<true>(b, seen, score, p, dp, shift, d);
-    else
-      gradient_of<false>(b, seen, score, p, dp, shift, d);
+    each_key<T>(seen, [&](int64_t j, auto&& keep) {
+      T* const at = p + j * b.step;
+      const Group<T> x = score(j, at) - shift;
+      store(at, x);
+      usual.show(keep(masked ? unhidden<T>(x) : x, Group<T>{}));
+    });
+    by_way(usual, masked, [&]<int kWay>(Count<kWay>) { gradient_of<kWay>(b, seen, p, dp, d); });
   }
 }
 
