@@ -451,6 +451,15 @@ def test_the_chart_is_read_and_zoomed_with_the_mouse(
     book.until(lambda: picture() != whole, what="a logarithmic axis")
     shot(run.root, "run-log")
 
+    # Another theme draws the chart anew, as wide as it was.
+    width = canvas.bounding_box()["width"]
+    assert width > 700
+    area.scroll_into_view_if_needed()
+    book.theme("JupyterLab Dark")
+    book.page.wait_for_timeout(500)
+    shot(run.root, "run-dark-again")
+    assert canvas.bounding_box()["width"] == pytest.approx(width, abs=20)
+
 
 @fastest
 def test_few_messages_and_a_small_notebook(

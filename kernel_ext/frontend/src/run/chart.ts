@@ -96,8 +96,9 @@ export class Chart {
     if (this.#plot) this.show(this.#lines, this.#marks, this.#options);
   }
 
+  /** That of the page; where it shows nothing just now, as while its theme changes, the last one. */
   #width(): number {
-    return Math.max(280, Math.floor(this.element.clientWidth || 640));
+    return Math.max(280, Math.floor(this.element.clientWidth || this.#plot?.width || 640));
   }
 
   #colour(line: Line): string {
