@@ -91,9 +91,9 @@ class FusedCpu : public FusedKernel {
     std::vector<Operand> operands;
     std::vector<int> last;  // by operand: the node of the loop that reads or stores it last
     bool sums = false;
-    bool past = false;  // writes past the caches
+    bool past = false;     // writes past the caches
     bool columns = false;  // adds up columns
-    int64_t at = 0;     // bytes into the pages
+    int64_t at = 0;        // bytes into the pages
     // Of regular sets, by operand: the register, and the bytes from row to row, within a set and on
     // the way to it.
     std::vector<int> registers;

@@ -203,8 +203,8 @@ GemmGrid gemm_grid(const Gemm& g) {
   const int64_t busy = library ? kMaxBlocks : blocks_for_threads();
   // Where b is packed for all blocks its rows cost little, and what follows a product in its blocks
   // goes fastest through whole rows.
-  const bool shared = !library && is_float(g.dtype) &&
-                      product(g.k, g.n, size_of(g.dtype)) <= kMostPanels;
+  const bool shared =
+      !library && is_float(g.dtype) && product(g.k, g.n, size_of(g.dtype)) <= kMostPanels;
   while (grid.blocks() < wanted) {
     const int64_t height = ceil_div(g.m, grid.rows), width = ceil_div(g.n, grid.cols);
     const bool idle = grid.blocks() < busy;

@@ -46,8 +46,7 @@ FB_SCALAR f32 exp(f32 x) {
   const Usual usual = within(x, kUsualExp);
   const f32 near = usual_exp(x);
   const auto [r, t] = exp_scaled(at_least(x, -104.0f));
-  return either(usual, near,
-                select(x < 88.7228394f, scale(r, t), x + kInf<float>));
+  return either(usual, near, select(x < 88.7228394f, scale(r, t), x + kInf<float>));
 }
 FB_SCALAR Scaled<f32> exp2_scaled(f32 x) {
   const f32 t = x + kMagic;
