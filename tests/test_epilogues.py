@@ -329,7 +329,9 @@ def test_convolutions_and_gradients(name, dtype):
         return fb.gradients(fb.sum(y * y), [x])[0]
 
     e = check(backward, x, w, b, eager=False)
-    assert any(s.startswith("conv2d_input_gradient+") for s in attached(e))
+    own = fb.doctor()["matrix products"] == "own"
+    if own or x.shape[0] > 1:  # a library does images one by one, and one alone in a single call
+        assert any(s.startswith("conv2d_input_gradient+") for s in attached(e))
 
 
 def test_normalised_pixels():

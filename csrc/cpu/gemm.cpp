@@ -18,8 +18,11 @@ struct Fineness {
 };
 
 // Up to this many multiplications our own loops are as fast as a call into oneDNN or faster
-// (measured: a call costs 0.4 us; 64^3 takes 2.1 us here and 2.4 there).
-constexpr int64_t kSmall = 64 * 64 * 64;
+// (measured: a call costs 0.4 us; 64^3 takes 2.1 us here and 2.4 there), less where they have to
+// transpose b.
+constexpr int64_t kSmall = 64 * 64 * 64, kSmallTransposed = 32 * 32 * 32;
+// Up to here our own loops, which read b once, beat any library.
+constexpr int64_t kFewRows = 2;
 
 // How a product is cut where a library multiplies: each block packs its operands anew in there, so
 // few large ones are best (1024^3 on two threads of Zen 5: 2 blocks 485 GFLOP/s, 8 blocks 458, 64
@@ -171,10 +174,15 @@ bool by_library(DType t) { return is_float(t) && libraries_multiply(); }
 
 int64_t gemm_block_work() { return (libraries_multiply() ? kLibraryBlocks : kOwnBlocks)[0].work; }
 
+bool provider_takes(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride) {
+  int64_t ld;
+  return stored(rows, cols, row_stride, col_stride, &ld) != Stored::kScattered;
+}
+
 bool wants_provider(const Gemm& g) {
   if (!by_library(g.dtype)) return false;
   if (g.k == 0 || g.m <= kFewRows || g.n == 1) return false;
-  return product(g.m, g.n, g.k) > kSmall;
+  return product(g.m, g.n, g.k) > (g.b_col == 1 ? kSmall : kSmallTransposed);
 }
 
 GemmGrid gemm_grid(const Gemm& g) {

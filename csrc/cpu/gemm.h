@@ -50,11 +50,11 @@ void gemm_with_epilogue(const Gemm& g, Epilogue epilogue, void* workspace = null
 // About how many multiplications make a block worth handing to a thread.
 int64_t gemm_block_work();
 
-// Up to here our own loops, which read b once, beat any library.
-inline constexpr int64_t kFewRows = 2;
-
-// Whether this product goes to a provider: by its sizes alone, floats, large enough. Its bits then
-// depend on the layout of its operands as well, otherwise on sizes only.
+// A provider takes an operand whose rows or columns are dense; others are packed by their owner
+// first.
+bool provider_takes(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride);
+// Whether this product goes to a provider at all: floats, large enough. Its bits then depend on the
+// layout of its operands as well, otherwise on sizes only.
 bool wants_provider(const Gemm& g);
 
 }  // namespace flowbook::cpu

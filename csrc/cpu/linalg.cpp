@@ -1,7 +1,5 @@
 // matmul: vectors, matrices, and stacks of them that broadcast against each other, with any
-// strides. This file turns them into products for gemm.h, so that the bits of a result follow from
-// shapes alone: a graph may get an operand in another layout than the eager op did. Our own loops
-// read a transposed view where it lies; a library, whose sums differ by layout, gets dense rows.
+// strides. This file turns them into products for gemm.h; a transposed view stays where it is.
 #include "cpu/linalg.h"
 
 #include <algorithm>
@@ -27,7 +25,6 @@ struct Problem {
   int rank = 0;  // of the batch
   int64_t dims[kMaxRank];
   int64_t batch = 1;
-  bool one_right = true;  // all of a stack meet the same matrix on the right, by the shapes
 };
 
 // Strides of an array whether or not it brings them.
@@ -60,27 +57,14 @@ Problem describe(const Array& x, const Array& y) {
     p.a.batch[to] = dx == 1 ? 0 : sx[ix];
     p.b.batch[to] = dy == 1 ? 0 : sy[iy];
     p.batch *= p.dims[to];
-    p.one_right &= dy == 1;
   }
   return p;
 }
 
-Gemm item(const Problem& p, void* out) {
-  return {p.dtype, p.m, p.n, p.k, p.a.data, p.a.row, p.a.col, p.b.data, p.b.row, p.b.col, out, p.n};
-}
-
-// The products of a stack below each other.
-Gemm tall(const Problem& p) {
-  Gemm g = item(p, nullptr);
-  g.m *= p.batch;
-  return g;
-}
-
 // One matrix on the right for a whole stack on the left is one tall product, where the stack's rows
-// lie evenly. For a library a stack that repeats one matrix by strides of 0 is like any other.
+// lie evenly.
 void fold_batch(Problem& p) {
   if (p.rank == 0) return;
-  if (!p.one_right && wants_provider(tall(p))) return;
   int64_t row = p.m > 1 ? p.a.row : 0, rows = p.m;
   for (int i = p.rank - 1; i >= 0; --i) {
     if (p.dims[i] == 1) continue;
@@ -93,17 +77,17 @@ void fold_batch(Problem& p) {
   p.rank = 0, p.batch = 1;
 }
 
-// Which operands are multiplied as dense copies.
+Gemm item(const Problem& p, void* out) {
+  return {p.dtype, p.m, p.n, p.k, p.a.data, p.a.row, p.a.col, p.b.data, p.b.row, p.b.col, out, p.n};
+}
+
+// Which operands a provider cannot read as they lie and must get as a dense copy.
 struct Copies {
   bool x, y;
 };
 Copies copies(const Problem& p) {
-  const bool provider = wants_provider(p.one_right ? tall(p) : item(p, nullptr));
-  const auto plain = [](int64_t rows, int64_t columns, const Matrix& m) {
-    return (columns <= 1 || m.col == 1) && (rows <= 1 || m.row == columns);
-  };
-  const bool uneven = p.one_right && p.batch > 1;  // could not be folded
-  return {provider && (uneven || !plain(p.m, p.k, p.a)), provider && !plain(p.k, p.n, p.b)};
+  if (!wants_provider(item(p, nullptr))) return {false, false};
+  return {!provider_takes(p.m, p.k, p.a.row, p.a.col), !provider_takes(p.k, p.n, p.b.row, p.b.col)};
 }
 
 int64_t workspace(const OpDef&, const void*, std::span<const Array> in) {
@@ -181,8 +165,8 @@ void run_part(const Problem& p, const Cut& c, int64_t i, const Epilogue* epilogu
   for (int64_t n = i * c.group; n < end; ++n) run_block(p, nth(n), c.grid, 0, n, epilogue);
 }
 
-// The operands as they can be multiplied: some as dense copies in the workspace, which `work` then
-// points behind.
+// The operands as they can be multiplied: those that lie unevenly as dense copies in the workspace,
+// which `work` then points behind.
 Problem prepare(const KernelArgs& args, char*& work) {
   Array x = args.in[0], y = args.in[1];
   Problem p = describe(x, y);
