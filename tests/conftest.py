@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
 
 import pytest
@@ -13,6 +14,11 @@ try:
     from hypothesis import HealthCheck, settings
 except ImportError:  # the notebook tests run without it
     settings = None  # type: ignore[assignment]
+
+# A shell has its background jobs ignore interrupts, and Python inherits that: tests that interrupt
+# themselves would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `from ops.harness import ...` works wherever pytest was started.
 sys.path.insert(0, os.path.dirname(__file__))
