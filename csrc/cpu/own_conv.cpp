@@ -299,7 +299,7 @@ void OwnConv::run_block(int64_t block, const char* in, const char* packed, char*
         const int64_t a_first =
             in_place_ ? in_.of(s.image, s.row * phase.rows->stride, s.col * phase.cols->stride)
                       : copied + (s.row - strip.row) * a_down + (s.col - strip.col) * a_across;
-        copied += region_.rows * region_.cols * in_.c;
+        if (!in_place_) copied += region_.rows * region_.cols * in_.c;
         for (int64_t r = 0; r < s.rows; ++r) {
           const int64_t a = a_first + r * a_down;
           const int64_t c = out_.of(s.image, phase.rows->first + (s.row + r) * phase.rows->step,
