@@ -77,19 +77,27 @@ void Planner::write_into_joins() {
   for (size_t k = 0; k < g_.nodes.size(); ++k)
     if (const Node& n = g_.nodes[k]; n.op && n.op->joins && computes(int32_t(k)))
       join(int32_t(k), held);
+  if (vanished_.empty()) return;
   const std::vector<Executable::View> before = e_.views_;
   while (!vanished_.empty()) {
     make_views();
-    // A view that would now cost a copy: its operand stays where it was.
-    int32_t lost = -1;
-    for (const Node& n : g_.nodes)
-      if (n.op && lost < 0 && before[size_t(n.output)].root != n.output &&
-          e_.views_[size_t(n.output)].root == n.output)
-        lost = e_.views_[size_t(n.inputs[0])].root;
-    if (lost < 0) return;
-    const int32_t node = g_.values[size_t(lost)].node;
-    if (!vanished_.erase(node)) internal_error("a view of value ", lost, " is lost.");
-    std::erase_if(inside_, [&](const auto& i) { return i.second.root == lost; });
+    // Views that would now cost a copy: their operands stay where they were.
+    std::vector<char> lost(g_.values.size());
+    bool any = false;
+    for (const Node& n : g_.nodes) {
+      if (!n.op || before[size_t(n.output)].root == n.output ||
+          e_.views_[size_t(n.output)].root != n.output)
+        continue;
+      const int32_t root = e_.views_[size_t(n.inputs[0])].root;
+      if (lost[size_t(root)]) continue;
+      if (!vanished_.erase(g_.values[size_t(root)].node)) {
+        if (any) continue;  // a view of what is lost itself
+        internal_error("a view of value ", root, " is lost.");
+      }
+      lost[size_t(root)] = 1, any = true;
+    }
+    if (!any) return;
+    std::erase_if(inside_, [&](const auto& i) { return lost[size_t(i.second.root)] != 0; });
   }
   make_views();
 }
