@@ -121,12 +121,74 @@ def test_rows_that_blocks_cut_are_not_reduced_in_them():
     check(lambda x, w: fb.nn.relu(x @ w), x, w, expect=["matmul+relu"])
 
 
-def test_sums_over_the_rows_are_not_known_in_a_block():
-    def f(x, w):
-        h = fb.tanh(x @ w)
-        return h, fb.sum(h, axis=0)
+def with_sums(x, w):
+    h = fb.tanh(x @ w)
+    return h, fb.sum(h, axis=0)
 
-    check(f, normal(64, 64), normal(64, 64), expect=[])
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("m", "k", "n"),
+    [
+        (64, 64, 64),  # one block
+        (512, 64, 64),  # blocks of many rows, several parts of the sum in each
+        (1000, 64, 512),  # the last block is lower
+        (500, 512, 40), (4096, 96, 32), (2048, 64, 3),
+    ],
+)  # fmt: skip
+def test_sums_over_the_rows_are_taken_in_the_blocks(m, k, n, dtype):
+    """Where blocks end where the parts of the sums do; with the bits of the sum of the whole."""
+    x, w = normal(m, k, dtype=dtype), normal(k, n, dtype=dtype)
+    own = fb.doctor()["matrix products"] == "own"
+    check(with_sums, x, w, expect=["matmul+tanh+sum"] if own else None)
+
+
+def test_sums_over_the_rows_of_blocks_that_end_anywhere():
+    """205 rows are no blocks of 32, and a row too many makes none of 256; or blocks are narrow."""
+    check(with_sums, normal(256, 300), normal(300, 600))
+    for m in (203, 205, 1111, 2049):
+        check(with_sums, normal(m, 200), normal(200, 96))
+
+
+def test_sums_over_the_rows_of_a_stack():
+    """Each matrix is a block or several; of 96 rows, which no part of the sums has."""
+    for m in (96, 128, 384):
+        check(lambda x, w: (h := fb.tanh(x @ w), fb.sum(h, axis=(0, 1))),
+              normal(6, m, 64), normal(6, 64, 80))  # fmt: skip
+
+
+def test_gradient_of_a_layer_with_bias_and_norm():
+    """Slope and bias' sum follow one product, the gradients of the norm the next."""
+
+    def f(x, w1, b1, w2, g):
+        loss = fb.sum(fb.nn.gelu(fb.nn.layer_norm(x, g, g) @ w1 + b1) @ w2 * x)
+        return fb.gradients(loss, [x, w1, b1, w2, g])
+
+    e = check(f, normal(512, 64), normal(64, 256), normal(256), normal(256, 64), normal(64),
+              eager=False)  # fmt: skip
+    if fb.doctor()["matrix products"] == "own":
+        backward = [s for s in attached(e) if "sum" in s]
+        assert len(backward) == 2
+        assert backward[0] == "matmul+multiply+sum"
+
+
+def test_totals_and_maps_of_sums_follow_the_last_block():
+    def f(x, w):
+        h = x @ w
+        rows = fb.sum(h * h, axis=1)
+        return fb.nn.softmax(h), fb.mean(h, axis=0), fb.sum(rows) / 7.0
+
+    e = check(f, normal(512, 64), normal(64, 64))
+    if fb.doctor()["matrix products"] == "own":
+        assert len(e.steps()) == 1
+
+
+def test_products_whose_sums_share_a_job():
+    """Sums are finished after the job that two products share."""
+    x, v, w = normal(512, 64), normal(64, 96), normal(64, 80)
+    e = check(lambda x, v, w: (*with_sums(x, v), *with_sums(x, w)), x, v, w)
+    if fb.doctor()["matrix products"] == "own":
+        assert e.waves() == [(0, 2)]
 
 
 @pytest.mark.parametrize("dtype", ["f8", "i4"])

@@ -44,6 +44,7 @@ struct Parts {
 struct Blocks {
   int64_t count = 0;    // 0: it takes no epilogue
   int64_t columns = 0;  // of a block, but for the last ones of a row
+  int64_t rows = 1;     // what their first rows are multiples of
 };
 
 // Entries of a result up to which a call is not worth sharing out or giving up the GIL for.

@@ -39,9 +39,10 @@ bool Planner::follows(const Group& g, int32_t product) const {
   const Shape& shape = g_.values[size_t(p.output)].spec.shape;
   const int64_t cols = shape[shape.rank - 1].value();
   if (g.n != shape.size() || (g.cols && g.cols != cols)) return false;
+  bool whole_rows = false;
   for (int32_t k : g.nodes) {
     const Node& n = g_.nodes[size_t(k)];
-    if (level_[size_t(k)] >= Level::kColumn) return false;  // known after the last block
+    whole_rows |= level_[size_t(k)] == Level::kRow;
     RowReduction r;
     const bool reduces = row_reduction(g_, n, r);
     for (int32_t v : n.inputs) {
@@ -59,7 +60,7 @@ bool Planner::follows(const Group& g, int32_t product) const {
     }
   }
   const Blocks blocks = blocks_of(p);
-  if (blocks.columns < cols && (g.cols || blocks.columns < kMinColumns)) return false;
+  if (blocks.columns < cols && (whole_rows || blocks.columns < kMinColumns)) return false;
   return blocks.count >= std::min((g.n + kChunk - 1) / kChunk, kEnoughBlocks);
 }
 
@@ -100,7 +101,7 @@ bool Planner::append(Step& product, Step program, bool kept) const {
   const Spec& spec = specs_[size_t(value)];
   const Blocks blocks = blocks_of(g_.nodes[size_t(product.nodes[0])]);
   const int64_t cols = spec.shape[spec.shape.rank - 1].value();
-  if (!program.fused->blockwise(blocks.columns >= cols)) return false;
+  if (!program.fused->blockwise(blocks.rows, std::min(blocks.columns, cols))) return false;
   int target = -1;
   for (size_t o = 0; o < program.out.size() && target < 0 && !kept; ++o) {
     const Spec& out = specs_[size_t(program.out[o])];
@@ -110,7 +111,9 @@ bool Planner::append(Step& product, Step program, bool kept) const {
   }
   if (target < 0 && !kept) return false;
   if (kept) target = int(program.out.size()), program.out.push_back(value);
-  product.product = {value, int(product.in.size()), target};
+  const int64_t own = (product.workspace + 63) / 64 * 64;
+  product.product = {value, int(product.in.size()), target, own};
+  if (const int64_t more = program.fused->workspace()) product.workspace = own + more;
   product.in.insert(product.in.end(), program.in.begin(), program.in.end());
   product.out = std::move(program.out);
   product.nodes.insert(product.nodes.end(), program.nodes.begin(), program.nodes.end());

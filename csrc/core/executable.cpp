@@ -53,7 +53,7 @@ struct Executable::State {
   struct Arguments {
     std::vector<Array> in, out;    // kernels
     std::vector<void*> fin, fout;  // fused groups
-    void* workspace = nullptr;
+    void *workspace = nullptr, *fused_workspace = nullptr;
     const void* packed = nullptr;
   };
   std::vector<Arguments> arguments;  // by step
@@ -140,7 +140,10 @@ std::unique_ptr<Executable::State> Executable::take_state() {
   for (size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];
     State::Arguments& a = s->arguments[i];
-    if (step.workspace) a.workspace = static_cast<char*>(s->workspace->data) + step.workspace_at;
+    if (step.workspace) {
+      a.workspace = static_cast<char*>(s->workspace->data) + step.workspace_at;
+      a.fused_workspace = static_cast<char*>(a.workspace) + step.product.workspace;
+    }
     if (step.packed) {
       const Place& p = places_[size_t(step.in[size_t(step.entry->packing.input)].value)];
       s->packed.push_back({i, p.kind == Place::kVariable ? int(p.at) : -1, 0, {}});
@@ -213,7 +216,7 @@ void Executable::call_kernel(State& s, size_t i, Call&& call) const {
   State::Arguments& a = s.arguments[i];
   const auto program = [&](int64_t row, int64_t row_end, int64_t col, int64_t col_end, void* block,
                            int64_t stride) {
-    step.fused->run_block(a.fin.data(), a.fout.data(),
+    step.fused->run_block(a.fin.data(), a.fout.data(), a.fused_workspace,
                           {row, row_end - row, col, col_end - col, 0, block, stride});
   };
   const Epilogue epilogue = program;
@@ -230,6 +233,13 @@ void Executable::run_step(State& s, size_t i) const {
   State::Arguments& a = s.arguments[i];
   if (!step.op) return step.fused->run(a.fin.data(), a.fout.data(), a.workspace);
   call_kernel(s, i, [&](const KernelArgs& args) { step.entry->run(args); });
+  finish_epilogue(s, i);
+}
+
+void Executable::finish_epilogue(State& s, size_t i) const {
+  const State::Arguments& a = s.arguments[i];
+  if (const Step& step = steps_[i]; step.op && step.fused)
+    step.fused->finish_blocks(a.fin.data(), a.fout.data(), a.fused_workspace);
 }
 
 void Executable::run_wave(State& s, const Wave& wave) const {
@@ -241,6 +251,7 @@ void Executable::run_wave(State& s, const Wave& wave) const {
     while (part >= steps_[i].parts.count) part -= steps_[i++].parts.count;
     call_kernel(s, i, [&](const KernelArgs& args) { steps_[i].entry->part(args, part); });
   });
+  for (int32_t i = wave.first; i < wave.last; ++i) finish_epilogue(s, size_t(i));
 }
 
 void Executable::rethrow(const Step& step, Error& e) const {

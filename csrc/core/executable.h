@@ -54,9 +54,10 @@ struct Step {
   // kernel's inputs, then the program's others; `out` the program's results, then the product
   // itself if somebody else reads it.
   struct Product {
-    int32_t value = -1;  // what the kernel computes; -1: there is no epilogue
-    int inputs = 0;      // of the kernel
-    int target = 0;      // the entry of `out` whose memory the kernel writes
+    int32_t value = -1;     // what the kernel computes; -1: there is no epilogue
+    int inputs = 0;         // of the kernel
+    int target = 0;         // the entry of `out` whose memory the kernel writes
+    int64_t workspace = 0;  // where the program's part of the workspace begins
   } product;
   int64_t workspace = 0;     // bytes
   int64_t workspace_at = 0;  // where in the workspace: steps of one wave have room of their own
@@ -123,6 +124,7 @@ class FB_API Executable : public std::enable_shared_from_this<Executable> {
   template <class Call>
   void call_kernel(State& s, size_t i, Call&& call) const;
   void run_step(State& s, size_t i) const;
+  void finish_epilogue(State& s, size_t i) const;
   void pack(State& s) const;
   void run_wave(State& s, const Wave& wave) const;
   [[noreturn]] void rethrow(const Step& step, Error& e) const;

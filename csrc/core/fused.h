@@ -93,12 +93,15 @@ class FB_API FusedKernel {
   // output is there.
   virtual bool in_place(int input, int output) const = 0;
 
-  // Epilogues: whether the program may run block by block, in any order and on any thread. `whole`
-  // says that every block spans all columns; a program that reduces rows needs that, one that
-  // reduces over the rows can't.
-  virtual bool blockwise(bool whole) const = 0;
-  // Computes the outputs of one block, on the calling thread.
-  virtual void run_block(void* const* in, void* const* out, const FusedBlock& block) const = 0;
+  // Epilogues: whether the program may run block by block, in any order and on any thread. Blocks
+  // begin at multiples of `rows` and `cols`. A program that reduces rows needs them whole; one that
+  // reduces over the rows needs blocks that end where its partial results do.
+  virtual bool blockwise(int64_t rows, int64_t cols) const = 0;
+  // Computes what one block has to say about the outputs, on the calling thread.
+  virtual void run_block(void* const* in, void* const* out, void* workspace,
+                         const FusedBlock& block) const = 0;
+  // After all blocks: the outputs that need all rows.
+  virtual void finish_blocks(void* const* in, void* const* out, void* workspace) const = 0;
 
   virtual std::string text() const = 0;  // the instructions as executed, one a line
 };

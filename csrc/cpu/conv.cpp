@@ -107,7 +107,7 @@ Blocks conv_blocks(const Conv& v, bool forward) {
   if (pointwise(g)) {
     const GemmGrid grid =
         gemm_grid(forward ? pointwise_forward(v, nullptr) : pointwise_input_gradient(v, nullptr));
-    return {grid.blocks(), grid.col_step};
+    return {grid.blocks(), grid.col_step, grid.row_step};
   }
   if (!forward && conv_folds(v)) return {ConvFold(v).blocks(), columns};
   if (library_first(v))

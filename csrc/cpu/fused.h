@@ -25,8 +25,10 @@ class FusedCpu : public FusedKernel {
   int64_t workspace() const override { return workspace_; }
   void run(void* const* in, void* const* out, void* workspace) const override;
   bool in_place(int input, int output) const override;
-  bool blockwise(bool whole) const override;
-  void run_block(void* const* in, void* const* out, const FusedBlock& block) const override;
+  bool blockwise(int64_t rows, int64_t cols) const override;
+  void run_block(void* const* in, void* const* out, void* workspace,
+                 const FusedBlock& block) const override;
+  void finish_blocks(void* const* in, void* const* out, void* workspace) const override;
   std::string text() const override;
 
  private:

@@ -48,8 +48,9 @@ void FusedCpu::prepare_regular() {
   }
 }
 
-// False if what is to be written past the caches is no memory of ours.
+// False for parts of rows, and if what is to be written past the caches is no memory of ours.
 bool FusedCpu::find_bases(Frame& f) const {
+  if (f.given && (f.end_col - f.first_col < cols_ || f.given->stride != cols_)) return false;
   for (size_t r = 0; r < registers_.size(); ++r) {
     const Register& x = registers_[r];
     f.base[r] = x.home == Home::kInput    ? static_cast<char*>(f.in[r])
@@ -61,6 +62,11 @@ bool FusedCpu::find_bases(Frame& f) const {
     if (past_ && x.home == Home::kOutput && x.level == Level::kElement &&
         reinterpret_cast<uintptr_t>(f.base[r]) % 32)
       return false;
+  }
+  if (f.given && f.given->given >= 0) {
+    const int r = f.given->given;
+    f.base[r] =
+        const_cast<char*>(static_cast<const char*>(f.given->data)) - f.given->row * row_step(r);
   }
   return true;
 }

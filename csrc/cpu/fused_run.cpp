@@ -55,14 +55,20 @@ void FusedCpu::run(void* const* in, void* const* out, void* workspace) const {
   if (column_folds_ || long_rows_ || !last_.empty()) finish(in, out, ws);
 }
 
-bool FusedCpu::blockwise(bool all_columns) const {
-  return !column_folds_ && !long_rows_ && last_.empty() && (all_columns || !row_values_);
+bool FusedCpu::blockwise(int64_t rows, int64_t cols) const {
+  if (long_rows_ || (row_values_ && cols < cols_)) return false;
+  return !column_folds_ || rows >= rows_ || rows % rows_together(cols_) == 0;
 }
 
-void FusedCpu::run_block(void* const* in, void* const* out, const FusedBlock& block) const {
-  Frame f = frame(in, out, nullptr, &block);
+void FusedCpu::run_block(void* const* in, void* const* out, void* workspace,
+                         const FusedBlock& block) const {
+  Frame f = frame(in, out, static_cast<char*>(workspace), &block);
   f.first_col = block.col, f.end_col = block.col + block.cols;
   chunk(f, block.row, block.row + block.rows);
+}
+
+void FusedCpu::finish_blocks(void* const* in, void* const* out, void* workspace) const {
+  if (column_folds_ || !last_.empty()) finish(in, out, static_cast<char*>(workspace));
 }
 
 void FusedCpu::chunk(Frame& f, int64_t first_row, int64_t end_row) const {
@@ -71,7 +77,7 @@ void FusedCpu::chunk(Frame& f, int64_t first_row, int64_t end_row) const {
       block_rows_ > 1 && all && (!f.given || f.given->given < 0 || f.given->stride == cols_);
   const int64_t step = together || block_rows_ == 1 ? set_rows_ : 1;
   if (together) repeat_inputs(f, std::min(step, end_row - first_row));
-  const bool regular = regular_ && !f.given && find_bases(f);
+  const bool regular = regular_ && find_bases(f);
   for (f.row = first_row; f.row < end_row; f.row += step) {
     f.rows = std::min(step, end_row - f.row);
     f.apart = together ? 1 : f.rows;

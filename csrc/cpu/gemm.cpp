@@ -32,7 +32,11 @@ constexpr int64_t kLibraryEdge = 64;  // blocks end on multiples of this: only t
 // Our own loops pack b only, once for 192 rows; smaller blocks lose little.
 constexpr Fineness kOwnBlocks[] = {
     {4, int64_t{1} << 19}, {16, int64_t{1} << 22}, {64, int64_t{1} << 26}};
+// Blocks of whole tiles, and where that makes them little higher, of as many rows as programs add
+// up at a time, so that what follows in the blocks may sum columns.
 constexpr int64_t kOwnRowEdge = 4, kOwnColumnEdge = 16;
+constexpr int64_t kSummedRows[] = {128, 64, 32, kOwnRowEdge};
+constexpr int64_t kLittleHigher = 16;  // a sixteenth
 // Rows of a block share the packing of b, and its columns the reading of a: shorter sides than
 // kGoodSide are worth it only where threads would have nothing to do. Columns cost less than rows
 // where a's rows are dense: down to kMinColumns nothing (128x128x256 in 2x2 blocks 91 GFLOP/s, in
@@ -229,11 +233,17 @@ GemmGrid gemm_grid(const Gemm& g) {
     else
       grid.cols *= 2;
   }
-  const int64_t row_edge = library ? kLibraryEdge : kOwnRowEdge;
+  const int64_t height = ceil_div(g.m, grid.rows);
+  const int64_t row_edge =
+      library ? kLibraryEdge
+              : *std::find_if(std::begin(kSummedRows), std::end(kSummedRows) - 1, [&](int64_t e) {
+                  return round_up(height, e) - height <= height / kLittleHigher;
+                });
   const int64_t col_edge = library ? kLibraryEdge : kOwnColumnEdge;
-  grid.row_step = grid.rows == 1 ? g.m : round_up(ceil_div(g.m, grid.rows), row_edge);
+  grid.row_step = grid.rows == 1 ? g.m : round_up(height, row_edge);
   // A row or two are not worth reading b again.
-  while (g.m % grid.row_step > 0 && g.m % grid.row_step <= kFewRows) grid.row_step += row_edge;
+  while (g.m % grid.row_step > 0 && g.m % grid.row_step <= kFewRows)
+    grid.row_step += library ? kLibraryEdge : kOwnRowEdge;
   grid.col_step = grid.cols == 1 ? g.n : round_up(ceil_div(g.n, grid.cols), col_edge);
   // One column is summed in another order (own_gemm.h), which must not depend on the cut.
   while (g.n > 1 && g.n % grid.col_step == 1) grid.col_step += col_edge;

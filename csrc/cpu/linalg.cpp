@@ -3,6 +3,7 @@
 #include "cpu/linalg.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/apply.h"
 #include "cpu/gemm.h"
@@ -227,7 +228,8 @@ Blocks blocks(const KernelArgs& args) {
   if (empty(p) || args.in[1].spec->shape.rank < 2) return {};  // the last axis is not its columns
   if (const Copies c = copies(p); c.x || c.y) return {};       // which may be cut in another way
   const Cut c = cut(p, nullptr);
-  return {c.grid.k_parts > 1 ? 1 : c.parts, c.grid.col_step};
+  return {c.grid.k_parts > 1 ? 1 : c.parts, c.grid.col_step,
+          p.batch > 1 ? std::gcd(p.m, c.grid.row_step) : c.grid.row_step};
 }
 
 }  // namespace

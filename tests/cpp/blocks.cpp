@@ -62,8 +62,9 @@ void check(int64_t rows, int64_t cols, bool reduces) {
     b.spec.outputs = {b.map("divide", Level::kElement, y, s), s};
   }
   const auto kernel = device(0).fuse(b.spec);
-  expect(kernel->blockwise(true), "runs on blocks of whole rows", rows, cols);
-  expect(kernel->blockwise(false) != reduces, "runs on any block unless it reduces", rows, cols);
+  expect(kernel->blockwise(1, cols), "runs on blocks of whole rows", rows, cols);
+  expect(kernel->blockwise(1, cols - 1) != reduces, "runs on any block unless it reduces", rows,
+         cols);
 
   std::vector<float> p = numbers(rows * cols, 1), c = numbers(cols, 2), r = numbers(rows, 3),
                      d = numbers(rows * cols, 4);
@@ -85,7 +86,7 @@ void check(int64_t rows, int64_t cols, bool reduces) {
         std::memcpy(&own[size_t(k * stride)], &p[size_t((i + k) * cols + j)],
                     size_t(block.cols) * sizeof(float));
       block.data = own.data(), block.stride = stride;
-      kernel->run_block(in, into, block);
+      kernel->run_block(in, into, nullptr, block);
     }
   expect(std::memcmp(whole.data(), parts.data(), whole.size() * sizeof(float)) == 0,
          "blocks give the bits of the whole", rows, cols);
@@ -99,11 +100,50 @@ void check(int64_t rows, int64_t cols, bool reduces) {
   parts = p;
   for (int64_t i = 0; i < rows; i += height)
     for (int64_t j = 0; j < cols; j += width)
-      kernel->run_block(in, into,
+      kernel->run_block(in, into, nullptr,
                         {i, std::min(height, rows - i), j, std::min(width, cols - j), product,
                          &parts[size_t(i * cols + j)], cols});
   expect(std::memcmp(whole.data(), parts.data(), whole.size() * sizeof(float)) == 0,
          "so do blocks that are written over", rows, cols);
+}
+
+// Sums of columns in blocks that end where their parts do, and what is made of all rows behind
+// them.
+void check_columns(int64_t rows, int64_t cols) {
+  Builder b;
+  b.spec.rows = rows, b.spec.cols = cols;
+  const int product = b.input(Level::kElement), slope = b.input(Level::kElement);
+  const int y = b.map("multiply", Level::kElement, product, slope);
+  const int s = b.sum(Level::kColumn, y);
+  b.spec.outputs = {y, b.map("abs", Level::kColumn, s)};
+  const auto kernel = device(0).fuse(b.spec);
+  const int64_t height = 128;  // no part of a sum has more rows, and all divide it
+  expect(kernel->blockwise(height, cols), "sums columns in high blocks", rows, cols);
+  expect(kernel->blockwise(5, cols) == rows <= 5, "in low ones only if one is all", rows, cols);
+
+  std::vector<float> p = numbers(rows * cols, 1), d = numbers(rows * cols, 2);
+  std::vector<float> whole(p.size()), sums(static_cast<size_t>(cols)), parts(p.size()),
+      part_sums(sums.size());
+  std::vector<char> workspace(size_t(kernel->workspace()) + 64, char(0x55));
+  void* in[] = {p.data(), d.data()};
+  void* out[] = {whole.data(), sums.data()};
+  kernel->run(in, out, workspace.data());
+  for (const int64_t width : {cols, cols / 2 + 1}) {
+    void* into[] = {parts.data(), part_sums.data()};
+    std::fill(part_sums.begin(), part_sums.end(), NAN);
+    std::fill(workspace.begin(), workspace.end(), char(0x55));
+    parts = p;  // the blocks lie where the result will be
+    for (int64_t j = 0; j < cols; j += width)
+      for (int64_t i = (rows - 1) / height * height; i >= 0; i -= height)
+        kernel->run_block(in, into, workspace.data(),
+                          {i, std::min(height, rows - i), j, std::min(width, cols - j), product,
+                           &parts[size_t(i * cols + j)], cols});
+    kernel->finish_blocks(in, into, workspace.data());
+    expect(std::memcmp(whole.data(), parts.data(), whole.size() * sizeof(float)) == 0,
+           "summed blocks give the bits of the whole", rows, cols);
+    expect(std::memcmp(sums.data(), part_sums.data(), sums.size() * sizeof(float)) == 0,
+           "blocks give the sums of the whole", rows, cols);
+  }
 }
 
 // An output that is there before the product is read again has no place in its memory.
@@ -129,6 +169,8 @@ int main() {
       check(rows, cols, false), check(rows, cols, true);
   // Results that are written past the caches; memory of a vector is not aligned as they want it.
   check(2049, 2048, false), check(2049, 2048, true);
+  for (int64_t rows : {3, 128, 300, 1025})
+    for (int64_t cols : {2, 3, 10, 96, 255, 512, 2049}) check_columns(rows, cols);
   check_order();
   if (!failures) std::printf("blocks: all passed\n");
   return failures != 0;
