@@ -18,13 +18,23 @@ _MAGIC = re.compile(r"^\s*%{1,2}(\w+)[ \t]+(.*)$", re.S)
 Values = Callable[[Any, list[str]], Iterable[str]]
 
 
+class _Complete(list[Any]):
+    """All there is to complete, even if that is nothing.
+
+    IPython drops a matcher's wish to be the only one where it has no completion, and then offers
+    files, modules and magics; it goes by the length, which here is never 0.
+    """
+
+    def __len__(self) -> int:
+        return max(1, super().__len__())
+
+
 def options_of(function: Any) -> list[str]:
-    """The words that may follow a magic: its long options and the choices of its arguments."""
+    """The long options of a magic."""
     parser = getattr(function, "parser", None)
     words: list[str] = []
     for action in getattr(parser, "_actions", ()):
         words += [option for option in action.option_strings if option.startswith("--")]
-        words += [str(choice) for choice in action.choices or ()]
     return sorted(set(words) - {"--help"})
 
 
@@ -50,10 +60,11 @@ def attach(shell: Any, magics: Iterable[type]) -> None:
         found = _MAGIC.match(context.text_until_cursor)
         if not found or found[1] not in words or "\n" in found[2]:
             return {"completions": []}
-        token = context.token
+        token = ""
         given = found[2].split()
         if not found[2][-1:].isspace():
-            given = given[:-1]
+            typed, given = given[-1:], given[:-1]
+            token = typed[0] if typed else ""
         known = [w for w in words[found[1]] if w not in given]
         if found[1] in values:
             try:
@@ -62,12 +73,12 @@ def attach(shell: Any, magics: Iterable[type]) -> None:
                 own = []
             # Where only certain values fit, nothing else is offered.
             known = own if own and not token.startswith("-") else [*known, *own]
-        matches = [
+        matches = _Complete(
             SimpleCompletion(text=w, type="param")
             for w in dict.fromkeys(known)
             if w.startswith(token)
-        ]
-        return {"completions": matches, "suppress": bool(matches)}
+        )
+        return {"completions": matches, "suppress": True, "matched_fragment": token}
 
     completer.custom_matchers.append(flowbook_arguments)
     setattr(shell, _HOOK, flowbook_arguments)

@@ -165,8 +165,10 @@ def test_functions_of_the_cell_have_their_source(book: Notebook) -> None:
         ("%%graph 'n\ny = x", "No closing quotation"),
         ("%graph nothing_here", "There is no graph 'nothing_here'"),
         ("%graph", "needs the name of a graph"),
-        ("%memory bogus", "there is no action 'bogus'; there are show, diff, free"),
-        ("%memory fre", "there is no action 'fre'. Did you mean 'free'?"),
+        ("%memory bogus", "%memory has no action 'bogus'; there are show, diff, free"),
+        ("%memory fre", "%memory has no action 'fre'. Did you mean 'free'?"),
+        ("%memory --devise cpu", "%memory has no option '--devise'. Did you mean '--device'?"),
+        ("%memory limit 5QB", "%memory limit: '5QB' is no size."),
         ("%runs sow 1", "there is no action or run 'sow'. Did you mean 'show'?"),
         ("%%graph n --shapes nope=batch\ny = x", "--shapes: there is no variable `nope`"),
         ("%%graph n --shapes x='batch 4'\ny = x", "--shapes: x has shape (2, 3), which is not"),
@@ -209,6 +211,37 @@ def test_arguments_complete(book: Notebook) -> None:
         "        print([c.text for c in get_ipython().Completer.completions(text, len(text))])"
     )
     assert shown.stdout.splitlines() == ["['--device']", "['--no-run', '--no-view']", "['free']"]
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("%runs show 1 ", []),
+        ("%runs show no_such_", []),
+        ("%runs list ", []),
+        ("%runs delete x", []),
+        ("%device cpu ", []),
+        ("%device x", []),
+        ("%flowbook ", []),
+        ("%flowbook -", []),
+        ("%memory free no_such_", []),
+        ("%memory diff ", ["--device"]),
+        ("%memory -", ["--device"]),
+        ("%%graph --no-r", ["--no-run"]),
+    ],
+)
+def test_completion_offers_nothing_that_does_not_fit(
+    book: Notebook, text: str, offered: list[str]
+) -> None:
+    """Where a magic has no more words, IPython filled in files, modules and other magics."""
+    shown = book.run(
+        "from IPython.core.completer import provisionalcompleter\n"
+        "with provisionalcompleter():\n"
+        f"    found = list(get_ipython().Completer.completions({text!r}, {len(text)}))\n"
+        f"print([{text!r}[:c.start] + c.text for c in found])"
+    )
+    begin = text[: text.rindex(" ") + 1]
+    assert shown.stdout.strip() == str([begin + word for word in offered])
 
 
 @pytest.mark.parametrize(

@@ -25,25 +25,28 @@ def parse(magic: Any, line: str) -> Namespace:
     try:
         options: Namespace = magic.parser.parse_args(words)
     except UsageError as error:
-        raise UsageError(_plain(str(error), magic)) from None
+        raise UsageError(_plain(str(error), words, magic)) from None
     return options
 
 
-def _plain(text: str, magic: Any) -> str:
+def _plain(text: str, words: list[str], magic: Any) -> str:
     """argparse's words for an option or choice that there is not, as a person would say it."""
-    if found := re.fullmatch(r"unrecognized arguments: (\S+).*", text):
-        word, name = found[1].partition("=")[0], magic.parser.prog
-        if word in ("-h", "--help"):
+    name = magic.parser.prog
+    # An unknown option's value is the first thing that argparse stumbles over.
+    for option in (word.partition("=")[0] for word in words if word.startswith("-")):
+        known = list(magic.parser._option_string_actions)
+        if option in ("-h", "--help"):
             return f"%{name}? shows the help."
-        if not word.startswith("-"):
-            return f"%{name} takes no {word!r}."
-        known = [o for o in magic.parser._option_string_actions if o.startswith("--")]
-        return f"%{name} has no option {word!r}{near(word, known)}"
+        if not any(o.startswith(option) for o in known):
+            long = [o for o in known if o.startswith("--")]
+            return f"%{name} has no option {option!r}{near(option, long)}"
+    if found := re.fullmatch(r"unrecognized arguments: (\S+).*", text):
+        return f"%{name} takes no {found[1]!r}."
     found = re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", text)
     if not found:
         return text
     choices = re.findall(r"[\w-]+", found[3])
-    return f"there is no {found[1]} {found[2]!r}{near(found[2], choices)}"
+    return f"%{name} has no {found[1]} {found[2]!r}{near(found[2], choices)}"
 
 
 def near(word: str, choices: Iterable[str]) -> str:

@@ -103,7 +103,7 @@ class MemoryMagics(Magics):  # type: ignore[misc]
             try:
                 fb.memory.set_limit(None if text.lower() in ("none", "off") else text)
             except fb.ArgumentError as error:
-                raise UsageError(f"%memory limit: {error}") from None
+                raise UsageError(f"%memory limit: {str(error).removeprefix('memory: ')}") from None
         limit, used = fb.memory.limit(), fb.memory.stats().live
         print(f"limit {human_bytes(limit)}" if limit else "no limit")
         if limit and limit <= used:
