@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import traceback
 import types
@@ -64,6 +65,7 @@ def test_no_word_hides_a_name_of_ours(kind: str) -> None:
         ("fb.Variable(x).detach", "In flowbook: fb.stop_gradient(x)."),
         ("model.fit", "In flowbook: fb.fit(model, data, loss, optimizer)."),
         ("model.state_dict", "fb.save(path, model)"),
+        ("optimizer.apply", "In flowbook: optimizer.update(params, grads)."),
         ("optimizer.zero_grad", "flowbook needs no such thing: gradients do not add up"),
     ],
 )  # fmt: skip
@@ -74,6 +76,42 @@ def test_the_error_names_what_was_meant(expression: str, hint: str) -> None:
     assert expression.rpartition(".")[2] in str(error.value)
     shown = "".join(traceback.format_exception_only(error.value))
     assert shown.count("Did you mean") <= 1  # Python adds none of its own
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        ("fb.fit(model, data, loss, validation_data=data)", "In flowbook: validation=(x, y)."),
+        ("fb.fit(model, data, loss, validation_split=0.2)", "In flowbook: validation=0.2, the"),
+        ("fb.fit(model, x, y=x)", "In flowbook: fb.fit(model, (x, y), ...)"),
+        ("fb.fit(model, data, loss, verbose=0)", "In flowbook: progress=False"),
+        ("fb.fit(model, data, loss, num_epochs=2)", "In flowbook: epochs."),
+        ("fb.fit(model, data, loss, epoch=2)", "Did you mean epochs?"),
+        ("fb.fit(model, data, loss, learning_rate=0.1)", "fb.optim.Adam(1e-3)"),
+        ("fb.evaluate(model, data, loss_fn=loss)", "In flowbook: loss."),
+        ("fb.predict(model, x, y=x)", "In flowbook: fb.predict(model, (x, y), ...)"),
+    ],
+)
+def test_the_error_names_the_argument_that_was_meant(call: str, hint: str) -> None:
+    names = {**NAMED, "data": None, "loss": fb.losses.mean_squared_error}
+    with pytest.raises(TypeError, match="got an unexpected keyword argument") as error:
+        eval(call, names)
+    assert isinstance(error.value, fb.FlowbookError)  # notebooks show the user's frames alone
+    assert hint in str(error.value)
+
+
+def test_no_argument_is_guessed_where_none_is_near() -> None:
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'xyzzy'\.$"):
+        fb.fit(None, None, None, xyzzy=1)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'criterion'\.$"):
+        fb.predict(None, None, criterion=1)  # it has no loss
+
+
+@pytest.mark.parametrize("call", [fb.fit, fb.evaluate, fb.predict])
+def test_no_word_hides_an_argument_of_ours(call: types.FunctionType) -> None:
+    assert not {_hints._fold(name) for name in inspect.signature(call).parameters} & set(
+        _hints.ARGUMENTS
+    )
 
 
 @pytest.mark.parametrize(

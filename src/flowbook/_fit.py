@@ -14,7 +14,7 @@ import numpy as np
 
 import flowbook as fb
 
-from . import _nan, _progress, _run
+from . import _hints, _nan, _progress, _run
 from ._batches import as_batches, as_dataset, call_model, epoch_of, join
 from ._loop import Loop
 from ._run import Run
@@ -26,6 +26,7 @@ from .nn import Module, training
 from .optim import Adam, Optimizer
 
 
+@_hints.for_arguments(_hints.ARGUMENTS)
 def fit(
     model: Module,
     data: Any,
@@ -175,6 +176,7 @@ def _words(batches: Any) -> str | None:
     return _run.one_line(batches)
 
 
+@_hints.for_arguments(_hints.ARGUMENTS)
 def evaluate(
     model: Module,
     data: Any,
@@ -212,6 +214,7 @@ def evaluate(
     return measure(epoch_of(as_batches(data, batch_size, False, 0), 0))
 
 
+@_hints.for_arguments(_hints.ARGUMENTS)
 def predict(model: Module, data: Any, *, batch_size: int = 256) -> Any:
     """The model's outputs for all examples, with the training switch off.
 

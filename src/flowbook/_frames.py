@@ -20,6 +20,15 @@ def user_frame() -> FrameType | None:
     return frame
 
 
+def stack_level() -> int:
+    """The `stacklevel` at which a warning of the calling function points at the user's line."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def local_names(frame: FrameType) -> dict[str, Any]:
     """A copy of a frame's local names.
 

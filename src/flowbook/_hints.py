@@ -7,9 +7,12 @@ TensorFlow and Keras for what flowbook has.
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from . import _core
 
@@ -150,6 +153,7 @@ _ON = {
         "zerograd": "not needed: gradients do not add up, each step has its own",
     },
     "Optimizer": {
+        "apply": "optimizer.update(params, grads)",
         "applygradients": "optimizer.update(params, grads)",
         "learningrate": "optimizer.lr.assign(value); optimizer.rate() with a schedule",
         "minimize": f"{_FIT}, or optimizer.update(params, fb.gradients(loss, params))",
@@ -159,6 +163,69 @@ _ON = {
         "zerograd": "not needed: gradients do not add up, each step has its own",
     },
 }
+
+
+_PAIR = "fb.{0}(model, (x, y), ...): inputs and targets are one argument"
+
+# Arguments of `fit`, `evaluate` and `predict`, by folded name.
+ARGUMENTS = {
+    "criterion": "loss",
+    "classweight": "(x, y, weights) as data, with a weight for each example",
+    "lossfn": "loss",
+    "lr": "a rate in the optimizer, such as fb.optim.Adam(1e-3)",
+    "learningrate": "a rate in the optimizer, such as fb.optim.Adam(1e-3)",
+    "nepochs": "epochs",
+    "numepochs": "epochs",
+    "maxepochs": "epochs",
+    "sampleweight": "(x, y, weights) as data, with a weight for each example",
+    "traindata": "data",
+    "trainloader": "data",
+    "valdata": "validation=(x, y)",
+    "valloader": "validation",
+    "validationdata": "validation=(x, y)",
+    "validationsplit": "validation=0.2, the share that is set aside",
+    "validationbatchsize": "batch_size, which is for both",
+    "verbose": "progress=False for no display",
+    "x": _PAIR,
+    "y": _PAIR,
+}
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def for_arguments(meanings: Mapping[str, str]) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Lets a function say what a keyword argument that it doesn't have may have meant.
+
+    Args:
+        meanings: What other libraries' arguments are here, by folded name.
+    """
+
+    def decorate(f: Callable[_P, _R]) -> Callable[_P, _R]:
+        known = frozenset(inspect.signature(f).parameters)
+
+        @functools.wraps(f)
+        def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            for word in kwargs:
+                if word not in known:
+                    raise _unknown_argument(f.__name__, word, sorted(known), meanings)
+            return f(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def _unknown_argument(
+    function: str, word: str, known: list[str], meanings: Mapping[str, str]
+) -> TypeError:
+    text = f"{function}() got an unexpected keyword argument {word!r}"
+    meant = meanings.get(_fold(word), "").format(function)
+    # What another function of the family has is no help here.
+    if meant and (not (named := re.match(r"(\w+)(?:=|$)", meant)) or named[1] in known):
+        return _WrongArgumentError(f"{text}. In flowbook: {meant}.")
+    near = _near(word, known)
+    return _WrongArgumentError(f"{text}. Did you mean {near[0]}?" if near else f"{text}.")
 
 
 def of_module(
@@ -198,10 +265,13 @@ class _MissingNameError(_core.FlowbookError, AttributeError):
     """One of flowbook's errors, so that notebooks show the user's frames alone."""
 
 
-_MissingNameError.__name__ = _MissingNameError.__qualname__ = (
-    "AttributeError"  # what it is to the reader
-)
-_MissingNameError.__module__ = "builtins"
+class _WrongArgumentError(_core.FlowbookError, TypeError):
+    """The same for a call."""
+
+
+for _kind, _name in ((_MissingNameError, "AttributeError"), (_WrongArgumentError, "TypeError")):
+    _kind.__name__ = _kind.__qualname__ = _name  # what it is to the reader
+    _kind.__module__ = "builtins"
 
 
 def _error(text: str, hint: str) -> AttributeError:
@@ -217,10 +287,15 @@ def _hint_in(module: str, name: str, names: list[str]) -> str:
         return _elsewhere(_IN_MODULES[word])
     own = own or _homes(name)
     if not own:
-        import difflib  # late: `import flowbook` is quick
-
-        own = [f"{here}.{near}" for near in difflib.get_close_matches(name, names, 1)]
+        own = [f"{here}.{near}" for near in _near(name, names)]
     return f". Did you mean {own[0]}?" if own else ""
+
+
+def _near(word: str, names: Iterable[str]) -> list[str]:
+    """The name that a misspelt word is nearest to, if there is one."""
+    import difflib  # late: `import flowbook` is quick
+
+    return difflib.get_close_matches(word, names, 1)
 
 
 def _hint_on(kind: str, name: str) -> str:

@@ -4,7 +4,6 @@ for between two steps. A step is one native call without the GIL.
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 import warnings
@@ -17,6 +16,7 @@ import flowbook as fb
 
 from . import _core, _nan, _progress
 from ._batches import epoch_of, rows_of, tensors
+from ._frames import stack_level
 from ._run import Run
 from ._steps import Measure, TrainingStep
 from .callbacks import Callback
@@ -177,7 +177,7 @@ class Loop:
             self._attend(step=False)
             return False
         self._step.accept_all()
-        run._ask(functools.partial(warnings.warn, stacklevel=4), f"fit: {text}", RuntimeWarning)
+        run._ask(_warn, f"fit: {text}")
         return True
 
     # Between two steps
@@ -244,3 +244,8 @@ class Loop:
         if step:
             run._sample()
         run._tell("tick", step - len(fresh) + 1, fresh)
+
+
+def _warn(text: str) -> None:
+    """Warns at the line of the user's that waits for the run."""
+    warnings.warn(text, RuntimeWarning, stacklevel=stack_level())
