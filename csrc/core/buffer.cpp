@@ -153,8 +153,10 @@ void* system_allocate(int64_t bytes) {
 }
 [[noreturn, gnu::cold]] void out_of_memory(int64_t bytes, bool limited) {
   const MemoryStats m = memory_stats();
+  // A limit is on what is in use: what is cached would not have been in the way.
+  const bool cached = !limited && m.reserved > m.live;
   fail(ErrorKind::kOutOfMemory, Bytes(bytes), " were asked for; ", Bytes(m.live), " are in use",
-       m.reserved > m.live ? cat(", ", Bytes(m.reserved - m.live), " cached") : std::string(),
+       cached ? cat(", ", Bytes(m.reserved - m.live), " cached") : std::string(),
        limited ? cat(" and the limit is ", Bytes(memory_limit()),
                      ". Free tensors or raise the limit with fb.memory.set_limit().")
                : std::string(" and the system has no more. Free tensors, or use smaller batches."));
