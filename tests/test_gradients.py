@@ -246,6 +246,44 @@ def test_unconnected_inputs_give_zeros_and_a_warning():
     np.testing.assert_array_equal(g.numpy(), [0, 0])
 
 
+def _warning(f):
+    with pytest.warns(UserWarning, match="^gradients: ") as caught:
+        g = f()
+    (warning,) = caught
+    assert warning.filename == __file__
+    return g, str(warning.message)
+
+
+def test_a_zero_gradient_behind_a_step_names_the_step():
+    """It was "does not depend on x" that was said of functions whose only way leads through floor."""
+    x = fb.asarray([1.5, 2.5])
+    g, words = _warning(lambda: fb.grad(lambda a: fb.sum(fb.floor(a * 2.0)))(x))
+    np.testing.assert_array_equal(g.numpy(), [0, 0])
+    assert "y depends on `a` through floor only, which has no gradient (slopes" in words
+    _, words = _warning(lambda: fb.grad(lambda a: fb.sum(fb.sign(a) + fb.round(a)))(x))
+    assert "through round and sign only, which have no gradient (slopes of steps" in words
+    _, words = _warning(lambda: fb.grad(lambda a: fb.sum(a.astype(fb.int32) * 1.0))(x))
+    assert "through cast only, which has no gradient; the gradient of `a` is zero." in words
+    _, words = _warning(lambda: fb.grad(lambda a: fb.sum(fb.stop_gradient(a)))(x))
+    assert "through stop_gradient only" in words
+
+
+def test_a_gradient_beside_a_step_is_not_warned_about():
+    x = fb.asarray([1.5, 2.5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        g = fb.grad(lambda a: fb.sum(fb.floor(a) * a))(x)
+    np.testing.assert_array_equal(g.numpy(), [1, 2])
+
+
+def test_an_input_that_nothing_reads_is_named():
+    x, other = fb.asarray([1.0]), fb.asarray([2.0])
+    with fb.tape() as t:
+        y = fb.sum(x * x)
+    _, words = _warning(lambda: t.gradients(y, [x, other]))
+    assert "y does not depend on `other`" in words
+
+
 def test_integer_inputs_are_refused():
     x = fb.asarray([1, 2])
     with fb.tape() as t:

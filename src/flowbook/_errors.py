@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import _core
 from ._frames import local_names, source_line, user_frame
 from ._memory_needs import add_holders
@@ -36,9 +38,9 @@ from .errors import (  # noqa: F401
 
 
 def _names_in(frame: FrameType) -> dict[int, str]:
-    """Names of the caller's tensors by identity: locals first, then globals, then attributes."""
+    """Names of the caller's tensors and arrays by identity; locals first, then globals, attributes."""
     names: dict[int, str] = {}
-    kinds = (_core.Tensor, _core.Variable)
+    kinds = (_core.Tensor, _core.Variable, np.ndarray)
     scopes = [local_names(frame), frame.f_globals]
     for scope in scopes:
         for name, value in list(scope.items()):
@@ -93,16 +95,18 @@ def note_failure(
         tape: The graph of the tape that the op is about, if it records no longer.
     """
     global _failure
+    from ._state import spec_text  # late: it needs the whole library
+
     graph = _core.current_program() or tape or _core.current_graph()
     inputs = [
         FailedInput(
             names.get(id(v), ""),
-            v.spec,
-            -1 if graph is None else int(graph.find(v)),
+            spec_text(v) if isinstance(v, np.ndarray) else v.spec,
+            -1 if graph is None or isinstance(v, np.ndarray) else int(graph.find(v)),
             isinstance(v, _core.Variable),
         )
         for v in values
-        if isinstance(v, (_core.Tensor, _core.Variable))
+        if isinstance(v, (_core.Tensor, _core.Variable, np.ndarray))
     ]
     _failure = Failure(op, None if graph is None else weakref.ref(graph), inputs)
 

@@ -10,6 +10,7 @@ from . import _core
 from ._cell import CellInfo
 from ._errors import Failure, renamed, take_eager_failure, take_failure
 from ._record import plain, record_of
+from ._words import shorten
 from .errors import FlowbookError
 
 
@@ -118,7 +119,20 @@ def of_eager(failed: FlowbookError, cell: CellInfo | None) -> dict[str, Any] | N
     inputs = _inputs_of_failure(graph, cell, failure, nodes)
     own = {"line": _error_line(failed, cell), "scope": ""}
     nodes.append(_pseudo(cell, nodes, failure.op, "op", inputs=inputs, failed=True, **own))
+    _name_sources(graph, nodes)
     return record
+
+
+def _name_sources(graph: Any, nodes: list[dict[str, Any]]) -> None:
+    """Names what a tape met without a name: numbers by their values, the others by their order."""
+    for value in range(graph.value_count()):
+        node = nodes[graph.value(value)["node"]]
+        if node["kind"] == "capture" and not node["name"] and not node["shape"]:
+            number = graph.concrete(value)
+            node["name"] = None if number is None else shorten(str(number), 14)
+    unnamed = [n for n in nodes if n["kind"] in ("capture", "variable") and not n["name"]]
+    for i, node in enumerate(unnamed):
+        node["name"] = f"input {i}" if len(unnamed) > 1 else "input"
 
 
 def _blamed(error: BaseException) -> str:

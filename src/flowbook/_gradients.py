@@ -6,13 +6,15 @@ All of them come down to the one native walk over the recorded nodes (`flowbook.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 from . import _core
 from ._creation import asarray
+from ._frames import stack_level
+from ._record import plain, record_of
 from ._tree import flatten, leaves_of, transform
 from .errors import ArgumentError, GradientError, ShapeError
 
@@ -67,7 +69,8 @@ def gradients(ys: Any, xs: Any, seeds: Any = None) -> Any:
 
     Returns:
         The gradients, nested like `xs` and shaped like its entries. An x that no y depends on has
-        zeros, and a warning names it.
+        zeros, and a warning names it; so has one that only ops without a gradient use, such as
+        `floor`, which is flat almost everywhere.
 
     Raises:
         GradientError: If nothing records, a y is not a scalar and has no seed, or an x or y is
@@ -91,7 +94,10 @@ def gradients(ys: Any, xs: Any, seeds: Any = None) -> Any:
     return _gradients_of(graph, ys, xs, seeds)
 
 
-def _gradients_of(graph: Any, ys: Any, xs: Any, seeds: Any) -> Any:
+def _gradients_of(
+    graph: Any, ys: Any, xs: Any, seeds: Any, own_names: Mapping[int, str] | None = None
+) -> Any:
+    """`gradients` in a graph; `own_names`: of tensors that the caller has no names for, by identity."""
     y_leaves = [_read(y) for y in leaves_of(ys)]
     x_leaves: list[Any] = []
     tree = flatten(xs, x_leaves)
@@ -104,42 +110,106 @@ def _gradients_of(graph: Any, ys: Any, xs: Any, seeds: Any) -> Any:
     try:
         values, connected = _core.gradients(graph, y_leaves, x_leaves, seed_leaves)
     except (GradientError, ShapeError) as error:
-        raise _named(error, graph, y_leaves, x_leaves) from None
-    for i, is_connected in enumerate(connected):
-        if not is_connected:
-            warnings.warn(
-                f"gradients: y does not depend on {_label(graph, x_leaves[i], i)}; its gradient is "
-                "zero. Was it used, and read inside the graph or tape?",
-                stacklevel=3,
-            )
+        raise _named(error, graph, y_leaves, x_leaves, own_names or {}) from None
+    if not all(connected):
+        from ._errors import caller_names
+
+        names = {**caller_names(), **(own_names or {})}
+        for i, is_connected in enumerate(connected):
+            if not is_connected:
+                label = _label(graph, x_leaves[i], i, names)
+                warnings.warn(
+                    _why_zero(graph, y_leaves, x_leaves[i], label), stacklevel=stack_level()
+                )
     if not graph.symbolic:
         for value in values:  # so that the memory views can tell them apart
             _core.set_buffer_kind(value, "gradient")
     return tree.build(iter(values))
 
 
-def _named(error: Exception, graph: Any, ys: list[Any], xs: list[Any]) -> Exception:
+def _named(
+    error: Exception, graph: Any, ys: list[Any], xs: list[Any], own_names: Mapping[int, str]
+) -> Exception:
     """The error with the caller's names in place of `y` and `an x`."""
     from ._errors import caller_names, note_failure
 
-    names = caller_names()
+    callers = caller_names()
+    names = {**callers, **own_names}
     note_failure("gradients", [*ys, *xs], names, graph)
     text = str(error)
-    for words, leaves in (("y", ys), ("an x", xs)):
+    for words, leaves, known in (("y", ys, callers), ("an x", xs, names)):
         for leaf in leaves:
-            name = names.get(id(leaf)) or getattr(leaf, "name", "")
+            name = known.get(id(leaf)) or getattr(leaf, "name", "")
             if name and f"gradients: {words} is {leaf.spec}" in text:
                 text = text.replace(f"gradients: {words} is", f"gradients: {name} is", 1)
                 return type(error)(text)
     return error
 
 
-def _label(graph: Any, x: Any, i: int) -> str:
+def _label(graph: Any, x: Any, i: int, names: Mapping[int, str]) -> str:
     name = getattr(x, "name", "") if isinstance(x, _core.Variable) else ""
     if not name:
         value = graph.find(x)
         name = graph.value_name(value) if value >= 0 else ""
+    name = name or names.get(id(x), "")
     return f"`{name}`" if name else f"x number {i}"
+
+
+def _why_zero(graph: Any, ys: list[Any], x: Any, label: str) -> str:
+    """Why the gradient by an x is zero: y never meets it, or only behind ops without a gradient."""
+    ends = _ends_of_gradients(graph, ys, x)
+    if ends is None:
+        return (
+            f"gradients: y does not depend on {label}; its gradient is zero. Was it used, and read "
+            "inside the graph or tape?"
+        )
+    through = f"{' and '.join(ends)} only, which" if ends else "what"
+    none = "have no gradient" if len(ends) > 1 else "has no gradient"
+    flat = " (slopes of steps are zero)" if ends and _STEPS.issuperset(ends) else ""
+    return (
+        f"gradients: y depends on {label} through {through} {none}{flat}; the gradient of {label} "
+        "is zero."
+    )
+
+
+_STEPS = frozenset(("ceil", "floor", "round", "sign", "trunc"))
+
+
+def _ends_of_gradients(graph: Any, ys: list[Any], x: Any) -> list[str] | None:
+    """The ops without a gradient at which the ways from x to the ys end; None without a way."""
+    nodes = plain(record_of(graph))["nodes"]
+
+    def node_of(leaf: Any) -> list[int]:
+        value = graph.find(leaf)
+        return [graph.value(value)["node"]] if value >= 0 else []
+
+    before: set[int] = set()  # nodes from which the ys are computed
+    todo = [n for y in ys for n in node_of(y)]
+    while todo:
+        if (n := todo.pop()) not in before:
+            before.add(n)
+            todo += nodes[n]["inputs"]
+    met = set(node_of(x)) & before
+    if not met:
+        return None
+    ends = set()
+    for node in nodes:
+        if node["id"] in before and met.intersection(node["inputs"]):
+            op = getattr(_core.ops, node["op"], None)
+            passes = op is None or _core.op_record(op)["differentiable"]
+            if not passes or not node["dtype"].startswith(("f", "bf", "c")):
+                ends.add(node["op"])
+            else:
+                met.add(node["id"])
+    return sorted(ends)
+
+
+def _argument_names(f: Callable[..., Any], xs: Any) -> dict[int, str]:
+    """The name of a function's first argument, by the identity of the tensor passed for it."""
+    code = getattr(f, "__code__", None)
+    if code is None or not code.co_argcount or not isinstance(xs, _core.Tensor):
+        return {}
+    return {id(xs): code.co_varnames[0]}
 
 
 def _read(x: Any) -> Any:
@@ -223,7 +293,7 @@ def _value_and_grad(
                 )
         # Outside the tape: an outer recording still sees the gradient's ops.
         try:
-            g = t.gradients(value, xs)
+            g = _gradients_of(t._graph, value, xs, None, _argument_names(f, xs))
         except GradientError as error:
             # Nobody but the function has a name for what it returns.
             text = str(error).replace(

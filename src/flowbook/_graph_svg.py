@@ -241,7 +241,9 @@ def svg(record: Record, scene: Scene | None = None, **options: Any) -> str:
     title, stats = str(record.get("name") or "graph"), status_line(record)
     pad, head = 18.0, 50.0 if stats else 38.0
     looks = list(dict.fromkeys(b.look for b in scene.boxes if b.kind == "node" and b.look in LOOKS))
-    legend = list(dict.fromkeys(_LEGEND[k] for k in looks if k in _LEGEND))
+    # What failed is red, whatever its family: that family's colour is not to be seen.
+    seen = {b.look for b in scene.boxes if b.kind == "node" and not b.failed}
+    legend = list(dict.fromkeys(_LEGEND[k] for k in looks if k in seen and k in _LEGEND))
     foot = 26.0 if len(legend) > 1 else 4.0
     folded = any(b.gradients for b in scene.boxes)
     keys = [(word, next(k for k in looks if _LEGEND.get(k) == word)) for word in legend]

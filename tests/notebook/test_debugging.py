@@ -234,6 +234,25 @@ EAGER = {
         "----> 3 fb.grad(f)(w)", "f returned i64.*Only floating tensors have gradients",
         r"argmax\(.*\? = gradients\(.*<-- failed here",
     ),
+    "an array": (
+        "rows = fb.ones((2, 4))\nmore = np.ones(3)\nrows + more",
+        "----> 3 rows + more", r"rows.* with more: f64\[3\]",
+        r"rows: f32.*more: f64\[3\] \(capture\).*add\(rows, more\).*<-- failed here",
+    ),
+    "no names": (
+        "fb.ones((2, 2)) @ fb.ones((3, 2))",
+        "----> 1 fb.ones", r"f32\[3, 2\]",
+        r"input 0: f32\[2, 2\].*input 1: f32\[3, 2\].*matmul\(input 0, input 1\)",
+    ),
+    "numbers": (
+        "with fb.tape() as t:\n    h = x * 2.5\nt.gradients(h, x)",
+        "----> 3 t.grad", "h is f32.*not a scalar", r" 2\.5: f32\[\] .*multiply\(x, 2\.5\)",
+    ),
+    "an argument": (
+        "fb.grad(lambda weights: fb.argmax(weights))(w)",
+        "----> 1 fb.grad", "<lambda> returned i64",
+        r"weights: f32\[3, 4\].*argmax\(weights\).*gradients\(%1, weights\)",
+    ),
 }  # fmt: skip
 
 

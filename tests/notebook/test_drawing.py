@@ -165,6 +165,16 @@ def test_a_failed_node_is_red_and_the_error_is_told() -> None:
     assert 'class="x"' in picture_in(html)
 
 
+def test_the_legend_leaves_out_what_is_red() -> None:
+    record = records.mlp(fail=True)
+    assert ">matrix product<" in picture_in(_drawing.html(record))  # of the first one
+    for node in record["nodes"]:
+        node["failed"] = node["op"] == "matmul"
+    picture = picture_in(_drawing.html(record))
+    assert ">matrix product<" not in picture
+    assert ">elementwise<" in picture
+
+
 def test_the_same_graph_has_the_same_id_whatever_its_times() -> None:
     one, two = records.mlp(), records.mlp()
     two["stats"]["run_ms"] = 99.0

@@ -357,6 +357,7 @@ test("errors stand above the partial graph, stale inputs beside its name", () =>
     "ShapeError matmul: no.line 3: y = a @ baf32[2]",
   );
   expect(box("sum").querySelector(".failed")).not.toBeNull();
+  expect(shadow().querySelector("footer")!.textContent).not.toContain("reduction");
   view.receive({ kind: "stale", text: "stale: x was bound anew" }, []);
   expect(shadow().querySelector(".stale")!.textContent).toBe("stale: x was bound anew");
 });

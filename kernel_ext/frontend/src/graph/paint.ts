@@ -146,7 +146,8 @@ export class Painter {
       const seen = new Set<string>();
       for (const box of scene.boxes) {
         const label = NAMES[box.look];
-        if (box.kind !== "node" || !label || seen.has(label)) continue;
+        // What failed is red, whatever its family.
+        if (box.kind !== "node" || box.failed || !label || seen.has(label)) continue;
         seen.add(label);
         const source = SOURCES.has(box.look) ? "source" : undefined;
         this.legend.push({ label, colour: look(box), look: source });
