@@ -2,6 +2,7 @@
 tape itself wherever machine code is not to be had."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -388,6 +389,15 @@ def test_extrema_of_any_length_are_compiled(mode):
     mode("always")
     x = fb.asarray(values(6, 1000))
     assert "\n      r3 = max" in planned(lambda x: fb.max(x * 1.5, axis=-1), x).text()
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x, w: fb.nn.softmax(x), lambda x, w: fb.nn.layer_norm(x, w, w)]
+)
+def test_single_instructions_between_phases_are_compiled(mode, f):
+    """The sum that layer norm begins with, the product that softmax ends with."""
+    text = assert_compiled_is_tape(mode, f, values(40, 256), values(256)).text()
+    assert not re.search(r"\n    r\d", text)  # what the tape does
 
 
 def test_small_programs_are_not_worth_it(mode):

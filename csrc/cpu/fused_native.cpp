@@ -204,10 +204,12 @@ void FusedCpu::compile() {
     for (size_t first = 0; first < all.size();) {
       size_t end = first;
       while (end < all.size() && all[end].native) ++end;
-      // The longest run that can be one loop. A single instruction gains nothing, but for extrema.
-      const bool fold = end > first && all[first].kind == Instruction::kFoldColumns &&
-                        all[first].fold != loops().sum[kSlotF32];
-      for (; end >= first + (fold ? 1 : 2); --end) {
+      // The longest run that can be one loop. A single instruction gains nothing by itself, but for
+      // extrema; among other phases it spares leaving the compiled loops (fused_regular.cpp).
+      const bool extremum = end > first && all[first].kind == Instruction::kFoldColumns &&
+                            all[first].fold != loops().sum[kSlotF32];
+      const size_t least = extremum || phases_.size() > 1 ? 1 : 2;
+      for (; end >= first + least; --end) {
         Segment s;
         jit::Graph graph;
         if (!make_segment(p, first, end, s, graph)) continue;
