@@ -1,4 +1,4 @@
-// Loops over one row, or one run of elements, that are more than an elementwise formula:
+// Loops over rows, or one run of elements, that are more than an elementwise formula:
 // cross-entropy, optimizer steps, random numbers. Compiled per instruction
 // set (csrc/cpu/isa/rows*.cpp), the same bits on each. Plain declarations only: see loops.h. Pairs
 // of functions are for float32 and float64. Outputs may be the very memory of an input they are
@@ -23,12 +23,21 @@ struct AdamStep {
   double beta1, beta2, epsilon, weight_decay;
 };
 
+// The logits of up to kLossRows rows: class i of row r is x[r * row + i * step].
+inline constexpr int64_t kLossRows = 16;
+struct LossRows {
+  const void* x;
+  int64_t row, step;
+  int64_t rows, classes;
+  const int64_t* targets;
+};
+
 struct RowLoops {
-  // *loss = logsumexp(x) - x[target]
-  void (*cross_entropy[2])(const void* x, int64_t target, void* loss, int64_t n);
-  // dx = (softmax(x) - [target]) * *dloss
-  void (*cross_entropy_gradient[2])(const void* x, int64_t target, const void* loss,
-                                    const void* dloss, void* dx, int64_t n);
+  // losses = logsumexp(x) - x[target]
+  void (*cross_entropy[2])(const LossRows& x, void* losses);
+  // dx = (softmax(x) - [target]) * dlosses; dx lies as x does
+  void (*cross_entropy_gradient[2])(const LossRows& x, const void* losses, const void* dlosses,
+                                    void* dx);
   void (*sgd[2])(const SgdStep& s, int64_t begin, int64_t end);
   void (*adam[2])(const AdamStep& s, int64_t begin, int64_t end);
 

@@ -70,6 +70,11 @@ declare(
         call(m(0, 5), m.index(0, high=5)),
         call(m(3, 4, low=1e4, high=1e4 + 5), m.index(3, high=4), grad=False),
         call(m(4, 300), m.index(4, high=300)),
+        call(m(19, 9), m.index(19, high=9)),
+        call(m(33, 128), m.index(33, high=128), grad=False),
+        call(m(33, 129), m.index(33, high=129), grad=False),
+        call(m(3, 7, 5), m.index(3, 5, high=7), axis=1),
+        call(m(2, 300, 20), m.index(2, 20, high=300), axis=1, grad=False),
     ],
     grad=(0,),
     rtol={"float32": 2e-5},
@@ -147,7 +152,10 @@ declare(
 
 
 def losses(m: Maker):
-    for shape, axis in (((6, 5), -1), ((5, 6), 0), ((2, 5, 3), 1), ((5,), 0), ((0, 5), 1)):
+    for shape, axis in (
+        ((6, 5), -1), ((5, 6), 0), ((2, 5, 3), 1), ((5,), 0), ((0, 5), 1),
+        ((35, 20), -1), ((17, 128), 1), ((17, 129), 1), ((300, 18), 0), ((2, 131, 3), 1),
+    ):  # fmt: skip
         x = m(*shape)
         rows = shape[:axis] + shape[axis:][1:] if axis >= 0 else shape[:axis]
         targets = m.index(*rows, high=shape[axis])
