@@ -8,12 +8,14 @@
 #include "cpu/cpu.h"
 #include "cpu/loops.h"
 #include "cpu/pool.h"
+#include "cpu/rounding.h"
 
 namespace flowbook::cpu {
 
 namespace {
 
-constexpr int64_t kGrain = 64 << 10;  // bytes a chunk
+constexpr int64_t kGrain = 64 << 10;   // bytes a chunk
+constexpr int64_t kWorthCalling = 16;  // elements of a row that is added by a loop of loops.h
 constexpr DTypeSet kArithmetic = set_of(DType::u8) | set_of(DType::i32) | set_of(DType::i64) |
                                  set_of(DType::f32) | set_of(DType::f64);
 
@@ -101,15 +103,21 @@ void take(const KernelArgs& a) {
 }
 
 // Shared by set and add: rows of updates into rows of the result, in order. Parallel over the outer
-// and inner axes only, so that equal indices keep their order.
+// and inner axes only, so that equal indices keep their order; each part reads all indices, so that
+// inner axes are cut only where there is much to do.
 template <class Row>
 void scatter(const Around& to, const Positions& at, int64_t count, Row&& row) {
-  constexpr int64_t kInner = 4096;  // elements
-  const int64_t blocks = (to.inner + kInner - 1) / kInner;
-  parallel_ranges(to.outer * blocks, 1, [&](int64_t begin, int64_t end) {
+  constexpr int64_t kPart = 16 << 10, kNarrowest = 64, kWidest = 4096;  // elements
+  if (count == 0 || to.inner == 0) return;
+  const int64_t parts = std::max<int64_t>(1, count * to.inner / kPart);
+  const int64_t width =
+      std::min(kWidest, round_up(std::max(kNarrowest, ceil_div(to.inner, parts)), kNarrowest));
+  const int64_t blocks = ceil_div(to.inner, width);
+  const int64_t grain = std::max<int64_t>(1, kPart / (count * std::min(width, to.inner)));
+  parallel_ranges(to.outer * blocks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      const int64_t o = b / blocks, first = b % blocks * kInner,
-                    n = std::min(kInner, to.inner - first);
+      const int64_t o = b / blocks, first = b % blocks * width,
+                    n = std::min(width, to.inner - first);
       for (int64_t i = 0; i < count; ++i)
         row((o * to.size + at[i]) * to.inner + first, (o * count + i) * to.inner + first, n);
     }
@@ -121,9 +129,18 @@ void scatter_add(const KernelArgs& a) {
   const Around to(x.spec->shape, normalize_axis(op.axis, *x.spec));
   const Positions at(a.in[1], to.size);
   if (y.data != x.data) copy_all(x, y);
-  by_type(x.spec->dtype, [&](auto t) {
+  const DType dtype = x.spec->dtype;
+  const int64_t count = a.in[1].size();
+  if (to.inner >= kWorthCalling && (dtype == DType::f32 || dtype == DType::f64)) {
+    const ColumnFold add_row = loops().add_columns[slot_of(dtype)];
+    const int64_t width = size_of(dtype);
+    return scatter(to, at, count, [&](int64_t i, int64_t j, int64_t n) {
+      add_row(y.as<char>() + i * width, u.as<char>() + j * width, n);
+    });
+  }
+  by_type(dtype, [&](auto t) {
     using T = decltype(t);
-    scatter(to, at, a.in[1].size(), [&](int64_t i, int64_t j, int64_t n) {
+    scatter(to, at, count, [&](int64_t i, int64_t j, int64_t n) {
       T* out = y.as<T>() + i;
       const T* in = u.as<T>() + j;
       for (int64_t k = 0; k < n; ++k) out[k] = add(out[k], in[k]);
