@@ -7,9 +7,11 @@ is checked: that is `test_ops.py`, alike for every op.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,9 +168,6 @@ def declare(
     """
     if name in DECLARED:
         raise ValueError(f"samples of {name} are declared twice")
-    import inspect
-
-    frame = inspect.stack()[1].filename
-    family = frame.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".py")
+    family = Path(sys._getframe(1).f_code.co_filename).stem
     DECLARED[name] = OpSamples(name, reference, tuple(dtypes), make, family=family, **options)
     return DECLARED[name]
