@@ -115,14 +115,13 @@ class LiveMemory:
 
     def _send(self) -> None:
         """Sends the state, or leaves that to the next look where cells follow each other fast."""
-        now = time.monotonic()
-        self._late = now - self._sent < GAP
+        self._late = time.monotonic() - self._sent < GAP
         if self._late:
             return
         hub = attached.hub_of(self.view_id)
         if hub is not None:
-            self._sent = now
             hub.send(self.view_id, {"kind": "state", **self.state()})
+            self._sent = time.monotonic()  # now, not before: sending may take its time
 
 
 _FREE: dict[str, Any] = {
