@@ -410,6 +410,21 @@ def test_the_course_marks_the_peak_and_the_limit() -> None:
     assert _memory_view.course({"history": []}) == ""
 
 
+@pytest.mark.parametrize("limit", [None, 1000, 1100, 1500, 4000])
+@pytest.mark.parametrize("peak", [1000, 600, 100])
+def test_no_line_runs_through_the_words_at_the_peak(limit: int | None, peak: int) -> None:
+    """A use that stays at its peak struck the words through."""
+    history = [(0.0, 10, 10), (1.0, peak, peak), (2.0, peak, peak)]
+    if limit is None:
+        history.append((3.0, 1000, 1000))
+    svg = _memory_view.course({"history": history, "limit": limit})
+    at = float(re.search(r'cy="([\d.]+)"', svg)[1])  # type: ignore[index]
+    words = float(re.search(r'y="([\d.]+)"[^>]*>peak', svg)[1])  # type: ignore[index]
+    levels = [at] + [float(y) for y in re.findall(r'd="M8 ([\d.]+)h', svg)]
+    assert 9 <= words <= 112 - 20
+    assert [y for y in levels if words - 9 < y < words + 1] == []
+
+
 def test_a_live_view_gets_data_instead_of_the_picture() -> None:
     shot = {
         "device": "cpu", "live": 5, "peak": 9, "reserved": 5, "limit": None, "by_kind": {}, "rows": [],

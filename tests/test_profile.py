@@ -133,6 +133,8 @@ def test_text_and_html_show_the_slowest_first() -> None:
     html = profile._repr_mimebundle_()["text/html"]
     assert "flowbook-view flowbook-kind-profile flowbook-id-" in html
     assert '<img src="data:image/svg+xml;base64,' in html
+    assert not re.search(r">±?[\d.]+ .?s</td>", html)  # a unit stays with its figure
+    assert re.search(r">±[\d.]+\N{NO-BREAK SPACE}.?s</td>", html)
     assert "<script" not in html
 
 

@@ -45,6 +45,27 @@ def test_any_values_show_without_a_warning(name: str) -> None:
     assert len(text) < 30_000
 
 
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((8, 8), None), ((8, 8, 3), None), ((1, 8, 8, 1), None), ((2, 8, 8, 3), "[0] of 2"),
+        ((5, 8, 8), "[0] of 5"), ((2, 3, 4, 8, 8), "[0, 0, 0] of 2 × 3 × 4"),
+    ],
+)  # fmt: skip
+def test_a_picture_of_a_stack_says_which_part_it_is(
+    shape: tuple[int, ...], words: str | None
+) -> None:
+    text = fb.zeros(shape)._repr_html_()
+    assert "<img" in text
+    assert re.findall(r">(\[[^<]*)</div>", text) == ([words] if words else [])
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (2, 32, 32, 3), (2, 3, 4, 5, 6), (3,) * 5])
+def test_the_text_of_many_axes_is_a_page_at_most(shape: tuple[int, ...]) -> None:
+    assert 4 < len(repr(fb.zeros(shape)).splitlines()) <= 60
+    assert str(fb.zeros(shape)).count("...") > 1
+
+
 @pytest.mark.parametrize("name", [n for n, a in HARD.items() if a.dtype.kind == "f" and a.size > 1])
 def test_the_statistics_of_any_numbers_are_finite(name: str) -> None:
     finite = HARD[name][np.isfinite(HARD[name])]

@@ -62,6 +62,15 @@ def _names(row: Mapping[str, Any], limit: int) -> str:
     return shorten(names[0] + more, limit)
 
 
+def _held(row: Mapping[str, Any]) -> str:
+    """Who holds a row's memory, where that is the notebook alone; its first name stands already."""
+    holders = row.get("holders") or ()
+    others = [name for name in holders if name not in row["names"][:1]]
+    if not holders or len(others) == len(holders):
+        return f"held by {', '.join(others[:4])}" if holders else ""
+    return "held by the notebook only" + (f", as {', '.join(others[:3])} too" if others else "")
+
+
 def _change(row: Mapping[str, Any]) -> str:
     change = row.get("change")
     return "" if change is None else "new" if change == "new" else _signed(int(change))
@@ -114,7 +123,7 @@ def text(snapshot: Snapshot) -> str:
     width = max((len(_names(r, 44)) for r in rows[:_ROWS]), default=0)
     for row in rows[:_ROWS]:
         cell = f"In [{row['cell']}]" if row.get("cell") else ""
-        held = f"held by {', '.join(row['holders'][:3])}" if row.get("holders") else ""
+        held = _held(row)
         line = f"  {_names(row, 44):<{width}}  {human_bytes(row['bytes']):>8}  {row['spec']:<18}"
         tail = " ".join(word for word in (_change(row), held) if word)
         out.append(f"{line} {row['kind']:<10} {cell:<8} {tail}".rstrip())
@@ -136,7 +145,7 @@ def text(snapshot: Snapshot) -> str:
     return "\n".join(out)
 
 
-def course(snapshot: Snapshot, width: int = 620, height: int = 100) -> str:
+def course(snapshot: Snapshot, width: int = 620, height: int = 112) -> str:
     """Live bytes over time as an SVG document, with the peak marked; empty without a history."""
     history = [h for h in snapshot.get("history", ()) if h]
     if len(history) < 2:
@@ -144,13 +153,13 @@ def course(snapshot: Snapshot, width: int = 620, height: int = 100) -> str:
     start, end = history[0][0], history[-1][0]
     span = max(end - start, 1e-9)
     top = max(max(h[2] for h in history), snapshot.get("limit") or 0, 1)
-    plot_w, plot_h = width - 16, height - 34
+    plot_w, plot_h = width - 16, height - 46  # with a line of words above
 
     def x(t: float) -> float:
         return 8 + plot_w * (t - start) / span
 
     def y(n: float) -> float:
-        return 10 + plot_h * (1 - n / top)
+        return 22 + plot_h * (1 - n / top)
 
     live, peaks = [], []
     for i, (t, n, peak) in enumerate(history):
@@ -163,11 +172,12 @@ def course(snapshot: Snapshot, width: int = 620, height: int = 100) -> str:
     area = f"{line}V{y(0):.1f}H{x(start):.1f}Z"
     high = max(history, key=lambda h: h[2])
     anchor = "end" if x(high[0]) > width * 0.7 else "start"
-    # Above the line that goes on from there, where there is room.
-    label = y(high[2]) - 5 if y(high[2]) > 20 else 15.0
+    label = y(high[2]) - 6  # above the line that goes on from there
     limit = ""
     if snapshot.get("limit"):
         level = y(snapshot["limit"])
+        if 0 <= y(high[2]) - level < 18:  # the limit's line is where the words would be
+            label = y(high[2]) + 14
         limit = f'<path d="M8 {level:.1f}h{plot_w}" class="m"/>'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -317,12 +327,9 @@ def _row(row: Mapping[str, Any], largest: int) -> str:
     share = f'<div style="width:{width:.0f}px;border-radius:4px;{block(colour, 8)}"></div>'
     first, *others = row["names"] or ["(no name)"]
     names = f"<code>{escape(shorten(first, 60))}</code>"
-    if row.get("holders"):
-        words = escape(", ".join(row["holders"][:4]))
+    if held := escape(_held(row)):
         # Red where the page is known to suit it: in the live view.
-        names += (
-            f'<div style="color:var(--bad,inherit);text-align:left;{ALARMED}">held by {words}</div>'
-        )
+        names += f'<div style="color:var(--bad,inherit);text-align:left;{ALARMED}">{held}</div>'
     elif others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         words = escape(shorten(", ".join(others[:3]), 80) + more)

@@ -188,6 +188,11 @@ def timeline(data: Data, zoom: int = 1) -> str:
     )
 
 
+def _unbroken(us: float) -> str:
+    """A time whose figure and unit stay on one line on narrow pages."""
+    return human_time(us).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def view_id(data: Data) -> str:
     """A short name of what a profile shows, whatever the times were."""
     kept = [(s["graph"], s["step"], s["label"], s["nodes"]) for s in data["steps"]]
@@ -217,8 +222,8 @@ def html(data: Data, view: str = "", *, root: bool = True, zoom: int = 1) -> str
         cells = [
             ("right", f"{step['share']:.1%}"), ("left", share),
             ("left", f"<code>{escape(_what(step, 60))}</code>"),
-            ("right", human_time(step["median_us"])), ("right", human_time(step["min_us"])),
-            ("right", "±" + human_time(step["spread_us"])),
+            ("right", _unbroken(step["median_us"])), ("right", _unbroken(step["min_us"])),
+            ("right", "±" + _unbroken(step["spread_us"])),
             ("left", escape(_place(step, len(data["graphs"])))),
         ]  # fmt: skip
         rows.append("<tr>" + "".join(f'<td style="{cell}{a}">{c}</td>' for a, c in cells) + "</tr>")

@@ -38,10 +38,13 @@ def _host(t: Any) -> np.ndarray:
     return array
 
 
-def _numbers(t: Any, prefix: str = "") -> str:
+def _numbers(t: Any, prefix: str = "", separator: str = ", ") -> str:
+    """The numbers as NumPy prints them; of many in several dimensions a page, not ten."""
+    edge = 3 if t.ndim <= 2 else 2 if t.ndim == 3 else 1
     return np.array2string(
-        _printable(t), separator=", ", prefix=prefix, threshold=200, edgeitems=3, max_line_width=100
-    )
+        _printable(t), separator=separator, prefix=prefix, threshold=200, edgeitems=edge,
+        max_line_width=100,
+    )  # fmt: skip
 
 
 def _tensor_repr(self: Any) -> str:
@@ -68,7 +71,7 @@ def _str(self: Any) -> str:
     if t.symbolic:
         return repr(t)
     with _core.Recorder(None):
-        return np.array2string(_printable(t), threshold=200, edgeitems=3, max_line_width=100)
+        return _numbers(t, separator=" ")
 
 
 def _format(self: Any, spec: str) -> str:

@@ -226,7 +226,7 @@ def html(array: Any, spec: str) -> str:
         elif a.ndim == 2:
             picture = _picture(_heat(_real(_shrink(a, _SIDE, _SIDE))), f"heat map of {spec}")
         elif a.ndim >= 3:
-            picture = _image(a, spec)
+            picture = _image(a, spec) + _which(a)
     facts = "".join(
         f'<span style="{spread(14)}{_alarm(name)}"><span style="opacity:0.65">{name}</span> {value}</span>'
         for name, value in statistics(a)
@@ -238,6 +238,20 @@ def html(array: Any, spec: str) -> str:
     )
 
 
+def _pictured_axes(a: np.ndarray) -> int:
+    """How many of the last axes the picture of a stack has: with colours 3, else 2."""
+    return 3 if a.shape[-1] in (1, 3) and min(a.shape[-3:-1]) >= 4 and a.dtype.kind != "c" else 2
+
+
+def _which(a: np.ndarray) -> str:
+    """Which part of a stack the picture shows, where it has more than one."""
+    stack = a.shape[: -_pictured_axes(a)]
+    if np.prod(stack, dtype=int) < 2:
+        return ""
+    of = " × ".join(map(str, stack))
+    return f'<div style="font-size:11px;opacity:0.8">{[0] * len(stack)} of {of}</div>'
+
+
 def _alarm(name: str) -> str:
     return f";{ALARMED}" if name in ("NaN", "Inf") else ""
 
@@ -245,7 +259,7 @@ def _alarm(name: str) -> str:
 def _image(a: np.ndarray, spec: str) -> str:
     """The first picture of a stack: channels-last colours, else the last two axes."""
     channels = a.shape[-1]
-    if channels in (1, 3) and min(a.shape[-3:-1]) >= 4 and a.dtype.kind != "c":
+    if _pictured_axes(a) == 3:
         first = a.reshape(-1, *a.shape[-3:])[0]
         small = np.stack([_shrink(first[..., c], _SIDE, _SIDE) for c in range(channels)], -1)
         if channels == 1:

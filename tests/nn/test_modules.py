@@ -110,6 +110,18 @@ def test_text_form() -> None:
     assert "(10 trainable)" in repr(model)
 
 
+def test_functions_between_layers_are_listed() -> None:
+    """The tree went from layers[0] to layers[2], as if something were lost."""
+    model = nn.Sequential(nn.Dense(2, inputs=2), nn.relu, nn.Dropout(0.5), nn.relu, lambda x: x)
+    lines = repr(model).splitlines()[1:]
+    shown = [line.split(maxsplit=2)[1:] for line in lines if "layers[" in line]
+    assert shown[1::2] == [["layers[1]", "relu"], ["layers[3]", "relu"]]
+    assert shown[4] == ["layers[4]", "<lambda>"]
+    html = model._repr_html_()
+    assert "<code>layers[3]</code> relu" in html
+    assert "<code>layers[4]</code> &lt;lambda&gt;" in html
+
+
 def test_html_form_is_self_contained_and_escaped() -> None:
     class Sneaky(nn.Module):
         def describe(self) -> str:

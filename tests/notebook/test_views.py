@@ -85,7 +85,8 @@ def test_memory_as_text() -> None:
         "cpu: 9 MB live, peak 20 MB, 3 MB cached\n"
         "  by kind: parameter 8 MB, tensor 1 MB\n"
         "  model.w = w      8 MB  f32[2000, 1000]    parameter  In [4]\n"
-        "  Out[3]           1 MB  f32[500, 500]      tensor              held by Out[3], _\n"
+        "  Out[3]           1 MB  f32[500, 500]      tensor              "
+        "held by the notebook only, as _ too\n"
         "  by cell: In [4] +8 MB (peak +12 MB)\n"
         "  1 MB held by the notebook only: %memory free outputs tracebacks"
     )

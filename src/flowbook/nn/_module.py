@@ -226,6 +226,9 @@ class Module(Stateful):
                 last = i == len(entries) - 1
                 prefix = indent + ("└─ " if last else "├─ ")
                 label, here = part.lstrip("."), (path + part).lstrip(".")
+                if not isinstance(value, (Module, fb.Variable)):
+                    rows.append((prefix, label, _function_name(value), ""))
+                    continue
                 if id(value) in seen:
                     rows.append((prefix, label, f"shared with {seen[id(value)]}", ""))
                     continue
@@ -275,6 +278,9 @@ def _html_children(owner: Any, path: str, depth: int, seen: dict[int, str]) -> s
     for part, value in entries[:_LINES]:
         label, here = part.lstrip("."), (path + part).lstrip(".")
         name = f"<code>{escape(label)}</code>"
+        if not isinstance(value, (Module, fb.Variable)):
+            lines.append(f"<div>{name} {escape(_function_name(value))}</div>")
+            continue
         if id(value) in seen:
             lines.append(f"<div>{name} shared with {escape(seen[id(value)])}</div>")
             continue
@@ -302,13 +308,21 @@ def _html_children(owner: Any, path: str, depth: int, seen: dict[int, str]) -> s
 
 
 def _display_children(owner: Any) -> Iterator[tuple[str, Any]]:
-    """Modules and Variables directly below `owner`, looking through containers."""
+    """Modules and Variables directly below `owner`, looking through containers.
+
+    Functions, too, where they stand in a list, as between the layers of a `Sequential`.
+    """
+    listed = isinstance(owner, (list, tuple))
     for part, value in children(owner):
-        if isinstance(value, (Module, fb.Variable)):
+        if isinstance(value, (Module, fb.Variable)) or (listed and callable(value)):
             yield part, value
         elif isinstance(value, (list, tuple, dict)):
             for inner, item in _display_children(value):
                 yield part + inner, item
+
+
+def _function_name(f: Any) -> str:
+    return str(getattr(f, "__name__", None) or type(f).__name__)
 
 
 def _item_size(variable: fb.Variable) -> int:
