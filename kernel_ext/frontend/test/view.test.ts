@@ -232,6 +232,14 @@ test("the card tells what is known and leads to the cell", () => {
   expect(link.textContent).toBe("In [3], line 2");
 });
 
+test("an input without a name is called by its op, as in the drawing", () => {
+  const record = chain();
+  record.nodes[1].name = null;
+  show(record);
+  click(box("sum"));
+  expect(tip().textContent).toContain("inputsexp");
+});
+
 test("values of the last run: histogram, NaN and Inf", () => {
   const record = chain();
   record.nodes[1].values = {

@@ -27,7 +27,8 @@ function place(node: GraphNode): Node | string {
 function listing(node: GraphNode, context: CardContext): string {
   const names = node.inputs.map((id) => {
     const input = context.node(id);
-    return input ? input.name || constantValue(input) || `%${id}` : `%${id}`;
+    // The drawing shows no numbers of nodes: without a name it is what its op is called.
+    return input ? input.name || constantValue(input) || input.op : `%${id}`;
   });
   const more = names.length > 6 ? ` and ${names.length - 6} more` : "";
   return shorten(names.slice(0, 6).join(", "), 120) + more;
