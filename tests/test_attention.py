@@ -161,6 +161,56 @@ def test_large_scores_take_part_as_they_should(size: float, keys: int) -> None:
         assert np.isfinite(g.numpy()).all()
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("at", [0, 100, 299])
+def test_one_score_may_be_too_large_to_go_without_a_maximum(at: int, causal: bool) -> None:
+    """In the first block of keys, at its end, or in the second one; seen by some queries or by all
+    others than them."""
+    q, k, v = normal(2, 300, 12), normal(2, 300, 12, seed=1), normal(2, 300, 12, seed=2)
+    k[:, at] *= 40
+    got = attend(q, k, v, causal=causal).numpy()
+    np.testing.assert_allclose(got, reference(q, k, v, causal=causal), 2e-4, 2e-5)
+    x = [fb.asarray(a) for a in (q, k, v)]
+    wide = [fb.asarray(a.astype("f8")) for a in (q, k, v)]
+    f = lambda *x: fb.sum(attend(*x, causal=causal) ** 2)  # noqa: E731
+    for g, w in zip(gradients(f, *x), gradients(f, *wide), strict=True):
+        # A score of 140 is known to 1e-5, and keys are 40 times as large.
+        np.testing.assert_allclose(g.numpy(), w.numpy(), 1e-2, 1e-2)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_huge_values_do_not_overflow_under_large_scores(causal: bool) -> None:
+    q, k, v = normal(1, 70, 8), normal(1, 70, 8, seed=1), normal(1, 70, 8, seed=2)
+    q[0, :] = k[0, 0] = 9.0  # scores of 229 * 0.125 = 28.6
+    got = attend(q, k, v * np.float32(1e30), causal=causal, scale=1 / 8).numpy() / 1e30
+    assert np.isfinite(got).all()
+    want = reference(q, k, v, causal=causal, scale=1 / 8)
+    np.testing.assert_allclose(got, want, 2e-4, 2e-5)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("queries", [1, 2, 3, 66])
+def test_few_queries_are_answered_as_many_are(queries: int, causal: bool, dtype: str) -> None:
+    """Also the last ones of a head; with grouped heads, and operands in any layout."""
+    tolerance = 2e-5 if dtype == "f4" else 1e-13
+    q = normal(3, 4, queries, 12).astype(dtype)
+    k, v = (normal(3, 2, 300, n, seed=n).astype(dtype) for n in (12, 20))
+    mask = np.random.default_rng(5).random((queries, 300)) < 0.7
+    mask[:, 0] = True
+    all_k, all_v = (np.repeat(x, 2, axis=1) for x in (k, v))
+    for m in (None, mask, normal(queries, 300, seed=6).astype(dtype)):
+        want = reference(q, all_k, all_v, mask=m, causal=causal)
+        got = attend(q, k, v, mask=m, causal=causal).numpy()
+        np.testing.assert_allclose(got, want, tolerance, tolerance)
+        lying = [
+            fb.permute_dims(fb.asarray(np.swapaxes(x, -1, -2).copy()), (0, 1, 3, 2))
+            for x in (q, k, v)
+        ]
+        got = attend(*lying, mask=m, causal=causal).numpy()
+        np.testing.assert_allclose(got, want, tolerance, tolerance)
+
+
 def test_a_query_that_may_look_nowhere_gives_zeros_and_no_gradient() -> None:
     q, k, v = (fb.asarray(normal(1, 1, 4, 3, seed=i)) for i in range(3))
     mask = np.ones((4, 4), bool)
@@ -183,7 +233,7 @@ def test_nan_is_seen_where_it_is_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize(("length", "at"), [(7, 3), (100, 70), (300, 266)])
+@pytest.mark.parametrize(("length", "at"), [(7, 3), (66, 65), (100, 70), (300, 266)])
 def test_what_is_not_finite_is_not_seen_from_before(dtype: str, bad: float, length, at) -> None:
     """Zeros of the triangle don't make NaN of it, in the results nor in any gradient."""
     q, k, v, dy = (normal(1, 1, length, 20, seed=i).astype(dtype) for i in range(4))

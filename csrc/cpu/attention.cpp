@@ -24,6 +24,9 @@ constexpr int64_t kQueries = kAttentionQueries, kKeys = 256;
 // across the rows does not share a few sets of the cache.
 constexpr int64_t kStepBytes32 = 5 * 64, kStepBytes64 = 9 * 64;
 static_assert(kStepBytes32 >= kQueries * 4 && kStepBytes64 >= kQueries * 8);
+constexpr int64_t kApartBytes = 11 * 64;
+// So few queries read keys and values once and in place; their scores lie closer to each other.
+constexpr int64_t kFewQueries = 2, kFewStep = 16;
 // Backward cuts work by the heads of the keys, whose gradients a chunk owns. Where these are fewer
 // than kUnits it cuts the queries, too, and adds the parts in order.
 constexpr int64_t kUnits = 16;
@@ -79,10 +82,13 @@ struct Problem {
   }
   int64_t block_keys() const { return std::min(keys, kKeys); }
   int64_t step() const { return dtype == DType::f64 ? kStepBytes64 / 8 : kStepBytes32 / 4; }
-  int64_t block_bytes() const { return aligned(block_keys() * step() * bytes); }  // of scores
+  // Of scores. Two blocks that follow each other don't begin a multiple of a page apart: a load
+  // from one would wait for the last store to the other.
+  int64_t block_bytes() const { return aligned(block_keys() * step() * bytes) + kApartBytes; }
 };
 // The tiles of a triangle's edge read at most this far past the last key of a query.
 static_assert(kKeyZeros >= kOwnTileRows);
+static_assert(kKeyZeros >= kFewQueries);  // of which the last one sees all keys of its block
 
 Stack stack_of(const Array& x, const Shape& shape) {
   int64_t strides[kMaxRank];
@@ -179,6 +185,17 @@ void multiply(const Problem& p, int64_t m, Matrix a, const Panels& b, const OwnB
       {m, b.n, b.k, a.data, a.row, a.column, b.data, c, ldc, accumulate, band});
 }
 
+// c = a b, or c += a b, on this thread, of operands as they lie.
+void multiply_in_place(const Problem& p, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b,
+                       void* c, int64_t ldc, bool accumulate) {
+  const OwnGemm g{m,     n,        k, a.data, a.row,      a.column, b.data,
+                  b.row, b.column, c, ldc,    accumulate, nullptr};
+  if (p.pair)
+    own_gemm().f64(g);
+  else
+    own_gemm().f32(g);
+}
+
 void clear(const Problem& p, char* at, int64_t rows, int64_t columns, int64_t row) {
   for (int64_t i = 0; i < rows; ++i, at += row * p.bytes)
     std::memset(at, 0, size_t(columns * p.bytes));
@@ -201,36 +218,79 @@ int64_t forward_bytes(const Problem& p) {
   return p.block_bytes() + panel_bytes(p, p.size, kQueries) +
          panel_bytes(p, p.block_keys(), p.width);
 }
-// Queries [q, q + rows) of one head.
+// The scores of few queries with n keys: inner products, query by query.
+void few_scores(const Problem& p, int64_t n, Matrix key, int64_t rows, Matrix query, char* scores) {
+  std::memset(scores, 0, size_t(n * kFewStep * p.bytes));
+  const auto each_query = [&]<class T>(T) {
+    T row[kKeys];
+    for (int64_t i = 0; i < rows; ++i) {
+      const Matrix one{static_cast<const T*>(query.data) + i * query.row, query.column, 1};
+      multiply_in_place(p, n, 1, p.size, key, one, row, 1, false);
+      for (int64_t j = 0; j < n; ++j) reinterpret_cast<T*>(scores)[j * kFewStep + i] = row[j];
+    }
+  };
+  p.pair ? each_query(double()) : each_query(float());
+}
+// Queries [q, q + rows) of one head. `careful`: whatever there may be among the numbers.
 void forward_block(const Problem& p, const Stack& result, int64_t item, int64_t head, int64_t q,
-                   int64_t rows, char* logsumexp, bool exact = false) {
+                   int64_t rows, char* logsumexp, bool careful = false) {
+  if (careful && rows > 1 && rows <= kFewQueries) {  // each meets its own keys alone
+    for (int64_t i = 0; i < rows; ++i)
+      forward_block(p, result, item, head, q + i, 1, logsumexp + i * p.bytes, true);
+    return;
+  }
   const AttentionLoops& loops = *p.loops;
-  double numbers[3 * kQueries];  // maximum, sum and factor of each query
+  double numbers[3 * kQueries] = {};  // maximum, sum and factor of each query
   char *max = reinterpret_cast<char*>(numbers), *sum = max + kQueries * p.bytes,
        *keep = sum + kQueries * p.bytes;
   Room room(forward_bytes(p));
-  const int64_t step = p.step(), shared = head / p.groups, until = p.keys_until(q + rows);
+  const bool few = rows <= kFewQueries;
+  const int64_t step = few ? kFewStep : p.step(), shared = head / p.groups,
+                until = p.keys_until(q + rows);
   char *scores = room.take(p.block_bytes()), *queries = room.take(panel_bytes(p, p.size, kQueries)),
        *values = room.take(panel_bytes(p, p.block_keys(), p.width));
   char* const y = p.at(result, item, head, q);
-  const Panels query =
-      pack(p, p.size, rows, across(p.query, p.at(p.query, item, head, q)), queries);
+  const Matrix query = plain(p.query, p.at(p.query, item, head, q));
+  const Panels packed_query =
+      few ? Panels{} : pack(p, p.size, rows, across(p.query, query.data), queries);
+  bool small = !careful && p.mask_kind == ScoreBlock::kNone;
   if (until == 0) {  // no keys at all
     loops.softmax[p.pair](block_of(p, item, head, q, rows, 0, 0, scores), true, max, sum, keep);
     clear(p, y, rows, p.width, result.row);
   }
   for (int64_t key = 0; key < until; key += kKeys) {
     const int64_t n = std::min(kKeys, until - key);
-    const Panels v = pack(p, n, p.width, plain(p.value, p.at(p.value, item, shared, key)), values);
-    multiply(p, n, plain(p.key, p.at(p.key, item, shared, key)), query, p.scores(q, key), scores,
-             step, false);
-    loops.softmax[p.pair](block_of(p, item, head, q, rows, key, n, scores), key == 0, max, sum,
-                          keep);
-    if (key > 0) loops.scale[p.pair](y, result.row, rows, p.width, keep);
-    multiply(p, rows, {scores, 1, step}, v, p.by_query(q, key, exact), y, result.row, key > 0);
+    const Matrix k = plain(p.key, p.at(p.key, item, shared, key)),
+                 v = plain(p.value, p.at(p.value, item, shared, key));
+    ScoreBlock block = block_of(p, item, head, q, rows, key, n, scores);
+    block.step = step;
+    const auto multiply_scores = [&] {
+      if (few)
+        few_scores(p, n, k, rows, query, scores);
+      else
+        multiply(p, n, k, packed_query, p.scores(q, key), scores, step, false);
+    };
+    multiply_scores();
+    // Scores are small as a rule. The maxima, zeros, are subtracted from them, so to speak.
+    if (small && loops.plain_softmax[p.pair](block, key > 0 ? sum : nullptr, keep)) {
+      std::swap(sum, keep);
+    } else {
+      if (small) multiply_scores();
+      small = false;
+      loops.softmax[p.pair](block, key == 0, max, sum, keep);
+      if (key > 0) loops.scale[p.pair](y, result.row, rows, p.width, keep);
+    }
+    const Matrix weights{scores, 1, step};
+    if (few)
+      multiply_in_place(p, rows, p.width, n, weights, v, y, result.row, key > 0);
+    else
+      multiply(p, rows, weights, pack(p, n, p.width, v, values), p.by_query(q, key, careful), y,
+               result.row, key > 0);
   }
-  // A value that is not finite makes NaN of the zeros of queries that must not see it.
-  if (loops.finish[p.pair](y, result.row, rows, p.width, max, sum, logsumexp) && p.causal && !exact)
+  // A value that is not finite makes NaN of the zeros of queries that must not see it; and a huge
+  // one overflows where no maximum was subtracted.
+  const bool finite = loops.finish[p.pair](y, result.row, rows, p.width, max, sum, logsumexp);
+  if (!finite && !careful && (p.causal || small))
     forward_block(p, result, item, head, q, rows, logsumexp, true);
 }
 
@@ -321,15 +381,23 @@ void backward_block(const Backward& b, int64_t item, int64_t head, int64_t q, in
                dy = plain(b.dy, p.at(b.dy, item, head, q)), dy_across = across(b.dy, dy.data);
   loops.dots[p.pair]({p.at(b.y, item, head, q), b.y.row, b.y.column}, {dy.data, dy.row, dy.column},
                      rows, p.width, {p.at(b.dlogsumexp, item, head, q), b.dlogsumexp.row}, shift);
-  multiply(p, met, plain(p.key, p.at(p.key, item, shared, key)),
-           pack(p, p.size, rows, query_across, t.queries_across), p.scores(q, key), t.scores, step,
-           false);
-  multiply(p, met, plain(p.value, p.at(p.value, item, shared, key)),
-           pack(p, p.width, rows, dy_across, t.dy_across), p.scores(q, key), t.dscores, step,
-           false);
+  const Panels packed_query = pack(p, p.size, rows, query_across, t.queries_across),
+               packed_dy = pack(p, p.width, rows, dy_across, t.dy_across);
+  const auto multiply_scores = [&] {
+    multiply(p, met, plain(p.key, p.at(p.key, item, shared, key)), packed_query, p.scores(q, key),
+             t.scores, step, false);
+    multiply(p, met, plain(p.value, p.at(p.value, item, shared, key)), packed_dy, p.scores(q, key),
+             t.dscores, step, false);
+  };
+  multiply_scores();
   const bool exact = p.causal && !finite_diagonal(p, q, rows, key, n, t.scores, shift);
-  loops.gradient[p.pair](block_of(p, item, head, q, rows, key, met, t.scores), t.dscores,
-                         {p.at(b.logsumexp, item, head, q), b.logsumexp.row}, shift);
+  const ScoreBlock block = block_of(p, item, head, q, rows, key, met, t.scores);
+  const QueryNumbers logsumexp{p.at(b.logsumexp, item, head, q), b.logsumexp.row};
+  const bool small = p.mask_kind == ScoreBlock::kNone;
+  if (!small || !loops.plain_gradient[p.pair](block, t.dscores, logsumexp, shift)) {
+    if (small) multiply_scores();
+    loops.gradient[p.pair](block, t.dscores, logsumexp, shift);
+  }
   char *const dkey = to.dkey + key * to.key_row * p.bytes, *const dvalue =
                                                                to.dvalue +
                                                                key * to.value_row * p.bytes;

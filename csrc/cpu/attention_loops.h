@@ -41,17 +41,30 @@ struct RowsOf {
 // past it: for so many keys, or all that there are.
 inline constexpr int64_t kKeyZeros = 8;
 
+// Up to here scores need no maximum that is subtracted: sums and products of exp(32) = 8e13 are far
+// from the ends of float32.
+inline constexpr double kPlainScore = 32;
+
 struct AttentionLoops {
-  // The scores of each query arrive block by block. Makes exp(score - m) of them, m the maximum so
-  // far; max and sum go along. Returns in `keep` what earlier blocks must be multiplied by; the
-  // first block reads none of the three.
+  // Softmax in one pass, for scores without a mask: exp(score) itself, and `before`, the sums so
+  // far (null in the first block), plus their sums. False where |score| exceeds kPlainScore, or is
+  // NaN: the scores are lost then.
+  bool (*plain_softmax[2])(const ScoreBlock& b, const void* before, void* sum);
+  // The scores of each query arrive block by block. Makes exp(score - m) of them: m is zero as long
+  // as the largest is within kPlainScore, the maximum so far otherwise. m, called max, and sum go
+  // along. Returns in `keep` what earlier blocks must be multiplied by; the first block reads none
+  // of the three.
   void (*softmax[2])(const ScoreBlock& b, bool first, void* max, void* sum, void* keep);
   // y[rows, n] *= factor, row by row, which are `step` elements apart.
   void (*scale[2])(void* y, int64_t step, int64_t rows, int64_t n, const void* factor);
-  // y / sum and max + log(sum); zeros and minus infinity where nothing was added. Whether y has
-  // NaN.
+  // y / sum and max + log(sum); zeros and minus infinity where nothing was added. Whether all of y
+  // is finite.
   bool (*finish[2])(void* y, int64_t step, int64_t rows, int64_t n, const void* max,
                     const void* sum, void* logsumexp);
+  // `gradient` in one pass, for scores without a mask. False where a probability is too small for
+  // that, or NaN: both blocks are lost then.
+  bool (*plain_gradient[2])(const ScoreBlock& b, void* dp, QueryNumbers logsumexp,
+                            const void* shift);
   // Makes p = exp(score - logsumexp), zero where that is minus infinity, of the scores, and
   // p (dp - shift) scale of dp, which lies like them.
   void (*gradient[2])(const ScoreBlock& b, void* dp, QueryNumbers logsumexp, const void* shift);

@@ -49,6 +49,28 @@ struct Small {
   }
 };
 
+// The largest |x| that was shown, in lanes that are somebody's: compared as bits, so that a NaN is
+// larger than all numbers.
+template <class T>
+struct Largest {
+  using Bits = decltype(Group<T>{} < Group<T>{});
+  void begin(int64_t count) {
+    seen = (Bits)all(T(-0.0)) ^ -1;
+    if (count < kLanes<T>) seen &= lanes<T>() < all(T(count));
+  }
+  void show(Group<T> x) {
+    const Bits size = (Bits)x & seen;
+    most = size > most ? size : most;
+  }
+  bool within(T bound) const {
+    const Group<T> x = (Group<T>)most;
+    for (int l = 0; l < kLanes<T>; ++l)
+      if (!(x[l] <= bound)) return false;
+    return true;
+  }
+  Bits seen{}, most{};
+};
+
 inline double usual_exp(double x) { return exp(x); }
 // exp of all lanes, which the short way gives if none is extreme.
 template <bool kUsual, class T>
@@ -97,6 +119,7 @@ struct Scores {
     const char* const mask = b.mask + key * b.mask_key;
     Group<T> m;
     if (b.mask_kind == ScoreBlock::kAdd) {
+      if (b.mask_row == 0) return x + all(*reinterpret_cast<const T*>(mask));
       for (int l = 0; l < kLanes<T>; ++l) m[l] = *reinterpret_cast<const T*>(mask + row[l]);
       return x + m;
     }
@@ -151,6 +174,17 @@ inline Group<T> exponentials(const ScoreBlock& b, const Seen& seen, T* s, Group<
   });
   return sum;
 }
+// What is subtracted from scores whose largest one is `top`, where `before` was from those so far:
+// zero, which plain_softmax subtracts, as long as that does; their maximum otherwise. It follows
+// from each query's own scores alone.
+template <class T>
+inline Group<T> next_shift(Group<T> before, Group<T> sum, Group<T> top) {
+  const Group<T> zero{}, most = all(T(kPlainScore));
+  const Group<T> high = top > most ? top : zero, low = top < -most ? shift_of<T>(top) : zero;
+  const Group<T> fresh = low != zero ? low : high;  // nothing was added up yet
+  const Group<T> later = before == zero ? high : larger<T>(before, top);
+  return sum == zero ? fresh : later;
+}
 template <class T>
 void softmax(const ScoreBlock& b, bool first, void* maxv, void* sumv, void* keepv) {
   for (int64_t group = 0; group < b.queries; group += kLanes<T>) {
@@ -170,17 +204,39 @@ void softmax(const ScoreBlock& b, bool first, void* maxv, void* sumv, void* keep
       usual.show(keep(masked ? unhidden<T>(x) : x, Group<T>{}));
       top[j & 1] = larger<T>(top[j & 1], y);
     });
-    const Group<T> before = first ? nothing : load(max),
-                   now = larger<T>(before, larger<T>(top[0], top[1])), shift = shift_of<T>(now);
+    const Group<T> before = first ? Group<T>{} : load(max), summed = first ? before : load(sum),
+                   shift = next_shift<T>(before, summed, larger<T>(top[0], top[1]));
     usual.show(shift);
     Group<T> part;
     by_way(usual, masked,
            [&]<int kWay>(Count<kWay>) { part = exponentials<kWay>(b, seen, s, shift); });
     zeros_from(b, seen.some, s);
-    const Group<T> keep = first ? before : exps<false, T>(before - shift);
-    store(max, now), store(kept, keep);
-    store(sum, first ? part : load(sum) * keep + part);
+    const Group<T> keep = exps<false, T>(summed == Group<T>{} ? summed : before - shift);
+    store(max, shift), store(kept, keep);
+    store(sum, summed * keep + part);
   }
+}
+template <class T>
+bool plain_softmax(const ScoreBlock& b, const void* beforev, void* sumv) {
+  Largest<T> largest;
+  const Group<T> scale = all(T(b.scale)), zero{};
+  for (int64_t group = 0; group < b.queries; group += kLanes<T>) {
+    T* const s = static_cast<T*>(b.scores) + group;
+    const T* const before = static_cast<const T*>(beforev);
+    const Seen seen(b, group, kLanes<T>);
+    largest.begin(b.queries - group);
+    Group<T> sum{};
+    each_key<T>(seen, [&](int64_t j, auto&& keep) {
+      T* const at = s + j * b.step;
+      const Group<T> x = keep(load(at) * scale, zero), e = keep(exps<true, T>(x), zero);
+      largest.show(x);
+      store(at, e);
+      sum += e;
+    });
+    zeros_from(b, seen.some, s);
+    store(static_cast<T*>(sumv) + group, before ? load(before + group) + sum : sum);
+  }
+  return largest.within(T(kPlainScore));
 }
 template <class T>
 void scale(void* yv, int64_t step, int64_t rows, int64_t n, const void* factors) {
@@ -195,20 +251,18 @@ bool finish(void* yv, int64_t step, int64_t rows, int64_t n, const void* maxv, c
             void* lsev) {
   T *y = static_cast<T*>(yv), *logsumexp = static_cast<T*>(lsev);
   const T *max = static_cast<const T*>(maxv), *sum = static_cast<const T*>(sumv);
-  bool nan = false;
+  int unlike = 0;
   for (int64_t i = 0; i < rows; ++i, y += step) {
     const T share = T(1) / sum[i];
     if (sum[i] == T(0)) {
       for (int64_t j = 0; j < n; ++j) y[j] = T(0);
       continue;
     }
-    int unlike = 0;
-    for (int64_t j = 0; j < n; ++j) y[j] *= share, unlike |= y[j] != y[j];
-    nan |= unlike != 0;
+    for (int64_t j = 0; j < n; ++j) y[j] *= share, unlike |= !(abs(y[j]) < kInf<T>);
   }
 #pragma GCC ivdep
   for (int64_t i = 0; i < rows; ++i) logsumexp[i] = max[i] + log(sum[i]);
-  return nan;
+  return unlike == 0;
 }
 
 // p = exp(p), dp = p (dp - d) scale.
@@ -224,28 +278,59 @@ inline void gradient_of(const ScoreBlock& b, const Seen& seen, T* p, T* dp, Grou
   zeros_from(b, seen.some, p);
   zeros_from(b, seen.some, dp);
 }
+// What is subtracted from a group's scores and from its dp.
 template <class T>
-void gradient(const ScoreBlock& b, void* dpv, QueryNumbers logsumexp, const void* shifts) {
-  for (int64_t group = 0; group < b.queries; group += kLanes<T>) {
-    T *p = static_cast<T*>(b.scores) + group, *dp = static_cast<T*>(dpv) + group;
-    Group<T> size, d;
+struct Shifts {
+  Shifts(const ScoreBlock& b, int64_t group, QueryNumbers logsumexp, const void* shifts) {
+    Group<T> size;
     for (int l = 0; l < kLanes<T>; ++l) {
       const int64_t i = group + l < b.queries ? group + l : b.queries - 1;
       size[l] = static_cast<const T*>(logsumexp.data)[i * logsumexp.stride];
       d[l] = static_cast<const T*>(shifts)[i];
     }
-    const Group<T> shift = shift_of<T>(size);
+    score = shift_of<T>(size);
+  }
+  Group<T> score, d;
+};
+template <class T>
+bool plain_gradient(const ScoreBlock& b, void* dpv, QueryNumbers logsumexp, const void* shifts) {
+  Largest<T> largest;
+  const Group<T> scale = all(T(b.scale)), zero{};
+  for (int64_t group = 0; group < b.queries; group += kLanes<T>) {
+    T *p = static_cast<T*>(b.scores) + group, *dp = static_cast<T*>(dpv) + group;
+    const Shifts<T> shift(b, group, logsumexp, shifts);
+    const Seen seen(b, group, kLanes<T>);
+    largest.begin(b.queries - group);
+    each_key<T>(seen, [&](int64_t j, auto&& keep) {
+      const int64_t at = j * b.step;
+      const Group<T> d = load(dp + at) - shift.d;
+      const Group<T> x = keep(load(p + at) * scale - shift.score, zero), e = exps<true, T>(x);
+      largest.show(x);
+      store(p + at, keep(e, zero));
+      store(dp + at, keep(e * d * scale, zero));
+    });
+    zeros_from(b, seen.some, p);
+    zeros_from(b, seen.some, dp);
+  }
+  return largest.within(T(kUsualExp));
+}
+template <class T>
+void gradient(const ScoreBlock& b, void* dpv, QueryNumbers logsumexp, const void* shifts) {
+  for (int64_t group = 0; group < b.queries; group += kLanes<T>) {
+    T *p = static_cast<T*>(b.scores) + group, *dp = static_cast<T*>(dpv) + group;
+    const Shifts<T> shift(b, group, logsumexp, shifts);
     const Scores<T> score(b, group);
     const Seen seen(b, group, kLanes<T>);
     const bool masked = b.mask_kind != ScoreBlock::kNone;
     Small<T> usual{T(kUsualExp)};
     each_key<T>(seen, [&](int64_t j, auto&& keep) {
       T* const at = p + j * b.step;
-      const Group<T> x = score(j, at) - shift;
+      const Group<T> x = score(j, at) - shift.score;
       store(at, x);
       usual.show(keep(masked ? unhidden<T>(x) : x, Group<T>{}));
     });
-    by_way(usual, masked, [&]<int kWay>(Count<kWay>) { gradient_of<kWay>(b, seen, p, dp, d); });
+    by_way(usual, masked,
+           [&]<int kWay>(Count<kWay>) { gradient_of<kWay>(b, seen, p, dp, shift.d); });
   }
 }
 
@@ -289,8 +374,12 @@ void dots(const RowsOf& xs, const RowsOf& ys, int64_t rows, int64_t n, QueryNumb
 
 extern const AttentionLoops kAttention;
 const AttentionLoops kAttention = {
-    {softmax<float>, softmax<double>}, {scale<float>, scale<double>},
-    {finish<float>, finish<double>},   {gradient<float>, gradient<double>},
+    {plain_softmax<float>, plain_softmax<double>},
+    {softmax<float>, softmax<double>},
+    {scale<float>, scale<double>},
+    {finish<float>, finish<double>},
+    {plain_gradient<float>, plain_gradient<double>},
+    {gradient<float>, gradient<double>},
     {dots<float>, dots<double>},
 };
 
