@@ -18,7 +18,7 @@ def load_ipython_extension(shell: Any) -> None:
     """Registers magics, completion and cell tracking in an IPython shell."""
     from flowbook import Graph, _display, _runlog
 
-    from . import _cells, _completion, _failures, _tracebacks
+    from . import _cells, _completion, _failures, _shell_channel, _tracebacks
     from .magics import MAGICS
     from .views import RENDERERS, training
     from .views.graph import GraphView
@@ -34,6 +34,7 @@ def load_ipython_extension(shell: Any) -> None:
     _completion.attach(shell, MAGICS)
     _runlog.enabled = True
     training.attach()
+    _shell_channel.attach(getattr(shell, "kernel", None))
 
 
 def unload_ipython_extension(shell: Any) -> None:
