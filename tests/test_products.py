@@ -54,9 +54,9 @@ def operands(m: int, n: int, k: int, layout: str, dtype: str) -> tuple[Any, Any]
 
 
 # Sizes whose blocks end raggedly in each direction: rows beyond whole tiles, half panels, several
-# depths, a last block of few rows.
+# depths, a last block of few rows; the last two are long sums, cut along k.
 SIZES = [(1024, 384, 128), (517, 150, 300), (1030, 72, 513), (2050, 130, 257), (512, 128, 1100),
-         (777, 264, 65)]  # fmt: skip
+         (777, 264, 65), (257, 66, 2077), (90, 150, 4111)]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -76,10 +76,12 @@ def test_large_products(m: int, n: int, k: int, layout: str, dtype: str) -> None
 
 
 @pytest.mark.parametrize("layout", ["", "a", "b", "w"])
-def test_in_a_plan_with_what_follows(layout: str) -> None:
-    """The plan's workspace holds the packed operand; an epilogue runs on each block."""
-    x, y = operands(1030, 264, 300, layout, "float32")
-    bias = fb.asarray(np.linspace(-1, 1, 264, dtype=np.float32))
+@pytest.mark.parametrize(("m", "n", "k"), [(1030, 264, 300), (270, 66, 2077)])
+def test_in_a_plan_with_what_follows(m: int, n: int, k: int, layout: str) -> None:
+    """The plan's workspace holds the packed operand, or parts of long sums; an epilogue runs on
+    each block."""
+    x, y = operands(m, n, k, layout, "float32")
+    bias = fb.asarray(np.linspace(-1, 1, n, dtype=np.float32))
     eager = np.asarray(fb.tanh(x @ y + bias))
     step = fb.graph(lambda x, y: fb.tanh(x @ y + bias))
     for count in (1, 2):
@@ -157,6 +159,7 @@ LAID_OUT = [
     ((2, 1, 40), (40, 9)), ((6, 1, 64), (6, 64, 50)), ((6, 9, 40), (40, 9)),
     ((200, 150), (150, 90)), ((2, 100, 80), (80, 90)), ((2, 100, 80), (2, 80, 90)),
     ((1, 40), (40, 4097)), ((2, 900), (900, 769)), ((40, 33), (33, 1025)),
+    ((130, 1100), (1100, 66)), ((2, 130, 1100), (2, 1100, 66)),
 ]  # fmt: skip
 
 

@@ -47,8 +47,11 @@ constexpr int64_t kMaxBlocks = 64;
 constexpr int64_t kStreamBytes =
     256 * 1024;  // of b per block, where each of its elements is used a few times only
 constexpr int64_t kStreamColumns = 384;  // a few times what own_gemm.cpp sums in registers
-// Products with few rows and columns but long sums are cut along k, and the parts added in order.
+// Products with few rows and columns but long sums are cut along k, and the parts added in order,
+// some rows at a time. Our own loops read their operands once then, end to end: worth it for
+// gradients of weights, four times as deep as wide, as long as the second cache holds the results.
 constexpr int64_t kMaxParts = 8, kMinDepth = 512;
+constexpr int64_t kDeep = 4, kMostAdded = 256 << 10, kAddedRows = 64;
 // Where blocks lie below each other, b is packed once for all of them by our own loops: from so
 // many elements on that the blocks would pack again (20 us, where a phase more costs 3), up to so
 // many bytes.
@@ -174,6 +177,19 @@ bool is_float(DType t) { return t == DType::f32 || t == DType::f64; }
 // Whether a library multiplies large matrices of this dtype.
 bool by_library(DType t) { return is_float(t) && libraries_multiply(); }
 
+bool deep(const Gemm& g) {
+  return g.k >= 2 * kMinDepth && g.k / kDeep >= std::max(g.m, g.n) &&
+         product(g.m, g.n, size_of(g.dtype)) <= kMostAdded;
+}
+
+// Cuts sums of k terms into up to `most` parts.
+void cut_depth(GemmGrid& grid, int64_t k, int64_t most) {
+  const int64_t parts = std::min({kMaxParts, k / kMinDepth, most});
+  if (parts <= 1) return;
+  grid.k_step = round_up(ceil_div(k, parts), kLibraryEdge);
+  grid.k_parts = ceil_div(k, grid.k_step);
+}
+
 }  // namespace
 
 int64_t gemm_block_work() { return (libraries_multiply() ? kLibraryBlocks : kOwnBlocks)[0].work; }
@@ -189,7 +205,7 @@ bool wants_provider(const Gemm& g) {
   return product(g.m, g.n, g.k) > (g.b_col == 1 ? kSmall : kSmallTransposed);
 }
 
-GemmGrid gemm_grid(const Gemm& g) {
+GemmGrid gemm_grid(const Gemm& g, bool by_depth) {
   if (g.m == 0 || g.n == 0) return {0, 0, 0, 0, 1, g.k};
   GemmGrid grid{1, 1, g.m, g.n, 1, g.k};
   const int64_t work = product(g.m, g.n, std::max<int64_t>(g.k, 1));
@@ -212,6 +228,12 @@ GemmGrid gemm_grid(const Gemm& g) {
   int64_t wanted = 1;
   for (const Fineness& b : kinds) wanted = std::max(wanted, std::min(b.most, work / b.work));
   if (wanted <= 1) return grid;
+  by_depth = by_depth && !g.accumulate && is_float(g.dtype);
+  if (by_depth && !library && deep(g)) {
+    cut_depth(grid, g.k, kMaxParts);
+    if (g.m >= 2 * kAddedRows) grid.row_step = kAddedRows, grid.rows = ceil_div(g.m, kAddedRows);
+    return grid;
+  }
   const int64_t busy = library ? kMaxBlocks : blocks_for_threads();
   // Where b is packed for all blocks its rows cost little, and what follows a product in its blocks
   // goes fastest through whole rows.
@@ -248,12 +270,7 @@ GemmGrid gemm_grid(const Gemm& g) {
   // One column is summed in another order (own_gemm.h), which must not depend on the cut.
   while (g.n > 1 && g.n % grid.col_step == 1) grid.col_step += col_edge;
   grid.rows = ceil_div(g.m, grid.row_step), grid.cols = ceil_div(g.n, grid.col_step);
-  if (grid.blocks() == 1 && !g.accumulate && is_float(g.dtype)) {
-    const int64_t parts = std::min(std::min(kMaxParts, g.k / kMinDepth), work / kinds[0].work);
-    if (parts > 1)
-      grid.k_step = round_up(ceil_div(g.k, parts), kLibraryEdge),
-      grid.k_parts = ceil_div(g.k, grid.k_step);
-  }
+  if (grid.blocks() == 1 && by_depth) cut_depth(grid, g.k, work / kinds[0].work);
   return grid;
 }
 
@@ -304,33 +321,43 @@ void gemm_block(const Gemm& g, const GemmGrid& grid, int64_t i, Epilogue epilogu
 
 namespace {
 
-// Part 0 of the sum goes to c itself, the others to the workspace; then they are added in order.
-void gemm_by_depth(const Gemm& g, const GemmGrid& grid, void* workspace) {
+// Part 0 of the sum goes to c itself, the others to the workspace; then they are added in order,
+// and each block of rows is done. Where parts are fewer than threads want they are cut across.
+void gemm_by_depth(const Gemm& g, const GemmGrid& grid, const Epilogue* epilogue, void* workspace) {
   const int64_t size = g.m * g.n;
-  parallel_for(grid.k_parts, [&](int64_t i) {
+  const int64_t wanted = std::min(grid.rows, ceil_div(blocks_for_threads(), grid.k_parts));
+  const int64_t height = ceil_div(grid.rows, wanted) * grid.row_step;
+  const int64_t pieces = ceil_div(g.m, height);
+  parallel_for(grid.k_parts * pieces, [&](int64_t i) {
+    const int64_t p = i / pieces, k = p * grid.k_step, row = i % pieces * height;
     Gemm part = g;
-    const int64_t begin = i * grid.k_step;
-    part.k = std::min(g.k, begin + grid.k_step) - begin;
-    part.a = at(g.a, begin * g.a_col, g.dtype), part.b = at(g.b, begin * g.b_row, g.dtype);
-    if (i > 0) part.c = at(workspace, (i - 1) * size, g.dtype), part.ldc = g.n;
+    part.m = std::min(g.m, row + height) - row;
+    part.k = std::min(g.k, k + grid.k_step) - k;
+    part.a = at(g.a, row * g.a_row + k * g.a_col, g.dtype);
+    part.b = at(g.b, k * g.b_row, g.dtype);
+    part.c = at(g.c, row * g.ldc, g.dtype);
+    if (p > 0) part.c = at(workspace, (p - 1) * size + row * g.n, g.dtype), part.ldc = g.n;
     block(part, wants_provider(part));
   });
-  const auto add = [&]<class T>(T* c, const T* parts) {
+  const auto add = [&]<class T>(T* c, const T* parts, int64_t begin, int64_t end) {
     for (int64_t p = 1; p < grid.k_parts; ++p, parts += size)
-      for (int64_t i = 0; i < g.m; ++i)
+      for (int64_t i = begin; i < end; ++i)
         for (int64_t j = 0; j < g.n; ++j) c[i * g.ldc + j] += parts[i * g.n + j];
   };
-  if (g.dtype == DType::f32)
-    add(static_cast<float*>(g.c), static_cast<const float*>(workspace));
-  else
-    add(static_cast<double*>(g.c), static_cast<const double*>(workspace));
+  parallel_for(grid.rows, [&](int64_t i) {
+    const int64_t begin = i * grid.row_step, end = std::min(g.m, begin + grid.row_step);
+    if (g.dtype == DType::f32)
+      add(static_cast<float*>(g.c), static_cast<const float*>(workspace), begin, end);
+    else
+      add(static_cast<double*>(g.c), static_cast<const double*>(workspace), begin, end);
+    if (epilogue) (*epilogue)(begin, end, 0, g.n, at(g.c, begin * g.ldc, g.dtype), g.ldc);
+  });
 }
 
 void run(const Gemm& g, const Epilogue* epilogue, void* workspace) {
   const GemmGrid grid = gemm_grid(g);
   if (grid.k_parts > 1 && workspace) {
-    gemm_by_depth(g, grid, workspace);
-    if (epilogue) (*epilogue)(0, g.m, 0, g.n, g.c, g.ldc);
+    gemm_by_depth(g, grid, epilogue, workspace);
   } else if (grid.blocks() > 1) {
     Gemm whole = g;
     if (workspace && shared_panels(g, grid)) {

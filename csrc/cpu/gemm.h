@@ -26,14 +26,14 @@ struct Gemm {
 };
 
 // How a product is cut: `rows` x `cols` blocks of `row_step` x `col_step` (less at the edges).
-// Where k_parts > 1 there is one block, and it may be cut along k too, by a caller that brings the
-// workspace for it.
+// Where k_parts > 1 the blocks are whole rows, and gemm() cuts their sums along k too, if its
+// caller brings the workspace for it.
 struct GemmGrid {
   int64_t rows, cols, row_step, col_step;
   int64_t k_parts, k_step;
   int64_t blocks() const { return rows * cols; }
 };
-GemmGrid gemm_grid(const Gemm& g);
+GemmGrid gemm_grid(const Gemm& g, bool by_depth = true);
 int64_t gemm_workspace(const Gemm& g);  // bytes; 0 for small products
 // Whether gemm() does more than all blocks in any order: it packs b before them, or adds up parts
 // behind them.

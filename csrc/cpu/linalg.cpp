@@ -122,8 +122,7 @@ struct Cut {
 };
 Cut cut(const Problem& p, void* out) {
   Cut c{item(p, out), {}, 1, 0};
-  c.grid = gemm_grid(c.whole);
-  if (p.batch > 1) c.grid.k_parts = 1;  // the batch is enough to share
+  c.grid = gemm_grid(c.whole, /*by_depth=*/p.batch == 1);  // a batch is enough to share
   const int64_t blocks = c.grid.blocks();
   if (blocks == 1 && p.batch > 1) {
     const double work = double(p.m) * double(p.n) * double(std::max<int64_t>(p.k, 1));
@@ -228,8 +227,7 @@ Blocks blocks(const KernelArgs& args) {
   if (empty(p) || args.in[1].spec->shape.rank < 2) return {};  // the last axis is not its columns
   if (const Copies c = copies(p); c.x || c.y) return {};       // which may be cut in another way
   const Cut c = cut(p, nullptr);
-  return {c.grid.k_parts > 1 ? 1 : c.parts, c.grid.col_step,
-          p.batch > 1 ? std::gcd(p.m, c.grid.row_step) : c.grid.row_step};
+  return {c.parts, c.grid.col_step, p.batch > 1 ? std::gcd(p.m, c.grid.row_step) : c.grid.row_step};
 }
 
 }  // namespace
