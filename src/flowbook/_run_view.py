@@ -22,18 +22,22 @@ from ._words import human_bytes
 _CHARTS = 4  # at most, so that a saved view stays small
 
 
-def smooth(values: np.ndarray, weight: float = 0.9) -> np.ndarray:
-    """Exponential moving average without the bias of its start; what is not finite is skipped.
+def smooth(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Exponential moving average over about a fiftieth of the steps, without the bias of its start.
+
+    A value stands for all steps since the one before it; what is not finite is skipped.
 
     Example:
-        >>> smooth(np.array([1.0, 1.0, 1.0])).tolist()
+        >>> smooth(np.array([10, 20, 80]), np.array([1.0, 1.0, 1.0])).tolist()
         [1.0, 1.0, 1.0]
     """
     out = np.empty(len(values))
-    mean = total = 0.0
-    for k, v in enumerate(values):
-        if math.isfinite(v):
-            mean, total = weight * mean + (1 - weight) * v, weight * total + (1 - weight)
+    mean = total = before = 0.0
+    for k, (step, value) in enumerate(zip(steps.tolist(), values.tolist())):
+        if math.isfinite(value):
+            kept = math.exp(50 * (before - step) / steps[-1])
+            mean, total = kept * mean + (1 - kept) * value, kept * total + (1 - kept)
+            before = step
         out[k] = mean / total if total else math.nan
     return out
 
@@ -62,8 +66,7 @@ def _by_step(
     points: Points, lines: Sequence[Line], per_epoch: int, marks: list[tuple[float, str]]
 ) -> Drawn:
     at = points.step.tolist()
-    # A curve follows the course better where it has fewer points than the raw line has.
-    average = smooth(points.mean, max(0.0, 1 - 50 / max(50, len(at))))
+    average = smooth(points.step, points.mean)
     drawn = [
         Line("loss", points.mean.tolist(), at, faint=True),
         Line("loss", average.tolist(), at),

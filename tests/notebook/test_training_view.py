@@ -508,3 +508,19 @@ def test_where_outputs_share_no_page_a_run_has_a_widget_of_its_own(
         assert time.monotonic() < end
         time.sleep(0.01)
     assert own.sent[0][0]["kind"] == "state"
+
+
+def test_smoothing_goes_by_steps_however_many_values_tell_of_them() -> None:
+    steps = np.arange(1, 10001)
+    few = steps[(steps <= 5000) | (steps % 20 == 0)]
+
+    def told(at: np.ndarray) -> float:
+        return float(_run_view.smooth(at, (at > 5000).astype(float))[at == 5200][0])
+
+    assert told(steps) == pytest.approx(1 - np.exp(-1), abs=0.01)
+    assert told(few) == pytest.approx(told(steps))
+
+
+def test_smoothing_skips_what_is_not_finite() -> None:
+    smooth = _run_view.smooth(np.array([1, 2, 3]), np.array([np.nan, 5.0, np.inf]))
+    np.testing.assert_allclose(smooth, [np.nan, 5, 5])

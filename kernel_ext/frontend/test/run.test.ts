@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Channel, Message } from "../src/channel.js";
 import { BUSY, BUSY_MS } from "../src/run/controls.js";
-import { Curve, rowsOf, smooth, smoothing } from "../src/run/curve.js";
+import { Curve, rowsOf, smooth } from "../src/run/curve.js";
 import { RunView, SPEAK_MS } from "../src/run/index.js";
 import { aligned, linesOf, momentWords, tickWords } from "../src/run/lines.js";
 import { byEpoch, RunState } from "../src/run/state.js";
@@ -149,12 +149,24 @@ test("buffers may lie anywhere in a message", () => {
 });
 
 test("smoothing has no bias at its start and skips gaps", () => {
-  expect(smooth([5, 5, Number.NaN, 5], 0.9).map((v) => v!.toFixed(6))).toEqual(
+  expect(smooth([1, 2, 3, 4], [5, 5, Number.NaN, 5]).map((v) => v!.toFixed(6))).toEqual(
     Array(4).fill("5.000000"),
   );
-  expect(smooth([Number.NaN], 0.9)).toEqual([null]);
-  expect(smoothing(10)).toBe(0);
-  expect(smoothing(2500)).toBeCloseTo(0.98);
+  expect(smooth([1], [Number.NaN])).toEqual([null]);
+});
+
+test("smoothing goes by steps, however many values tell of them", () => {
+  // 0 for 5,000 steps, then 1: told at each step, and from the change on at every 20th.
+  const change = 5000;
+  const all = Array.from({ length: 10000 }, (_, i) => i + 1);
+  const few = all.filter((step) => step <= change || step % 20 === 0);
+  const told = (steps: number[]) =>
+    smooth(
+      steps,
+      steps.map((step) => Number(step > change)),
+    )[steps.indexOf(change + 200)]!;
+  expect(told(all)).toBeCloseTo(1 - Math.exp(-1), 2);
+  expect(told(few)).toBeCloseTo(told(all), 6);
 });
 
 // State and lines

@@ -63,21 +63,26 @@ export class Curve {
   }
 }
 
-/** Exponential moving average without the bias of its start; what is not finite is skipped. */
-export function smooth(values: readonly number[], weight: number): (number | null)[] {
+/**
+ * Exponential moving average over about a fiftieth of the steps, without the bias of its start;
+ * what is not finite is skipped. A value stands for all steps since the one before it: values lie
+ * close together where the page was told often, far apart where it was not.
+ */
+export function smooth(steps: readonly number[], values: readonly number[]): (number | null)[] {
+  const span = steps[steps.length - 1] / 50;
   let mean = 0;
   let total = 0;
-  return values.map((value) => {
+  let before = 0;
+  return values.map((value, i) => {
     if (Number.isFinite(value)) {
-      mean = weight * mean + (1 - weight) * value;
-      total = weight * total + (1 - weight);
+      const kept = Math.exp((before - steps[i]) / span);
+      mean = kept * mean + (1 - kept) * value;
+      total = kept * total + (1 - kept);
+      before = steps[i];
     }
     return total ? mean / total : null;
   });
 }
-
-/** How strongly a curve of so many points is smoothed: over about a fiftieth of them. */
-export const smoothing = (points: number): number => Math.max(0, 1 - 50 / Math.max(50, points));
 
 /** The rows of a buffer, whatever its alignment in the message. */
 export function rowsOf(buffer: DataView | undefined): Float64Array {

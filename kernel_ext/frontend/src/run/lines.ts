@@ -1,7 +1,7 @@
 // From runs to the lines of a chart: which there are, in which colour, with which values. No drawing.
 
 import { general } from "../words.js";
-import { smooth, smoothing } from "./curve.js";
+import { smooth } from "./curve.js";
 import { byEpoch, type Run } from "./state.js";
 
 export interface Options {
@@ -75,7 +75,7 @@ function byStep(
     values: values(curve.mean),
   });
   if (options.smooth) {
-    const average = smooth(curve.mean, smoothing(curve.length));
+    const average = smooth(at, curve.mean);
     lines.push({ name: title("loss"), colour, style: "solid", at, values: values(average) });
   }
   const each = run.progress.stepsPerEpoch;
