@@ -1,4 +1,4 @@
-"""Keeps kernels with ipykernel 7.0 to 7.3 listening.
+"""Keeps kernels with ipykernel 7 before 7.4 listening (seen with 7.2 and 7.3).
 
 There, replies are sent on the socket that requests come in by, past the stream that reads it. A send
 takes in what has arrived meanwhile, and with it the one notice that there is something to read: the

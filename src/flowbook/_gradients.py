@@ -115,12 +115,12 @@ def _gradients_of(
         from ._errors import caller_names
 
         names = {**caller_names(), **(own_names or {})}
+        nodes = plain(record_of(graph))["nodes"]
         for i, is_connected in enumerate(connected):
             if not is_connected:
                 label = _label(graph, x_leaves[i], i, names)
-                warnings.warn(
-                    _why_zero(graph, y_leaves, x_leaves[i], label), stacklevel=stack_level()
-                )
+                why = _why_zero(graph, nodes, y_leaves, x_leaves[i], label)
+                warnings.warn(why, stacklevel=stack_level())
     if not graph.symbolic:
         for value in values:  # so that the memory views can tell them apart
             _core.set_buffer_kind(value, "gradient")
@@ -155,9 +155,9 @@ def _label(graph: Any, x: Any, i: int, names: Mapping[int, str]) -> str:
     return f"`{name}`" if name else f"x number {i}"
 
 
-def _why_zero(graph: Any, ys: list[Any], x: Any, label: str) -> str:
+def _why_zero(graph: Any, nodes: list[Any], ys: list[Any], x: Any, label: str) -> str:
     """Why the gradient by an x is zero: y never meets it, or only behind ops without a gradient."""
-    ends = _ends_of_gradients(graph, ys, x)
+    ends = _ends_of_gradients(graph, nodes, ys, x)
     if ends is None:
         return (
             f"gradients: y does not depend on {label}; its gradient is zero. Was it used, and read "
@@ -175,9 +175,8 @@ def _why_zero(graph: Any, ys: list[Any], x: Any, label: str) -> str:
 _STEPS = frozenset(("ceil", "floor", "round", "sign", "trunc"))
 
 
-def _ends_of_gradients(graph: Any, ys: list[Any], x: Any) -> list[str] | None:
+def _ends_of_gradients(graph: Any, nodes: list[Any], ys: list[Any], x: Any) -> list[str] | None:
     """The ops without a gradient at which the ways from x to the ys end; None without a way."""
-    nodes = plain(record_of(graph))["nodes"]
 
     def node_of(leaf: Any) -> list[int]:
         value = graph.find(leaf)
