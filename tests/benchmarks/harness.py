@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import rates
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 FRAMEWORKS = {  # column -> module and flags of the worker
@@ -27,6 +29,8 @@ FRAMEWORKS = {  # column -> module and flags of the worker
     "torch.compile": ["with_torch", "compile"],
     "jax": ["with_jax"],
 }
+MACHINE = "machine"  # takes turns as well, see rates.py
+SPINNING = ("numpy", MACHINE)  # may leave threads that turn for rates.SETTLE seconds
 IMPORTS = {"numpy": "numpy", "flowbook": "flowbook", "torch": "torch", "jax": "jax.numpy"}
 
 
@@ -67,17 +71,24 @@ def environment(threads: int) -> dict[str, str]:
     }
 
 
+def command_of(framework: str, workload: str, setting: Setting) -> list[str] | None:
+    """How to start the worker of a framework; None if it isn't installed."""
+    python = interpreter(framework, setting)
+    if python is None:
+        return None
+    module, *flags = FRAMEWORKS[framework]
+    command = [python, str(HERE / "worker.py"), module, workload, str(setting.factor), *flags]
+    if framework == "jax" and setting.threads < processors():
+        # JAX sizes its pool by the processors it may use, whatever its flags say.
+        some = sorted(os.sched_getaffinity(0))[: setting.threads]
+        command = ["taskset", "-c", ",".join(map(str, some)), *command]
+    return command
+
+
 class Worker:
     """A process that runs one workload on request."""
 
-    def __init__(self, framework: str, workload: str, setting: Setting) -> None:
-        module, *flags = FRAMEWORKS[framework]
-        command = [interpreter(framework, setting) or "", str(HERE / "worker.py"), module, workload]
-        command += [str(setting.factor), *flags]
-        if framework == "jax" and setting.threads < processors():
-            # JAX sizes its pool by the processors it may use, whatever its flags say.
-            some = sorted(os.sched_getaffinity(0))[: setting.threads]
-            command = ["taskset", "-c", ",".join(map(str, some)), *command]
+    def __init__(self, command: Sequence[str], setting: Setting) -> None:
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -124,27 +135,29 @@ class Competitor:
 
 
 def in_turns(
-    workload: str, frameworks: Sequence[str], setting: Setting
+    commands: dict[str, list[str] | None], setting: Setting
 ) -> tuple[dict[str, dict[str, Any]], dict[str, list[dict[str, Any]]]]:
-    """What each framework's worker said at its start, and what it answered in every turn."""
+    """What each participant's worker said at its start, and what it answered in every turn."""
     starts: dict[str, dict[str, Any]] = {}
     workers: dict[str, Worker] = {}
     try:
-        for framework in frameworks:
-            if interpreter(framework, setting) is None:
-                starts[framework] = {"missing": "not installed: make peers"}
+        for name, command in commands.items():
+            if command is None:
+                starts[name] = {"missing": "not installed: make peers"}
                 continue
-            worker = Worker(framework, workload, setting)
-            starts[framework] = worker.start
+            worker = Worker(command, setting)
+            starts[name] = worker.start
             if "missing" in worker.start:
                 worker.close()
             else:
-                workers[framework] = worker
-        answers: dict[str, list[dict[str, Any]]] = {framework: [] for framework in workers}
+                workers[name] = worker
+        answers: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
         for turn in range(setting.rounds):
             order = list(workers) if turn % 2 == 0 else list(reversed(workers))
-            for framework in order:
-                answers[framework].append(workers[framework].measure(setting))
+            for name in order:
+                answers[name].append(workers[name].measure(setting))
+                if name in SPINNING:
+                    time.sleep(rates.SETTLE)
     finally:
         for worker in workers.values():
             worker.close()
@@ -156,11 +169,26 @@ def quantile(taken: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def run_row(name: str, frameworks: Sequence[str], setting: Setting) -> dict[str, Any]:
-    """One row: for each framework its times, first call, loss and memory, or why there are none."""
-    starts, answers = in_turns(name, frameworks, setting)
+def run_row(
+    name: str,
+    frameworks: Sequence[str],
+    setting: Setting,
+    known: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One row: for each framework its times, first call, loss and memory, or why there are none.
+
+    With what `rates.measure_best` found, the machine takes its turns too: its median and best rates.
+    """
+    commands = {MACHINE: rates.command(name, setting.factor, known)} if known else {}
+    commands |= {framework: command_of(framework, name, setting) for framework in frameworks}
+    starts, answers = in_turns(commands, setting)
     row: dict[str, Any] = {}
     for framework, start in starts.items():
+        if framework == MACHINE:
+            turns = [a for a in answers.get(MACHINE, []) if "median" in a]
+            failed = {"missing": start.get("missing", "failed: no rates")}
+            row[MACHINE] = rates.over_turns(turns, known) if turns else failed
+            continue
         taken = [us for a in answers.get(framework, []) for us in a.get("samples", [])]
         if not taken:
             row[framework] = {"missing": start.get("missing", "failed: no samples")}
@@ -169,6 +197,7 @@ def run_row(name: str, frameworks: Sequence[str], setting: Setting) -> dict[str,
         turns = [statistics.median(a["samples"]) for a in answers[framework] if a.get("samples")]
         row[framework] = {
             "us": statistics.median(turns),
+            "us_least": min(taken),
             "us_low": quantile(taken, 0.1),
             "us_p99": quantile(taken, 0.99),
             "us_p50": statistics.median(taken),
@@ -183,7 +212,7 @@ def run_row(name: str, frameworks: Sequence[str], setting: Setting) -> dict[str,
 
 def run_eager(frameworks: Sequence[str], setting: Setting) -> dict[str, Any]:
     """Medians of the table of eager ops: framework -> "op size" -> microseconds."""
-    starts, answers = in_turns("eager", frameworks, setting)
+    starts, answers = in_turns({f: command_of(f, "eager", setting) for f in frameworks}, setting)
     table: dict[str, Any] = {}
     for framework, start in starts.items():
         turns = [a["samples"] for a in answers.get(framework, []) if "samples" in a]

@@ -209,15 +209,17 @@ def _gpt_work(texts: int, training: bool = True) -> Callable[[int], list[Phase]]
         t, d, layers = GPT["length"], GPT["width"], GPT["layers"]
         rows = texts * factor * t
         # Causal attention needs half of the scores: q k' and p v, each rows x t x d / 2 products.
-        attention = 2.0 * rows * t * d
-        forward = (
-            layers * (2.0 * rows * 12 * d * d + attention) + 2.0 * rows * d * GPT["vocabulary"]
-        )
+        one = 2.0 * rows * t * d / 2
+        dense = 2.0 * rows * 12 * d * d
+        forward = layers * (dense + 2 * one) + 2.0 * rows * d * GPT["vocabulary"]
         scores = layers * rows * t * GPT["heads"] / 2
         math = {"exp": scores + rows * GPT["vocabulary"], "tanh": layers * rows * 4 * d}
         if not training:
             return [Phase(flops=forward), Phase(math=math)]
-        return [Phase(flops=3 * forward), Phase(math=math), _adam(_gpt)]
+        # Memory that is linear in t holds no scores: the gradient has its four products, twice the
+        # forward's, and computes q k' and its exponentials again.
+        math["exp"] += scores
+        return [Phase(flops=3 * forward + layers * one), Phase(math=math), _adam(_gpt)]
 
     return work
 
