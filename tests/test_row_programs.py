@@ -328,3 +328,22 @@ def test_an_eager_composite_is_planned_once():
     first = fb.nn.softmax(x)
     assert same_bits(first.numpy(), fb.nn.softmax(x).numpy())
     assert same_bits(first.numpy(), fb.graph(lambda x: fb.nn.softmax(x))(x).numpy())
+
+
+def test_short_programs_are_shared_among_threads(threads):
+    def gates(g, c):
+        i, f, u, o = (g[:, k * 128 : (k + 1) * 128] for k in range(4))
+        c = fb.nn.sigmoid(f) * c + fb.nn.sigmoid(i) * fb.tanh(u)
+        return fb.nn.sigmoid(o) * fb.tanh(c), c
+
+    args = fb.asarray(array(32, 512)), fb.asarray(array(32, 128))
+    assert "4 chunks" in planned(gates, *args).text()  # functions: a thousand elements each
+    cheap = planned(lambda x: x * 2.0 + x, args[0])
+    assert "chunks" not in cheap.text()  # less work than handing it over costs
+    results = []
+    for n in (1, 2, 3):
+        threads(n)
+        results.append(numbers(planned(gates, *args).run(args)))
+    for other in (*results[1:], numbers(gates(*args))):
+        for a, b in zip(results[0], other, strict=True):
+            assert same_bits(a, b)

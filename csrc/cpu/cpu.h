@@ -19,6 +19,10 @@ void register_batch_norm(Backend& cpu);
 void register_attention(Backend& cpu);
 void register_optim(Backend& cpu);
 
+// Whether the formula of this row of the elementwise table calls functions: such an element costs
+// several times what one of arithmetic does.
+bool calls_functions(int row);
+
 std::unique_ptr<FusedKernel> make_fused(const FusedSpec& spec);
 
 }  // namespace flowbook::cpu

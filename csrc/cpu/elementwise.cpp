@@ -1,7 +1,6 @@
 // The driver of the elementwise loops: strides, broadcasting, and sharing the work among threads.
 // Small operands without strides go straight to their loop.
 #include <algorithm>
-#include <cstring>
 
 #include "cpu/cpu.h"
 #include "cpu/loops.h"
@@ -90,11 +89,6 @@ inline int64_t entries(const Spec& spec) {
   return n;
 }
 
-// Elements a chunk of this op.
-int64_t grain_of(const OpDef& op) {
-  return op.formula && std::strchr(op.formula, '(') ? kGrainOfFunctions : kGrain;
-}
-
 void elementwise(const KernelArgs& a) {
   static const Loops& table = loops();
   const size_t inputs = a.in.size();
@@ -110,7 +104,7 @@ void elementwise(const KernelArgs& a) {
   }
   if (plain && n <= kGrainOfFunctions) [[likely]]
     return loop(in, a.out[0].data, n);
-  const int64_t grain = grain_of(a.op);
+  const int64_t grain = calls_functions(a.op.elementwise) ? kGrainOfFunctions : kGrain;
   if (!plain) return run_general(a, loop, n, grain);
   if (n <= grain) return loop(in, a.out[0].data, n);
   int64_t bytes[kMostInputs];
@@ -147,6 +141,24 @@ bool gives_flags(int code) {
 }
 
 }  // namespace
+
+bool calls_functions(int row) {
+  static constexpr auto calls = [](const char* formula) {
+    for (; *formula; ++formula)
+      if (*formula == '(') return true;
+    return false;
+  };
+  static constexpr bool all[] = {
+#define UNARY(NAME, CLASS, RESULT, DOC, VALUE, ...) calls(#VALUE),
+#define BINARY(NAME, CLASS, RESULT, DOC, VALUE, ...) calls(#VALUE),
+#define TERNARY(NAME, CLASS, RESULT, DOC, VALUE, ...) calls(#VALUE),
+#include "ops/elementwise.def"
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+  };
+  return all[row];
+}
 
 void register_elementwise(Backend& cpu) {
   for (auto& op : registry().all()) {

@@ -3,9 +3,11 @@
 #include "cpu/fused.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "cpu/cpu.h"
 #include "cpu/jit/jit.h"
+#include "cpu/rounding.h"
 #include "cpu/sums.h"
 
 namespace flowbook::cpu {
@@ -32,8 +34,6 @@ const char* super_name(int super) {
   };
   return names[super];
 }
-
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace
 
@@ -64,7 +64,7 @@ bool FusedCpu::build(const FusedSpec& spec) {
   if (!translate(spec, tape)) return false;
   make_phases(tape);
   if (row_folds_ > kMaxRowFolds) return false;
-  cut();
+  cut(chunk_elements(spec));
   assign_homes(spec);
   compile();
   if (one_loop()) block_cols_ = chunk_cols_;
@@ -325,16 +325,37 @@ void FusedCpu::repeat_cheap_maps() {
   }
 }
 
+// Elements of a chunk of the pool, by program and size alone. Below kManyChunks a chunk may be
+// smaller, down to a few microseconds of work, so that short programs between products don't
+// leave all threads but one without any.
+int64_t FusedCpu::chunk_elements(const FusedSpec& spec) const {
+  constexpr int64_t kManyChunks = 16, kLeastWork = 96 << 10;
+  constexpr int64_t kOfFunctions = 8, kOfGathered = 3;
+  int64_t work = int64_t(spec.outputs.size());  // of an element, in tenths of a nanosecond at most
+  for (const FusedInput& in : spec.inputs)
+    if (in.level == Level::kElement) work += in.access == Access::kStrided ? kOfGathered : 1;
+  for (const FusedInstruction& ins : spec.instructions)
+    if (registers_[size_t(ins.src[0])].level == Level::kElement)
+      work += ins.row >= 0 && calls_functions(ins.row) ? kOfFunctions : 1;
+  const auto power_of_two = [](int64_t n) { return int64_t(std::bit_floor(uint64_t(n))); };
+  const int64_t least = power_of_two(std::max(kBlock, kLeastWork / work));
+  return std::clamp(power_of_two(rows_ * cols_ / kManyChunks | 1), std::min(least, kChunk), kChunk);
+}
+
+int64_t FusedCpu::chunks() const {
+  return ceil_div(rows_, chunk_rows_) * ceil_div(cols_, chunk_cols_);
+}
+
 // Sets of rows and chunks of the pool, by shape alone.
-void FusedCpu::cut() {
+void FusedCpu::cut(int64_t elements) {
   long_rows_ = row_folds_ > 0 && cols_ > kLongRow;
   const int64_t together = column_folds_ ? rows_together(cols_) : 1;
   if (long_rows_) {
     chunk_rows_ = column_folds_ ? together : 1, chunk_cols_ = kLongRow;
   } else {
-    chunk_cols_ = row_values_ || block_rows_ > 1 ? cols_ : std::min(cols_, kChunk);
+    chunk_cols_ = row_values_ || block_rows_ > 1 ? cols_ : std::min(cols_, elements);
     const int64_t unit = std::max(together, set_rows_);  // both powers of two
-    chunk_rows_ = std::max<int64_t>(1, kChunk / chunk_cols_);
+    chunk_rows_ = std::max<int64_t>(1, elements / chunk_cols_);
     chunk_rows_ = (chunk_rows_ + unit - 1) / unit * unit;
   }
 }
@@ -493,6 +514,7 @@ std::string FusedCpu::text() const {
   const bool plain = phases_.size() == 1 && phases_[0].rows.empty() && last_.empty() &&
                      row_folds_ == 0 && column_folds_ == 0;
   if (!plain) s += cat("    [", rows_, ", ", cols_, "]\n");
+  if (chunks() > 1) s += cat("    ", chunks(), " chunks\n");
   for (const Instruction& t : first_) line(t, "    row ");
   for (const Phase& p : phases_) {
     const Segment* segment = nullptr;

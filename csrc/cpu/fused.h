@@ -34,7 +34,7 @@ class FusedCpu : public FusedKernel {
  private:
   static constexpr int64_t kBlock = kSumBlock;      // elements
   static constexpr int64_t kWholeRow = 2 * kBlock;  // rows up to this length are one block
-  static constexpr int64_t kChunk = 16 * kBlock;    // elements of a chunk of the pool
+  static constexpr int64_t kChunk = 16 * kBlock;    // most elements of a chunk of the pool
   // Rows up to this length share a block with others, and in programs that are compiled throughout:
   static constexpr int64_t kShare = 256, kShareCompiled = 64;
   static constexpr int64_t kAtOnce = 4 * kBlock;  // elements of longer rows that are a set
@@ -117,7 +117,9 @@ class FusedCpu : public FusedKernel {
   void make_phases(const std::vector<Instruction>& tape);
   void repeat_cheap_maps();
   void assign_homes(const FusedSpec& spec);
-  void cut();
+  int64_t chunk_elements(const FusedSpec& spec) const;
+  void cut(int64_t elements);
+  int64_t chunks() const;  // of the pool
   bool can_compile(const FusedInstruction& ins) const;
   void compile();
   bool make_segment(size_t phase, size_t first, size_t end, Segment& s, jit::Graph& graph) const;

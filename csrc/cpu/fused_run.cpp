@@ -36,8 +36,7 @@ FusedCpu::Frame FusedCpu::frame(void* const* in, void* const* out, char* workspa
 }
 
 void FusedCpu::run(void* const* in, void* const* out, void* workspace) const {
-  const int64_t strips = (cols_ + chunk_cols_ - 1) / chunk_cols_;
-  const int64_t chunks = (rows_ + chunk_rows_ - 1) / chunk_rows_ * strips;
+  const int64_t strips = ceil_div(cols_, chunk_cols_);
   char* ws = static_cast<char*>(workspace);
   auto one = [&](int64_t i) {
     Frame f = frame(in, out, ws, nullptr);
@@ -46,11 +45,11 @@ void FusedCpu::run(void* const* in, void* const* out, void* workspace) const {
     f.end_col = std::min(cols_, f.first_col + chunk_cols_);
     chunk(f, row, std::min(rows_, row + chunk_rows_));
   };
-  if (chunks == 1) {
+  if (const int64_t n = chunks(); n == 1) {
     check_cancelled();
     one(0);
   } else {
-    parallel_for(chunks, one);
+    parallel_for(n, one);
   }
   if (column_folds_ || long_rows_ || !last_.empty()) finish(in, out, ws);
 }
