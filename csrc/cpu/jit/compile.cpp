@@ -39,18 +39,23 @@ void Compiler::lay_out() {
   fixed_frame_ = frame_;
 }
 
-// How many values of a vector, constants aside, are alive at once.
+// How many registers the values of a vector want at once, constants aside: from one use to the
+// next, unless that is so far off that they leave theirs. Inputs are there from their first use on.
 int Compiler::most_alive() const {
   const Way& way = main();
-  int alive = 0, most = 0;
-  std::vector<int32_t> deaths(way.order.size());
+  std::vector<int32_t> change(way.order.size() + 1);
   for (size_t at = 0; at < way.order.size(); ++at) {
     const int i = way.order[at];
-    alive -= deaths[at];
     if (!way.reads(i) || fixed(i)) continue;
-    ++deaths[size_t(way.uses[size_t(way.first_use[size_t(i) + 1]) - 1])];
-    most = std::max(most, ++alive);
+    const bool input = way.nodes[size_t(i)].kind == Kind::kInput;
+    const auto end = way.uses.begin() + way.first_use[size_t(i) + 1];
+    auto use = way.uses.begin() + way.first_use[size_t(i)];
+    for (int32_t from = input ? *use++ : int32_t(at); use != end; from = *use++)
+      if (*use - from <= (input ? kFarInput : kFarValue))
+        ++change[size_t(from)], --change[size_t(*use)];
   }
+  int alive = 0, most = 0;
+  for (const int32_t c : change) most = std::max(most, alive += c);
   return most;
 }
 
