@@ -54,9 +54,9 @@ def operands(m: int, n: int, k: int, layout: str, dtype: str) -> tuple[Any, Any]
 
 
 # Sizes whose blocks end raggedly in each direction: rows beyond whole tiles, half panels, several
-# depths, a last block of few rows; the last two are long sums, cut along k.
+# depths, a last block of few rows; then long sums: stripes of rows and of columns, cut along k.
 SIZES = [(1024, 384, 128), (517, 150, 300), (1030, 72, 513), (2050, 130, 257), (512, 128, 1100),
-         (777, 264, 65), (257, 66, 2077), (90, 150, 4111)]  # fmt: skip
+         (777, 264, 65), (257, 66, 2077), (66, 300, 1203), (513, 100, 2600), (90, 150, 4111)]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -76,7 +76,9 @@ def test_large_products(m: int, n: int, k: int, layout: str, dtype: str) -> None
 
 
 @pytest.mark.parametrize("layout", ["", "a", "b", "w"])
-@pytest.mark.parametrize(("m", "n", "k"), [(1030, 264, 300), (270, 66, 2077)])
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(1030, 264, 300), (270, 66, 2077), (66, 270, 1100), (130, 66, 1100)]
+)
 def test_in_a_plan_with_what_follows(m: int, n: int, k: int, layout: str) -> None:
     """The plan's workspace holds the packed operand, or parts of long sums; an epilogue runs on
     each block."""
@@ -159,7 +161,8 @@ LAID_OUT = [
     ((2, 1, 40), (40, 9)), ((6, 1, 64), (6, 64, 50)), ((6, 9, 40), (40, 9)),
     ((200, 150), (150, 90)), ((2, 100, 80), (80, 90)), ((2, 100, 80), (2, 80, 90)),
     ((1, 40), (40, 4097)), ((2, 900), (900, 769)), ((40, 33), (33, 1025)),
-    ((130, 1100), (1100, 66)), ((2, 130, 1100), (2, 1100, 66)),
+    ((130, 1100), (1100, 66)), ((70, 1100), (1100, 270)), ((270, 1100), (1100, 70)),
+    ((2, 130, 1100), (2, 1100, 66)),
 ]  # fmt: skip
 
 
@@ -226,3 +229,18 @@ def test_rows_do_not_depend_on_each_other() -> None:
             whole = np.asarray(x @ laid(w))
             for rows in (slice(0, 1), slice(3, 5), slice(2, 9)):
                 np.testing.assert_array_equal(np.asarray(x[rows] @ laid(w)), whole[rows])
+
+
+def test_stripes_of_a_long_sum() -> None:
+    """Each has the bits of the same product alone, which is too small to be cut: stripes change
+    nothing in the order of a sum."""
+    if not OWN:
+        pytest.skip("for our own loops")
+    for m, n in ((300, 70), (70, 300)):
+        x, y = operands(m, n, 1250, "a", "float32")
+        whole = np.asarray(x @ y)
+        for some in (slice(0, 7), slice(30, 35), slice(m - 3, m), slice(n - 3, n)):
+            if m > n:
+                np.testing.assert_array_equal(np.asarray(x[some] @ y), whole[some])
+            else:
+                np.testing.assert_array_equal(np.asarray(x @ y[:, some]), whole[:, some])

@@ -52,6 +52,11 @@ constexpr int64_t kStreamColumns = 384;  // a few times what own_gemm.cpp sums i
 // gradients of weights, four times as deep as wide, as long as the second cache holds the results.
 constexpr int64_t kMaxParts = 8, kMinDepth = 512;
 constexpr int64_t kDeep = 4, kMostAdded = 256 << 10, kAddedRows = 64;
+// Of a product with such a long sum and one long side, the operand of the short side is packed once
+// and the other one streamed past it, in stripes: many of them, so that threads that are not
+// equally fast are done together.
+constexpr int64_t kLongSide = 256, kStripes = 16, kNarrowStripe = 32, kWideStripe = 64;
+constexpr int64_t kMostTiles = 4 << 20;  // bytes of the packed one
 // Where blocks lie below each other, b is packed once for all of them by our own loops: from so
 // many elements on that the blocks would pack again (20 us, where a phase more costs 3), up to so
 // many bytes.
@@ -85,9 +90,9 @@ void* own_scratch() {
 void own(const Gemm& g) {
   OwnGemm o{g.m,     g.n,     g.k, g.a,   g.a_row,      g.a_col, g.b,
             g.b_row, g.b_col, g.c, g.ldc, g.accumulate, nullptr};
-  if (own_gemm_wants_scratch(g.m, g.n, g.a_row, g.a_col, size_of(g.dtype)))
+  if (!g.tiles && own_gemm_wants_scratch(g.m, g.n, g.a_row, g.a_col, size_of(g.dtype)))
     o.scratch = own_scratch();
-  o.panels = g.panels;
+  o.panels = g.panels, o.tiles = g.tiles;
   const OwnGemmTable& table = own_gemm();
   switch (g.dtype) {
     case DType::f32:
@@ -182,6 +187,32 @@ bool deep(const Gemm& g) {
          product(g.m, g.n, size_of(g.dtype)) <= kMostAdded;
 }
 
+// The product, or its transpose, so that its rows are the short side.
+Gemm lying(const Gemm& g) {
+  if (g.m <= g.n) return g;
+  Gemm t = g;
+  t.m = g.n, t.n = g.m;
+  t.a = g.b, t.a_row = g.b_col, t.a_col = g.b_row;
+  t.b = g.a, t.b_row = g.a_col, t.b_col = g.a_row;
+  return t;
+}
+
+// Cuts a deep product with one long side into stripes of it.
+bool cut_stripes(GemmGrid& grid, const Gemm& g) {
+  const int64_t side = std::max(g.m, g.n), other = std::min(g.m, g.n);
+  if (side < kLongSide || other < kMinSide) return false;
+  if (product(other, g.k, size_of(g.dtype)) > kMostTiles) return false;
+  int64_t step =
+      std::clamp(round_up(ceil_div(side, kStripes), kOwnColumnEdge), kNarrowStripe, kWideStripe);
+  while (side % step == 1) step += kOwnColumnEdge;  // never one column of several (own_gemm.h)
+  grid.stripes = true;
+  if (g.m > g.n)
+    grid.row_step = step, grid.rows = ceil_div(side, step);
+  else
+    grid.col_step = step, grid.cols = ceil_div(side, step);
+  return true;
+}
+
 // Cuts sums of k terms into up to `most` parts.
 void cut_depth(GemmGrid& grid, int64_t k, int64_t most) {
   const int64_t parts = std::min({kMaxParts, k / kMinDepth, most});
@@ -230,6 +261,7 @@ GemmGrid gemm_grid(const Gemm& g, bool by_depth) {
   if (wanted <= 1) return grid;
   by_depth = by_depth && !g.accumulate && is_float(g.dtype);
   if (by_depth && !library && deep(g)) {
+    if (cut_stripes(grid, g)) return grid;
     cut_depth(grid, g.k, kMaxParts);
     if (g.m >= 2 * kAddedRows) grid.row_step = kAddedRows, grid.rows = ceil_div(g.m, kAddedRows);
     return grid;
@@ -303,6 +335,7 @@ void pack_panels(const Gemm& g, const GemmGrid& grid, void* to) {
 int64_t gemm_workspace(const Gemm& g) {
   const GemmGrid grid = gemm_grid(g);
   if (grid.k_parts > 1) return product(grid.k_parts - 1, g.m * g.n, size_of(g.dtype));
+  if (grid.stripes) return own_tiles_size(std::min(g.m, g.n), g.k) * size_of(g.dtype);
   return shared_panels(g, grid);
 }
 
@@ -354,8 +387,43 @@ void gemm_by_depth(const Gemm& g, const GemmGrid& grid, const Epilogue* epilogue
   });
 }
 
+// The operand of the short side is packed, all of it; then each stripe of the other one is read
+// once, end to end, and its results are done. Stripes of rows are computed as columns of the
+// transpose, of the same bits, and turned.
+void gemm_by_stripes(const Gemm& g, const GemmGrid& grid, const Epilogue* epilogue,
+                     void* workspace) {
+  const OwnGemmTable& table = own_gemm();
+  const bool is_double = g.dtype == DType::f64, turned = g.m > g.n;
+  Gemm whole = lying(g);
+  parallel_for(ceil_div(g.k, kOwnTilesDepth), [&](int64_t i) {
+    const int64_t p = i * kOwnTilesDepth;
+    table.pack_left[is_double]({whole.m, std::min(g.k - p, kOwnTilesDepth),
+                                at(whole.a, p * whole.a_col, g.dtype), whole.a_row, whole.a_col,
+                                at(workspace, own_tiles_at(whole.m, p), g.dtype)});
+  });
+  whole.tiles = workspace;
+  const int64_t step = turned ? grid.row_step : grid.col_step;
+  parallel_for(grid.blocks(), [&](int64_t i) {
+    const int64_t begin = i * step, end = std::min(whole.n, begin + step), width = end - begin;
+    Gemm part = whole;
+    part.n = width;
+    part.b = at(whole.b, begin * whole.b_col, g.dtype);
+    void* const c = at(g.c, begin * (turned ? g.ldc : 1), g.dtype);
+    part.c = c;
+    if (turned) part.c = own_scratch(), part.ldc = width;
+    own(part);
+    if (turned) table.turn[is_double]({whole.m, width, part.c, width, c, g.ldc});
+    if (!epilogue) return;
+    if (turned)
+      (*epilogue)(begin, end, 0, g.n, c, g.ldc);
+    else
+      (*epilogue)(0, g.m, begin, end, c, g.ldc);
+  });
+}
+
 void run(const Gemm& g, const Epilogue* epilogue, void* workspace) {
   const GemmGrid grid = gemm_grid(g);
+  if (grid.stripes && workspace) return gemm_by_stripes(g, grid, epilogue, workspace);
   if (grid.k_parts > 1 && workspace) {
     gemm_by_depth(g, grid, epilogue, workspace);
   } else if (grid.blocks() > 1) {

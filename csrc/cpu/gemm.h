@@ -21,16 +21,20 @@ struct Gemm {
   int64_t b_row, b_col;
   void* c;
   int64_t ldc;
-  bool accumulate = false;       // add to what c holds
-  const void* panels = nullptr;  // b, packed for all blocks: gemm_with_epilogue() and gemm() do so
+  bool accumulate = false;  // add to what c holds
+  // b, packed for all blocks, and a: gemm_with_epilogue() and gemm() do so
+  const void* panels = nullptr;
+  const void* tiles = nullptr;
 };
 
 // How a product is cut: `rows` x `cols` blocks of `row_step` x `col_step` (less at the edges).
 // Where k_parts > 1 the blocks are whole rows, and gemm() cuts their sums along k too, if its
-// caller brings the workspace for it.
+// caller brings the workspace for it. Where `stripes` the blocks are stripes of the long side, for
+// which gemm() packs the operand of the short side once, again in a workspace.
 struct GemmGrid {
   int64_t rows, cols, row_step, col_step;
   int64_t k_parts, k_step;
+  bool stripes = false;
   int64_t blocks() const { return rows * cols; }
 };
 GemmGrid gemm_grid(const Gemm& g, bool by_depth = true);

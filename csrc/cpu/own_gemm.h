@@ -20,6 +20,7 @@ struct OwnGemm {
   bool accumulate;
   void* scratch;                 // kOwnGemmScratch bytes where `own_gemm_wants_scratch`, or null
   const void* panels = nullptr;  // all of b as `pack` leaves it, or null: it is packed on the way
+  const void* tiles = nullptr;   // all of a as `pack_left` leaves it, or null
 };
 
 // A block of a, packed: 264 KB, about half of most second caches, so that the panels of b of a
@@ -43,6 +44,28 @@ struct OwnPanels {
   void* to;  // own_panels_size(k, n) elements
 };
 inline int64_t own_panels_size(int64_t k, int64_t n) { return k * ((n + 31) / 32 * 32); }
+
+// A left operand a[m, k], packed once for several right ones: all tiles for some of the terms, then
+// for those that follow. Pieces of kOwnTilesDepth terms may be packed at once.
+struct OwnTiles {
+  int64_t m, k;
+  const void* a;
+  int64_t a_row, a_col;
+  void* to;  // own_tiles_size(m, k) elements
+};
+inline constexpr int64_t kOwnTilesDepth = 512;
+// Where the tiles from term p on lie. Behind a piece is what packing may write past its end.
+inline int64_t own_tiles_at(int64_t m, int64_t p) { return p * m + p / kOwnTilesDepth * 16; }
+inline int64_t own_tiles_size(int64_t m, int64_t k) { return own_tiles_at(m, k + kOwnTilesDepth); }
+
+// to[j, i] = from[i, j]; columns of both are dense.
+struct OwnTurn {
+  int64_t rows, columns;  // of `from`
+  const void* from;
+  int64_t from_row;
+  void* to;
+  int64_t to_row;
+};
 
 // Which parts of a product count, for triangles: of row i the columns from i + column_begin on, and
 // of its sum the terms from i + k_begin to i + k_end. A tile of up to kOwnTileRows rows takes the
@@ -71,6 +94,8 @@ struct OwnPanelProduct {
 struct OwnGemmTable {
   OwnGemmFunction f32, f64, i8, i16, i32, i64;  // integers wrap around, signed or not
   void (*pack[2])(const OwnPanels&);            // float32 and float64
+  void (*pack_left[2])(const OwnTiles&);
+  void (*turn[2])(const OwnTurn&);
   void (*multiply_panels[2])(const OwnPanelProduct&);
 };
 

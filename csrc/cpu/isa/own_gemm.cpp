@@ -20,6 +20,8 @@ namespace {
 #include "cpu/isa/panels.h"
 
 constexpr int64_t kPanelBytes = 16 * 1024;  // half of the smallest L1
+template <class T>
+constexpr int64_t kDepth = kPanelBytes / int64_t(sizeof(T)) / (2 * Lanes<T>::kCount);
 
 // A block of rows of a that meets a panel of b.
 template <class T>
@@ -31,7 +33,7 @@ struct Meeting {
   int64_t ldc;
   bool accumulate;
   const T* next = nullptr;  // a column of b's next panel, to be fetched meanwhile
-  int64_t next_row = 0;
+  int64_t next_row = 0, next_k = 0;
 };
 
 // kR rows of a times the panel. `kPacked`: a's rows lie in steps of 1, its columns in steps of kR.
@@ -80,17 +82,38 @@ inline void pack_tile(const T* a, int64_t row, int64_t col, int64_t k, T* to) {
     for (int64_t p = 0; p < k; ++p)
       for (int r = 0; r < kR; ++r) to[p * kR + r] = a[r * row + p * col];
 }
-// A block of a as its tiles read it. Of columns that lie far apart a few are taken for all rows: if
-// they are a power of two apart, the first cache does not hold more.
-template <class T, int kWhole>
-inline void pack_block(const T* a, int64_t row, int64_t col, int64_t rows, int64_t k, T* to) {
-  const int64_t stretch = row == 1 ? 8 : k;
-  for (int64_t p = 0; p < k; p += stretch) {
-    const int64_t steps = k - p < stretch ? k - p : stretch;
-    in_tiles<kWhole>(rows, [&]<int kR>(Count<kR>, int64_t i) {
-      pack_tile<T, kR>(a + i * row + p * col, row, col, steps, to + i * k + p * kR);
+// kTiles tiles side by side of a whose columns are dense, so that each line of a is fetched once. A
+// step of k is copied as whole vectors, over what comes next; the last one is not.
+template <class T, int kR, int kTiles>
+inline void pack_tiles_across(const T* a, int64_t col, int64_t k, T* to) {
+  constexpr int64_t kVector = 16, kLine = 64 / sizeof(T), kAhead = 8;
+  constexpr int64_t kBytes = kR * sizeof(T), kCopied = (kBytes + kVector - 1) / kVector * kVector;
+  for (int64_t p = 0; p + 1 < k; ++p) {
+    const T* const from = a + p * col;
+    for (int64_t l = 0; l < kTiles * kR; l += kLine) __builtin_prefetch(from + kAhead * col + l);
+    times<kTiles>([&](int t) FB_INLINE {
+      __builtin_memcpy(to + t * k * kR + p * kR, from + t * kR, kCopied);
     });
   }
+  times<kTiles>([&](int t) FB_INLINE {
+    __builtin_memcpy(to + t * k * kR + (k - 1) * kR, a + (k - 1) * col + t * kR, kBytes);
+  });
+}
+// A block of a as its tiles read it.
+template <class T, int kWhole>
+inline void pack_block(const T* a, int64_t row, int64_t col, int64_t rows, int64_t k, T* to) {
+  int64_t begin = 0;
+  if (row == 1) {
+    constexpr int kTogether = 8;
+    // What is read too far lies in the two tiles that are left.
+    for (; begin + (kTogether + 2) * kWhole <= rows; begin += kTogether * kWhole)
+      pack_tiles_across<T, kWhole, kTogether>(a + begin, col, k, to + begin * k);
+    for (; begin + 3 * kWhole <= rows; begin += kWhole)
+      pack_tiles_across<T, kWhole, 1>(a + begin, col, k, to + begin * k);
+  }
+  in_tiles<kWhole>(rows - begin, [&]<int kR>(Count<kR>, int64_t i) {
+    pack_tile<T, kR>(a + (begin + i) * row, row, col, k, to + (begin + i) * k);
+  });
 }
 
 // ---- general: panels of b meet blocks of a
@@ -100,11 +123,11 @@ inline void pack_block(const T* a, int64_t row, int64_t col, int64_t rows, int64
 template <class T, int kV>
 inline void all_rows(const Meeting<T>& m, const T* a, const T* packed, int64_t rows, T* c) {
   constexpr int kWhole = kRows<T, kV>;
-  int64_t fetched = m.next ? 0 : m.k;
-  const int64_t share = m.k / (rows / kWhole + 1) + 1;
+  int64_t fetched = 0;
+  const int64_t share = m.next_k / (rows / kWhole + 1) + 1;
   in_tiles<kWhole>(rows, [&]<int kR>(Count<kR>, int64_t i) {
     // b's rows lie far apart, where the machine does not foresee them.
-    for (int64_t end = fetched + share; fetched < m.k && fetched < end; ++fetched)
+    for (int64_t end = fetched + share; fetched < m.next_k && fetched < end; ++fetched)
       __builtin_prefetch(m.next + fetched * m.next_row);
     if (!packed) {
       tile<T, kR, kV, false>(m, a + i * m.a_row, c + i * m.ldc);
@@ -121,37 +144,46 @@ inline void all_rows(const Meeting<T>& m, const T* a, const T* packed, int64_t r
 template <class T>
 void by_panels(const OwnGemm& g) {
   constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 2 * kLanes;
-  constexpr int64_t kDepth = kPanelBytes / int64_t(sizeof(T)) / kWidth;
   // As many rows as a block holds meet a panel of b once it is packed, but not more than kTall.
   constexpr int64_t kBlock = (kOwnGemmScratch - kSlack) / int64_t(sizeof(T)), kTall = 384;
-  const int64_t fits = kBlock / (g.k < kDepth ? g.k : kDepth) / 24 * 24;
-  const int64_t tall = fits < kTall ? fits : kTall;
+  const auto depth = [&](int64_t p) { return g.k - p < kDepth<T> ? g.k - p : kDepth<T>; };
+  const int64_t fits = kBlock / depth(0) / 24 * 24;
+  const int64_t tall = g.tiles ? g.m : fits < kTall ? fits : kTall;
   alignas(64) T panel[kPanelBytes / sizeof(T)];
   T* const scratch = static_cast<T*>(g.scratch);
   const T* const panels = static_cast<const T*>(g.panels);
+  const T* const tiles = static_cast<const T*>(g.tiles);
   for (int64_t i = 0; i < g.m; i += tall) {
     const int64_t rows = g.m - i < tall ? g.m - i : tall;
-    for (int64_t p = 0; p < g.k; p += kDepth) {
-      const int64_t k = g.k - p < kDepth ? g.k - p : kDepth;
+    for (int64_t p = 0; p < g.k; p += kDepth<T>) {
+      const int64_t k = depth(p);
       const T* a = static_cast<const T*>(g.a) + i * g.a_row + p * g.a_col;
-      if (scratch) pack_block<T, kRows<T, 2>>(a, g.a_row, g.a_col, rows, k, scratch);
-      Meeting<T> m{g.a_row, g.a_col, k, panel, 0, g.ldc, g.accumulate || p > 0, nullptr, g.b_row};
+      const T* const packed = tiles ? tiles + own_tiles_at(g.m, p) : scratch;
+      if (scratch && !tiles) pack_block<T, kRows<T, 2>>(a, g.a_row, g.a_col, rows, k, scratch);
+      Meeting<T> m{g.a_row, g.a_col, k, panel, 0, g.ldc, g.accumulate || p > 0};
       for (int64_t j = 0; j < g.n; j += kWidth) {
         const int64_t columns = g.n - j < kWidth ? g.n - j : kWidth;
         const T* b = static_cast<const T*>(g.b) + p * g.b_row + j * g.b_col;
         T* c = static_cast<T*>(g.c) + i * g.ldc + j;
         const int64_t after = g.n - j - columns < kWidth ? g.n - j - columns : kWidth;
+        m.next_k = 0;
         if (panels) {
           m.panel = panels + j * g.k + p * (columns > kLanes ? kWidth : kLanes);
           m.next_row = after > kLanes ? kWidth : kLanes;
-          m.next = after > 0 ? panels + (j + kWidth) * g.k + p * m.next_row : nullptr;
-        } else {
-          m.next = after > 0 && g.b_col == 1 ? b + columns + after - 1 : nullptr;
+          m.next = panels + (j + kWidth) * g.k + p * m.next_row;
+          if (after > 0) m.next_k = k;
+        } else if (g.b_col == 1) {
+          m.next_row = g.b_row;
+          m.next = b + columns + after - 1, m.next_k = k;
+          if (after == 0) {  // the first panel of the terms that follow
+            m.next = b - j + k * g.b_row + (g.n < kWidth ? g.n : kWidth) - 1;
+            m.next_k = p + k < g.k ? depth(p + k) : 0;
+          }
         }
         if (columns > kLanes) {
           m.last = columns - kLanes;
           if (!panels) pack_panel<T, 2>(b, g.b_row, g.b_col, k, columns, panel);
-          all_rows<T, 2>(m, a, scratch, rows, c);
+          all_rows<T, 2>(m, a, packed, rows, c);
         } else {
           m.last = columns;
           if (!panels) pack_panel<T, 1>(b, g.b_row, g.b_col, k, columns, panel);
@@ -177,6 +209,29 @@ void pack_all(const OwnPanels& g) {
     else
       pack_panel<T, 1>(b, g.b_row, g.b_col, g.k, columns, to);
   }
+}
+
+template <class T>
+void pack_all_left(const OwnTiles& g) {
+  static_assert(kOwnTilesDepth % kDepth<T> == 0);
+  const T* a = static_cast<const T*>(g.a);
+  for (int64_t p = 0; p < g.k; p += kDepth<T>) {
+    const int64_t k = g.k - p < kDepth<T> ? g.k - p : kDepth<T>;
+    T* const to = static_cast<T*>(g.to) + own_tiles_at(g.m, p);
+    pack_block<T, kRows<T, 2>>(a + p * g.a_col, g.a_row, g.a_col, g.m, k, to);
+  }
+}
+
+template <class T>
+void turn_all(const OwnTurn& g) {
+  constexpr int kSide = Square<T>::kSide > 0 ? Square<T>::kSide : 8;
+  const T* from = static_cast<const T*>(g.from);
+  T* to = static_cast<T*>(g.to);
+  int64_t i = 0;
+  for (; i + kSide <= g.rows; i += kSide)
+    turn<T, kSide>(from + i * g.from_row, g.from_row, g.columns, to + i, g.to_row);
+  for (; i < g.rows; ++i)
+    for (int64_t j = 0; j < g.columns; ++j) to[j * g.to_row + i] = from[i * g.from_row + j];
 }
 
 // The rows from `first` on, at most a tile, times rows [begin, end) of the panel.
@@ -480,6 +535,8 @@ const OwnGemmTable kOwnGemm = {multiply<float>,
                                multiply<uint32_t>,
                                multiply<uint64_t>,
                                {pack_all<float>, pack_all<double>},
+                               {pack_all_left<float>, pack_all_left<double>},
+                               {turn_all<float>, turn_all<double>},
                                {multiply_panels<float>, multiply_panels<double>}};
 
 }  // namespace flowbook::cpu::FLOWBOOK_ISA
