@@ -88,6 +88,33 @@ def context(browser: Any) -> Iterator[Any]:
     shared.close()
 
 
+class Pages:
+    """Pages of JupyterLab that notebooks are opened in one after the other, as its users do.
+
+    Loading one takes some five seconds of the processor, opening a notebook in it half of one.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._idle: list[Any] = []
+
+    def take(self) -> Any:
+        return self._idle.pop() if self._idle else self.new()
+
+    def new(self) -> Any:
+        return self._context.new_page()
+
+    def give_back(self, book: Any) -> None:
+        """Keeps the page of a book that nobody needs any more, without the book."""
+        book.leave()
+        self._idle.append(book.page)
+
+
+@pytest.fixture(scope="package")
+def pages(context: Any) -> Pages:
+    return Pages(context)
+
+
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")
 
@@ -99,9 +126,10 @@ class Desk:
         name: Of what uses it; the notebooks are called after it.
     """
 
-    def __init__(self, server: Any, context: Any, name: str) -> None:
-        self._server, self._context, self._name = server, context, _slug(name)
+    def __init__(self, server: Any, pages: Pages, name: str) -> None:
+        self._server, self._pages, self._name = server, pages, _slug(name)
         self.books: list[Any] = []
+        self._well = True
 
     def open(
         self,
@@ -112,8 +140,9 @@ class Desk:
         kernel: str | None = next(iter(kernels())),
         media: dict[str, Any] | None = None,
         size: tuple[int, int] | None = None,
+        fresh: bool = False,
     ) -> Any:
-        """Opens a notebook in a new page.
+        """Opens a notebook in a page of its own.
 
         Args:
             cells: Sources of its cells.
@@ -122,6 +151,8 @@ class Desk:
             kernel: A version of ipykernel; None for no kernel.
             media: What the page is told of the reader: arguments of Playwright's `emulate_media`.
             size: Width and height of the page.
+            fresh: Whether the page must not have shown other notebooks, which those need that are
+                reloaded: JupyterLab would open the others again.
         """
         from .cells import notebook
         from .page import Book
@@ -132,12 +163,13 @@ class Desk:
             spec = {"name": kernel, "display_name": f"ipykernel {kernel}", "language": "python"}
             book.metadata["kernelspec"] = spec
         name = self._server.write(f"{self._name}-{len(self.books)}", book)
-        page = self._context.new_page()
+        reusable = front_end == "lab" and kernel is not None and not fresh
+        page = self._pages.take() if reusable else self._pages.new()
         if media:
             page.emulate_media(**media)
         if size:
             page.set_viewport_size({"width": size[0], "height": size[1]})
-        opened = Book(page, self._server, name, front_end)
+        opened = Book(page, self._server, name, front_end, reusable)
         self.books.append(opened)
         opened.open(kernel=kernel is not None)
         return opened
@@ -146,7 +178,7 @@ class Desk:
         """Opens a notebook that is open already, as a second reader does."""
         from .page import Book
 
-        opened = Book(self._context.new_page(), self._server, book.name, book.front_end)
+        opened = Book(self._pages.new(), self._server, book.name, book.front_end)
         self.books.append(opened)
         opened.open()
         return opened
@@ -154,7 +186,9 @@ class Desk:
     def check(self, request: pytest.FixtureRequest) -> None:
         """After a test: keeps what explains a failure, and fails on errors of our own code."""
         problems = [p for book in self.books for p in book.problems]
-        if problems or request.node.stash.get(_FAILED, True):
+        failed = bool(problems) or request.node.stash.get(_FAILED, True)
+        self._well = self._well and not failed
+        if failed:
             for book in self.books:
                 book.keep(ARTEFACTS / "failures" / _slug(f"{request.node.name}-{book.name}"))
         for book in self.books:
@@ -164,17 +198,20 @@ class Desk:
 
     def close(self) -> None:
         for book in self.books:
-            book.page.close()
+            if self._well and book.reusable:
+                self._pages.give_back(book)
+            else:
+                book.page.close()
         for name in {book.name for book in self.books}:
             self._server.end_kernel(name)
 
 
 @pytest.fixture
 def open_book(
-    request: pytest.FixtureRequest, server: Any, context: Any
+    request: pytest.FixtureRequest, server: Any, pages: Pages
 ) -> Iterator[Callable[..., Any]]:
     """Opens notebooks for one test; see `Desk.open`."""
-    desk = Desk(server, context, request.node.name)
+    desk = Desk(server, pages, request.node.name)
     yield desk.open
     try:
         desk.check(request)
@@ -183,9 +220,9 @@ def open_book(
 
 
 @pytest.fixture(scope="module")
-def module_desk(request: pytest.FixtureRequest, server: Any, context: Any) -> Iterator[Desk]:
+def module_desk(request: pytest.FixtureRequest, server: Any, pages: Pages) -> Iterator[Desk]:
     """Opens notebooks that the tests of a module share; the tests call `check` after each."""
-    desk = Desk(server, context, request.node.name)
+    desk = Desk(server, pages, request.node.name)
     yield desk
     desk.close()
 

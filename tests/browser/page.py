@@ -6,6 +6,7 @@ done as a user does it, with the mouse and the keyboard on what the page shows.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -31,34 +32,55 @@ _TEXTS = f"""() => Array.from({_PANEL}.content.widgets).map(cell => cell.model.t
   }}).join(''))"""
 
 
+_runs = itertools.count()  # of all books, since some share a page
+
+
 class Book:
     """A notebook that is open in a page.
 
     Attributes:
         page: Playwright's page, for everything that has no method here.
         name: Path of the notebook below the server's root.
+        reusable: Whether the page may have shown other notebooks, and may show others later.
         problems: What our own code printed as errors to the browser's console.
         console: Everything the console showed.
         messages: Times and contents of the custom messages that the hub sent to the page.
     """
 
-    def __init__(self, page: Page, server: Server, name: str, front_end: FrontEnd) -> None:
+    def __init__(
+        self,
+        page: Page,
+        server: Server,
+        name: str,
+        front_end: FrontEnd,
+        reusable: bool = False,
+    ) -> None:
         self.page, self.server, self.name, self.front_end = page, server, name, front_end
+        self.reusable = reusable
         self.console: list[str] = []
         self.problems: list[str] = []
         self.messages: list[tuple[float, dict[str, Any]]] = []
-        page.on("console", self._note)
-        page.on("pageerror", self._note_exception)
-        page.on("websocket", self._listen)
-        self._runs = 0
+        self._listeners: dict[Any, Any] = {
+            "console": self._note,
+            "pageerror": self._note_exception,
+            "websocket": self._listen,
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
 
     # ---- opening ----------------------------------------------------------------------------------
     def open(self, kernel: bool = True) -> None:
-        """Loads the page; with `kernel` waits until one is there."""
-        path = (
-            f"lab/tree/{self.name}?reset" if self.front_end == "lab" else f"notebooks/{self.name}"
-        )
-        self.page.goto(f"{self.server.url}/{path}")
+        """Loads the page if it is a new one; with `kernel` waits until one is there."""
+        if self.page.url == "about:blank":
+            path = (
+                f"lab/tree/{self.name}?reset"
+                if self.front_end == "lab"
+                else f"notebooks/{self.name}"
+            )
+            self.page.goto(f"{self.server.url}/{path}")
+        else:
+            self.page.bring_to_front()  # the browser draws no frames of a page behind another
+            self.command("docmanager:open", path=self.name)
         self._wait_for_cells()
         if kernel:
             self.wait_for_kernel("idle")
@@ -67,12 +89,28 @@ class Book:
 
     def reload(self) -> None:
         """Loads the page anew, as F5 does; a kernel goes on meanwhile."""
+        assert not self.reusable, "JupyterLab would open other notebooks as well: fresh=True"
         self.page.reload()
         self._wait_for_cells()
 
+    def leave(self) -> None:
+        """Closes the notebook without a question, and leaves the page as it was before it."""
+        for event, listener in self._listeners.items():
+            self.page.remove_listener(event, listener)
+        self.calm()
+        self.page.emulate_media(
+            media="null", color_scheme="null", contrast="null", forced_colors="null",
+            reduced_motion="null",
+        )  # fmt: skip
+        self.page.evaluate("""() => {
+          for (const widget of Array.from(window.jupyterapp.shell.widgets('main'))) widget.dispose();
+          delete window.finished;
+        }""")
+
     def _wait_for_cells(self) -> None:
         self.page.wait_for_function(
-            f"window.jupyterapp && {_PANEL}?.content?.widgets?.length > 0 && {_PANEL}.isVisible",
+            f"window.jupyterapp && {_PANEL}?.content?.widgets?.length > 0 && {_PANEL}.isVisible"
+            f" && {_PANEL}.context.path == '{self.name}'",
             timeout=60_000,
         )
         self.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=30_000)
@@ -84,8 +122,7 @@ class Book:
     # ---- cells ------------------------------------------------------------------------------------
     def start(self, index: int) -> Callable[..., None]:
         """Starts a cell and returns a function that waits for its end."""
-        self._runs += 1
-        run = self._runs
+        run = next(_runs)
         self.page.evaluate(
             f"""([index, run]) => {{
               {_PANEL}.content.activeCellIndex = index;

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import ARTEFACTS, Desk
+from .conftest import ARTEFACTS, Desk, Pages
 from .graphs import card, live
 
 SETUP = """\
@@ -57,7 +57,7 @@ run = fb.fit(model, train, loss, fb.optim.Adam(1e-4), epochs=100, validation=tes
 @pytest.fixture(scope="module")
 def book(server: Any, browser: Any) -> Iterator[Any]:
     sharp = browser.new_context(viewport={"width": 1320, "height": 1100}, device_scale_factor=1.5)
-    desk = Desk(server, sharp, "readme")
+    desk = Desk(server, Pages(sharp), "readme")
     opened = desk.open([SETUP, GRAPH, TRAINING])
     opened.run(0)
     yield opened
