@@ -25,7 +25,7 @@ SOURCES := $(shell find csrc src kernel_ext cmake -type f \
   2>/dev/null)
 WHEEL := build/wheel/.built
 
-.PHONY: help lab demo test test-browsers check bench peers clean dev wheel sanitize race format
+.PHONY: help lab demo test test-browsers check bench peers clean dev wheel sanitize sanitize-build race format
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | \
@@ -67,7 +67,7 @@ demo: $(VENV)/.lab $(VENV)/.installed ## run the quickstart; ends with "test acc
 # ---- development ---------------------------------------------------------------------------------
 test: $(VENV)/.test $(VENV)/.installed ## run all tests against the installed package
 	@tools/frontend $(PYTHON) test
-	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+	@tools/test $(PYTHON) $(PYTEST_ARGS)
 
 # Older ipykernels, each in a folder that comes first on the path of its kernel.
 KERNELS := 6.31.0 7.2.0 7.3.0
@@ -89,6 +89,9 @@ format: $(VENV)/.check ## rewrite C++ and Python sources in the project's style
 
 sanitize: $(VENV)/.test ## run the op harness under ASan and UBSan
 	@PYTHON=$(abspath $(PYTHON)) tools/sanitize $(PYTEST_ARGS)
+
+sanitize-build: $(VENV)/.test ## only compile what `make sanitize` runs
+	@PYTHON=$(abspath $(PYTHON)) tools/sanitize --build
 
 race: $(VENV)/.test ## run the native tests of pool and executor under ThreadSanitizer
 	@FLOWBOOK_SANITIZE=thread PYTHON=$(abspath $(PYTHON)) tools/sanitize

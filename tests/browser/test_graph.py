@@ -68,7 +68,7 @@ MOVE = """async host => {
 @pytest.fixture(scope="module")
 def book(module_desk: Any) -> Any:
     """A notebook with a small and a deep graph, both live."""
-    opened = module_desk.open([SETUP, NET, LAYERS, DEEP])
+    opened = module_desk.open([SETUP, NET, LAYERS, DEEP], fresh=True)
     for index in range(4):
         assert "Error" not in opened.run(index)
     return opened
@@ -512,6 +512,7 @@ def big_book(module_desk: Any) -> Any:
     return opened
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("name", ["big", "flat"])
 def test_ten_thousand_nodes(big_book: Any, shot: Any, name: str) -> None:
     """How soon the drawing is there, and how it moves, as the page sees it.

@@ -189,6 +189,7 @@ def stop_soon(book: Any, source: str, least: int) -> Run:
     return runs[-1]
 
 
+@pytest.mark.clock
 @everywhere
 def test_stop_in_a_python_loop(open_book: Any, shot: Any, front_end: Any, kernel: str) -> None:
     book = opened(open_book, front_end=front_end, kernel=kernel)
@@ -201,6 +202,7 @@ def test_stop_in_a_python_loop(open_book: Any, shot: Any, front_end: Any, kernel
     shot(book.page, f"run-stopped-{front_end}")
 
 
+@pytest.mark.clock
 @everywhere
 def test_learning_rate(open_book: Any, shot: Any, front_end: Any, kernel: str) -> None:
     book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
@@ -254,7 +256,7 @@ def reloaded(book: Any, begin: Callable[[int], object]) -> None:
 
 @everywhere
 def test_reload_in_the_middle(open_book: Any, front_end: Any, kernel: str) -> None:
-    book = opened(open_book, BACKGROUND, front_end=front_end, kernel=kernel)
+    book = opened(open_book, BACKGROUND, front_end=front_end, kernel=kernel, fresh=True)
     reloaded(book, book.run)
     run = Run(book, 1)
     step = run.step
@@ -276,7 +278,7 @@ def check_stored(book: Any, words: str) -> None:
 @fastest
 def test_reload_while_the_cell_runs(open_book: Any, front_end: Any, kernel: str) -> None:
     """The page that comes back knows nothing of the output, but the picture gets into the file."""
-    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel)
+    book = opened(open_book, BLOCKING, front_end=front_end, kernel=kernel, fresh=True)
     reloaded(book, book.start)
     book.page.wait_for_timeout(1000)
     book.interrupt()
@@ -308,6 +310,7 @@ def test_a_click_beside_a_busy_cell(open_book: Any, front_end: Any, kernel: str)
     run.wait_status("stopped")
 
 
+@pytest.mark.clock
 @everywhere
 def test_stop_in_a_native_run(open_book: Any, front_end: Any, kernel: str) -> None:
     book = opened(open_book, front_end=front_end, kernel=kernel)
@@ -461,6 +464,7 @@ def test_the_chart_is_read_and_zoomed_with_the_mouse(
     assert canvas.bounding_box()["width"] == pytest.approx(width, abs=20)
 
 
+@pytest.mark.clock
 @fastest
 def test_few_messages_and_a_small_notebook(
     open_book: Any, shot: Any, front_end: Any, kernel: str

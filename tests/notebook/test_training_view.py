@@ -242,6 +242,7 @@ def test_the_slowest_view_still_speaks_once_a_second() -> None:
     assert pace.interval == pytest.approx(sending.GAP, rel=0.01)
 
 
+@pytest.mark.clock
 def test_a_view_does_not_wait_for_the_time_of_another(page: FakePage) -> None:
     run, busy = start(page)
     page.say(busy.id, kind="open")  # one message after the other, each waits for its time

@@ -60,6 +60,7 @@ def test_an_interrupt_at_any_moment_leaves_a_consistent_state(delay):
     assert a.numpy()[0] == before + 1
 
 
+@pytest.mark.clock
 @posix
 def test_a_long_eager_op_stops_within_a_tenth_of_a_second():
     n = 3000
@@ -77,6 +78,7 @@ def test_a_long_eager_op_stops_within_a_tenth_of_a_second():
     assert float(fb.sum(fb.ones(4))) == 4
 
 
+@pytest.mark.clock
 @posix
 def test_a_long_graph_stops_and_discards():
     v = fb.Variable(np.zeros((600, 600), "f4"))
