@@ -130,9 +130,10 @@ for t in ("f4", "f8"):
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="an instruction set of x86-64")
 @pytest.mark.skipif(bool(os.environ.get("FLOWBOOK_SANITIZED")), reason="one instruction set only")
-def test_cuts_do_not_change_bits_in_our_own_loops():
+@pytest.mark.parametrize("isa", ["v3", "v4"])
+def test_cuts_do_not_change_bits_in_our_own_loops(isa: str):
     """An element is summed in the order of k, in whatever block, tile or row it is computed."""
-    environment = {**os.environ, "FLOWBOOK_ISA": "v3"}
+    environment = {**os.environ, "FLOWBOOK_ISA": isa}
     done = subprocess.run(
         [sys.executable, "-c", CUTS], env=environment, capture_output=True, text=True, timeout=300
     )

@@ -32,8 +32,8 @@ bool pointwise(const ConvGeometry& g) {
   return window(g) == 1 && g.groups == 1 && g.rows.stride == 1 && g.cols.stride == 1 && !padded(g);
 }
 
-// Whether a library is asked first. With AVX2 our own loops are faster (tests/benchmarks/NOTES.md,
-// "Convolutions") but for groups too narrow for our tiles.
+// Whether a library is asked first. From AVX2 on our own loops are faster
+// (tests/benchmarks/NOTES.md, "Convolutions") but for groups too narrow for our tiles.
 constexpr int64_t kNarrow = 16;
 bool library_first(const Conv& v) {
   const ConvGeometry& g = v.at;

@@ -147,7 +147,7 @@ bool try_gemm(const flowbook_provider* p, const flowbook_gemm& g, const void* a,
 }  // namespace
 
 bool libraries_multiply() {
-  static const bool yes = std::strcmp(isa_name(), "v3") != 0;
+  static const bool yes = !std::strcmp(isa_name(), "v2") || !std::strcmp(isa_name(), "base");
   return yes;
 }
 

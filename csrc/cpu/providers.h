@@ -11,8 +11,8 @@
 
 namespace flowbook::cpu {
 
-// Whether large products of floats go to a library: not with AVX2, where our own loops are as fast
-// as the best (tests/benchmarks/NOTES.md, "Products with AVX2").
+// Whether large products of floats go to a library: not from AVX2 on, where our own loops are as
+// fast as the best (tests/benchmarks/NOTES.md, "Products with AVX2" and "AVX-512").
 bool libraries_multiply();
 
 // Runs one product on this thread: the first provider that can, or our own loops. Always succeeds.

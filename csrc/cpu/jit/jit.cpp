@@ -26,10 +26,8 @@ bool possible() {
 std::atomic<Mode>& wanted() {
   static std::atomic<Mode> mode = [] {
     const char* wish = std::getenv("FLOWBOOK_JIT");
-    // Compiled loops have 256 bits: whether they beat 512-bit loops is for a measurement to say.
-    if (!wish) return std::strcmp(isa_name(), "v4") == 0 ? Mode::kOff : Mode::kOn;
-    if (std::strcmp(wish, "0") == 0) return Mode::kOff;
-    return std::strcmp(wish, "always") == 0 ? Mode::kAlways : Mode::kOn;
+    if (wish && std::strcmp(wish, "0") == 0) return Mode::kOff;
+    return wish && std::strcmp(wish, "always") == 0 ? Mode::kAlways : Mode::kOn;
   }();
   return mode;
 }

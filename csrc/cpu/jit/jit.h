@@ -8,7 +8,7 @@ namespace flowbook::cpu::jit {
 
 enum class Mode : uint8_t { kOff, kOn, kAlways };  // always: programs too small to gain, too
 
-// What the environment variable FLOWBOOK_JIT says (0, 1, always); without it 1, but 0 with AVX-512.
+// What the environment variable FLOWBOOK_JIT says (0, 1, always); without it 1.
 // Off wherever it can't be: that needs x86-64 Linux, AVX2 that FLOWBOOK_ISA does not rule out, and
 // a system that grants executable memory.
 FB_API Mode mode();
