@@ -73,22 +73,29 @@ def mode():
     _core.set_jit_mode(before)
 
 
-def both(mode, function, *inputs):
-    mode("always")
-    compiled = planned(function, *inputs)
-    mode("off")
-    tape = planned(function, *inputs)
-    assert "compiled" not in tape.text()
-    return compiled, tape
+def all_ways(mode, function, *inputs):
+    """Programs: compiled, compiled with AVX2 where there is AVX-512, and the tape."""
+    programs = []
+    for name in ("always", "narrow", "off"):
+        mode(name)
+        programs.append(planned(function, *inputs))
+    assert "compiled" not in programs[-1].text()
+    return programs
+
+
+def assert_same_numbers(programs, inputs):
+    *others, tape = (numbers(p.run(inputs)) for p in programs)
+    for other in others:
+        for a, b in zip(other, tape, strict=True):
+            assert same_bits(a, b)
 
 
 def assert_compiled_is_tape(mode, function, *args):
     inputs = [fb.asarray(a) for a in args]
-    compiled, tape = both(mode, function, *inputs)
-    assert "compiled" in compiled.text()
-    for a, b in zip(numbers(compiled.run(inputs)), numbers(tape.run(inputs)), strict=True):
-        assert same_bits(a, b)
-    return compiled
+    programs = all_ways(mode, function, *inputs)
+    assert "compiled" in programs[0].text()
+    assert_same_numbers(programs, inputs)
+    return programs[0]
 
 
 def values(*shape):
@@ -197,7 +204,7 @@ def test_a_condition_that_is_a_result_stays_on_the_tape(mode):
     )
 
 
-@pytest.mark.parametrize("n", [*range(1, 71), 1000, 1023, 1024, 1025, 2047, 2049, 16_383, 40_001])
+@pytest.mark.parametrize("n", [*range(1, 130), 1000, 1023, 1024, 1025, 2047, 2049, 16_383, 40_001])
 def test_lengths(mode, n):
     def f(x, y):
         return fb.tanh(x * 1.1 + 0.5) * 0.9 + fb.nn.relu(y), x * y - fb.exp(y)
@@ -292,15 +299,25 @@ def random_program(seed):
 def test_random_programs(mode, seed):
     f, args = random_program(seed)
     inputs = [fb.asarray(a) for a in args]
-    compiled, tape = both(mode, f, *inputs)
-    for a, b in zip(numbers(compiled.run(inputs)), numbers(tape.run(inputs)), strict=True):
-        assert same_bits(a, b)
+    assert_same_numbers(all_ways(mode, f, *inputs), inputs)
 
 
 def test_results_that_no_cache_keeps(mode):
     """They are written past the caches, from 8 MiB or half the last-level cache on."""
-    x, w = rng.normal(size=(4100, 1024)).astype("f4"), rng.normal(size=1024).astype("f4")
-    assert_compiled_is_tape(mode, lambda x, w: (layer(x, w, w), x * w - 1.0), x, w)
+    for columns in (1024, 1032, 1036):  # of which AVX-512 and AVX2, AVX2 alone, none can
+        x, w = rng.normal(size=(4100, columns)).astype("f4"), rng.normal(size=columns).astype("f4")
+        assert_compiled_is_tape(mode, lambda x, w: (layer(x, w, w), x * w - 1.0), x, w)
+
+
+@pytest.mark.parametrize("skipped", [1, 3, 8, 15])
+def test_memory_that_no_vector_is_aligned_to(mode, skipped):
+    x = fb.asarray(values(5, 1000)).reshape(-1)[skipped : skipped + 4000]
+    y = fb.asarray(values(4000))
+
+    def f(x, y):
+        return fb.exp(x * 0.5) + y, fb.where(x < y, x, y * 2.0), fb.sum(x * y)
+
+    assert_same_numbers(all_ways(mode, f, x, y), [x, y])
 
 
 def test_more_values_alive_than_registers(mode):
@@ -437,6 +454,7 @@ def test_switched_off_by_the_environment():
     off, tape = run(FLOWBOOK_JIT="0")
     assert (on, off) == ("on", "off")
     assert compiled == tape
+    assert run(FLOWBOOK_JIT="narrow") == ("narrow", tape)
 
 
 @pytest.mark.skipif(

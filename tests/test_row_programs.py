@@ -31,12 +31,14 @@ def numbers(outputs):
 
 
 def assert_fused_is_unfused(function, *args):
-    """Compiled, on the tape, and op by op: the same bits."""
+    """Compiled, with AVX2 too where there is AVX-512, on the tape, and op by op: the same bits."""
     inputs = [fb.asarray(a) for a in args]
     before = _core.jit_mode()
     try:
         _core.set_jit_mode("always")
         compiled = planned(function, *inputs)
+        _core.set_jit_mode("narrow")
+        narrow = planned(function, *inputs)
         _core.set_jit_mode("off")
         tape = planned(function, *inputs)
     finally:
@@ -44,7 +46,7 @@ def assert_fused_is_unfused(function, *args):
     single = planned(function, *inputs, fuse=False)
     assert any(s["fused"] for s in tape.steps())
     results = numbers(tape.run(inputs))
-    for other in (single, tape, compiled, compiled):
+    for other in (single, tape, compiled, compiled, narrow):
         for a, b in zip(results, numbers(other.run(inputs)), strict=True):
             assert same_bits(a, b)
     return results

@@ -77,7 +77,7 @@ bool FusedCpu::build(const FusedSpec& spec) {
 void FusedCpu::choose_sets(const FusedSpec& spec) {
   const jit::Mode mode = jit::mode();
   compiles_ =
-      mode == jit::Mode::kAlways || (mode == jit::Mode::kOn && rows_ * cols_ >= kWorthCompiling);
+      mode >= jit::Mode::kAlways || (mode == jit::Mode::kOn && rows_ * cols_ >= kWorthCompiling);
   const auto dense = [](const FusedInput& i) {
     return i.level != Level::kElement || i.access == Access::kDense || i.access == Access::kScalar;
   };

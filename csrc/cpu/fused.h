@@ -163,7 +163,7 @@ class FusedCpu : public FusedKernel {
   bool compiles_ = false;   // what can be
   bool regular_ = false;    // see fused_regular.cpp
   bool row_maps_ = false;   // some maps of rows are not made by compiled loops
-  bool past_ = false;       // some result is written past the caches
+  int64_t past_ = 0;        // what results written past the caches are aligned to, if some are
   int64_t block_rows_ = 1;  // rows that share a block
   int64_t set_rows_ = 1;    // rows computed together, in whole blocks
   int64_t chunk_rows_ = 1, chunk_cols_ = 0;

@@ -128,7 +128,7 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
 
 // Results that no cache will keep are written past them, which spares reading what was there.
 bool FusedCpu::goes_past(int r) const {
-  return registers_[size_t(r)].home == Home::kOutput && cols_ % 8 == 0 &&
+  return registers_[size_t(r)].home == Home::kOutput && cols_ * 4 % jit::target().vector == 0 &&
          rows_ * cols_ * 4 >= half_of_the_last_cache();
 }
 // While rows are worked at, the next ones come in: in the longest loop that reads them, which has
@@ -152,8 +152,8 @@ std::vector<jit::Ahead> FusedCpu::ahead(const Segment& s) const {
   return all;
 }
 
-// The map that makes row value r, if a compiled loop should make it too: for one row, 8 times the
-// same, which is less than a call for few rows and more than one for many.
+// The map that makes row value r, if a compiled loop should make it too: for one row, a vector of
+// the same, which is less than a call for few rows and more than one for many.
 const FusedCpu::Instruction* FusedCpu::row_map(int r) const {
   if (set_rows_ >= kManyRows) return nullptr;
   const auto find = [r](const std::vector<Instruction>& maps) {
@@ -229,14 +229,15 @@ void FusedCpu::compile() {
       std::vector<jit::Stream> streams;
       for (const Segment::Operand& o : s.operands) streams.push_back(o.kind);
       s.at = int64_t(code.size());
-      const std::vector<uint8_t> loop = jit::compile(*graph++, streams, ahead(s));
+      const std::vector<uint8_t> loop = jit::compile(*graph++, streams, ahead(s), jit::target());
       code.insert(code.end(), loop.begin(), loop.end());
       code.resize((code.size() + 63) / 64 * 64, 0xcc);
     }
   pages_ = jit::Pages(code);
   if (pages_) {
     for (const Phase& phase : phases_)
-      for (const Segment& s : phase.segments) past_ |= s.past;
+      for (const Segment& s : phase.segments)
+        if (s.past) past_ = jit::target().vector;
     absorb_row_maps();
     regular_ = is_regular();
     if (regular_) prepare_regular();

@@ -60,7 +60,7 @@ bool FusedCpu::find_bases(Frame& f) const {
                 : x.home == Home::kWhole  ? f.workspace + x.at
                                           : nullptr;
     if (past_ && x.home == Home::kOutput && x.level == Level::kElement &&
-        reinterpret_cast<uintptr_t>(f.base[r]) % 32)
+        reinterpret_cast<uintptr_t>(f.base[r]) % uintptr_t(past_))
       return false;
   }
   if (f.given && f.given->given >= 0) {

@@ -277,7 +277,8 @@ void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t co
   void* streams[kMaxRegisters];
   int64_t steps[kMaxRegisters];
   const size_t count = s.operands.size();
-  char* past = nullptr;  // where what is written past the caches has to be copied to
+  char* past = nullptr;  // where what is written past the caches has to be copied to,
+  const int64_t past_step = (n * 4 + 63) / 64 * 64;  // from rows so far apart
   for (size_t i = 0; i < count; ++i) {
     const auto [kind, id] = s.operands[i];
     switch (kind) {
@@ -288,8 +289,8 @@ void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t co
       case jit::Stream::kPast:
         streams[i] = past = element(f, id, begin, col);
         steps[i] = f.step[id];
-        if (reinterpret_cast<uintptr_t>(past) % 32)  // no memory of ours
-          streams[i] = f.blocks + scratch_slot_ * block_bytes_, steps[i] = n * 4;
+        if (reinterpret_cast<uintptr_t>(past) % uintptr_t(past_))  // no memory of ours
+          streams[i] = f.blocks + scratch_slot_ * block_bytes_, steps[i] = past_step;
         else
           past = nullptr;
         break;
@@ -344,7 +345,7 @@ void FusedCpu::native(Frame& f, const Phase& phase, const Segment& s, int64_t co
   }
   if (past)
     for (int64_t row = 0; row < f.apart; ++row)
-      memcpy(past + row * cols_ * 4, f.blocks + scratch_slot_ * block_bytes_ + row * n * 4,
+      memcpy(past + row * cols_ * 4, f.blocks + scratch_slot_ * block_bytes_ + row * past_step,
              size_t(n * 4));
 }
 // The n elements from column `col` on of each block of the set.

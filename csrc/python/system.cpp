@@ -9,7 +9,7 @@
 namespace flowbook::python {
 namespace {
 
-constexpr const char* kJitModes[] = {"off", "on", "always"};
+constexpr const char* kJitModes[] = {"off", "on", "always", "narrow"};
 
 const char* instruction_set() {
 #if FLOWBOOK_ISA_X86
@@ -73,7 +73,7 @@ void bind_system(py::module_& m) {
   m.def("set_jit_mode", [](const std::string& name) {
     const auto* mode = std::find(std::begin(kJitModes), std::end(kJitModes), name);
     if (mode == std::end(kJitModes))
-      fail(ErrorKind::kArgument, "set_jit_mode: ", name, " is none of off, on, always.");
+      fail(ErrorKind::kArgument, "set_jit_mode: ", name, " is none of off, on, always, narrow.");
     cpu::jit::set_mode(cpu::jit::Mode(mode - kJitModes));
   });
   m.def("add_library_folder", cpu::add_library_folder);

@@ -14,7 +14,7 @@ void Assembler::patch(size_t where, int32_t value) {
 }
 
 // ModRM, SIB and displacement. `bytes_behind`: of the instruction, after the displacement.
-void Assembler::rm(int reg, const Place& other, int bytes_behind) {
+void Assembler::rm(int reg, const Place& other, int bytes_behind, int unit) {
   reg &= 7;
   if (other.kind == Place::kRegister) return byte(0xc0 | reg << 3 | (other.number & 7));
   if (other.kind == Place::kPool) {
@@ -24,23 +24,26 @@ void Assembler::rm(int reg, const Place& other, int bytes_behind) {
   }
   const int base = number(other.base) & 7, index = number(other.index) & 7;
   const bool indexed = other.index != Gpr::rsp, sib = indexed || base == 4;
-  const bool small = other.offset >= -128 && other.offset < 128;
+  const bool small =
+      other.offset % unit == 0 && other.offset >= -128 * unit && other.offset < 128 * unit;
   const int mod = other.offset == 0 && base != 5 ? 0 : small ? 1 : 2;
   byte(mod << 6 | reg << 3 | (sib ? 4 : base));
   if (sib) byte((indexed ? index : 4) << 3 | base);
-  if (mod == 1) byte(other.offset);
+  if (mod == 1) byte(other.offset / unit);
   if (mod == 2) word(other.offset);
 }
 void Assembler::rm(int reg, Gpr base, int32_t offset) { rm(reg, at(base, offset), 0); }
 
-void Assembler::encode(Opcode o, int reg, int first, const Place& other, bool wide,
+void Assembler::encode(Opcode o, int reg, int first, const Place& other, Lanes lanes,
                        int bytes_behind) {
+  if (wide_ && lanes.width == Lanes::kAll)
+    return encode_wide(o, reg, first, other, lanes, bytes_behind);
   const bool memory = other.kind == Place::kMemory;
   const int b = memory                           ? number(other.base) >> 3
-                : other.kind == Place::kRegister ? other.number >> 3
+                : other.kind == Place::kRegister ? other.number >> 3 & 1
                                                  : 0;
-  const int x = memory && other.index != Gpr::rsp ? number(other.index) >> 3 : 0, r = reg >> 3;
-  const int rest = (~first & 15) << 3 | int(wide) << 2 | o.prefix;
+  const int x = memory && other.index != Gpr::rsp ? number(other.index) >> 3 : 0, r = reg >> 3 & 1;
+  const int rest = (~first & 15) << 3 | int(lanes.width != Lanes::k128) << 2 | o.prefix;
   if (o.map == 1 && !b && !x) {
     byte(0xc5);
     byte((r ^ 1) << 7 | rest);
@@ -52,16 +55,33 @@ void Assembler::encode(Opcode o, int reg, int first, const Place& other, bool wi
   byte(o.code);
   rm(reg, other, bytes_behind);
 }
-void Assembler::vector(Opcode o, int to, int first, const Place& second, bool wide) {
-  encode(o, to, first, second, wide, 0);
+// With AVX-512 each number has two bits more than ModRM and SIB take, a register's second one where
+// memory has its index.
+void Assembler::encode_wide(Opcode o, int reg, int first, const Place& other, Lanes lanes,
+                            int bytes_behind) {
+  const bool memory = other.kind == Place::kMemory;
+  const int b = memory ? number(other.base) : other.number;
+  const int x =
+      memory ? (other.index != Gpr::rsp ? number(other.index) >> 3 : 0) : other.number >> 4 & 1;
+  const auto inverted = [](int bit) { return (bit & 1) ^ 1; };
+  byte(0x62);
+  byte(inverted(reg >> 3) << 7 | inverted(x) << 6 | inverted(b >> 3) << 5 |
+       inverted(reg >> 4) << 4 | o.map);
+  byte((~first & 15) << 3 | 4 | o.prefix);
+  byte(int(lanes.zero) << 7 | 2 << 5 | inverted(first >> 4) << 3 | (lanes.mask & 7));
+  byte(o.code);
+  rm(reg, other, bytes_behind, o.bytes ? o.bytes : 64);
+}
+void Assembler::vector(Opcode o, int to, int first, const Place& second, Lanes lanes) {
+  encode(o, to, first, second, lanes, 0);
 }
 void Assembler::immediate_vector(Opcode o, int to, int first, const Place& second,
-                                 uint8_t immediate, bool wide) {
-  encode(o, to, first, second, wide, 1);
+                                 uint8_t immediate, Lanes lanes) {
+  encode(o, to, first, second, lanes, 1);
   byte(immediate);
 }
 void Assembler::shift(int extension, int to, int from, uint8_t bits) {
-  encode(op::kShift, extension, to, ymm(from), true, 1);
+  encode(op::kShift, extension, to, in(from), kAllLanes, 1);
   byte(bits);
 }
 void Assembler::zero_upper() { byte(0xc5), byte(0xf8), byte(0x77); }
@@ -149,7 +169,7 @@ void Assembler::jump_always(Label back) {
 void Assembler::land(Label from) { patch(from - 4, int32_t(code_.size() - from)); }
 
 std::vector<uint8_t> Assembler::finish(const std::vector<uint8_t>& pool) {
-  while (code_.size() % 32) byte(0xcc);
+  while (code_.size() % 64) byte(0xcc);
   for (const Fix& f : fixes_) patch(f.where, int32_t(code_.size()) + f.offset - int32_t(f.next));
   code_.insert(code_.end(), pool.begin(), pool.end());
   fixes_.clear();

@@ -8,6 +8,19 @@
 
 namespace flowbook::cpu::jit {
 
+// Which nodes' values have mask registers: comparisons, and what is made of two of them.
+std::vector<char> Compiler::mask_nodes() const {
+  std::vector<char> masks(nodes_.size());
+  for (size_t i = 0; target_.masks && i < nodes_.size(); ++i) {
+    const Node& n = nodes_[i];
+    const auto of = [&](int k) { return masks[size_t(n.arg[k])] != 0; };
+    masks[i] = n.kind == Kind::kIntGreater ||
+               (n.kind >= Kind::kLess && n.kind <= Kind::kUnordered) ||
+               ((n.kind == Kind::kAnd || n.kind == Kind::kOr) && of(0) && of(1));
+  }
+  return masks;
+}
+
 void Compiler::lay_out() {
   base_of_.assign(streams_.size(), 0);
   stage_of_.assign(streams_.size(), -1);
@@ -17,7 +30,7 @@ void Compiler::lay_out() {
     if (streams_[s] == Stream::kScalar) continue;
     if (streams_[s] == Stream::kFold) {
       lanes_of_[s] = take_slot();
-      for (int k = 1; k < kLaneRegisters; ++k) take_slot();
+      for (int k = 1; k < lane_registers_; ++k) take_slot();
     } else {
       base_of_[s] = bases_++;
       stage_of_[s] = take_slot();
@@ -46,7 +59,7 @@ int Compiler::most_alive() const {
   std::vector<int32_t> change(way.order.size() + 1);
   for (size_t at = 0; at < way.order.size(); ++at) {
     const int i = way.order[at];
-    if (!way.reads(i) || fixed(i)) continue;
+    if (!way.reads(i) || fixed(i) || masks(i)) continue;
     const bool input = way.nodes[size_t(i)].kind == Kind::kInput;
     const auto end = way.uses.begin() + way.first_use[size_t(i) + 1];
     auto use = way.uses.begin() + way.first_use[size_t(i)];
@@ -60,13 +73,13 @@ int Compiler::most_alive() const {
 }
 
 int32_t Compiler::take_slot() {
-  frame_ += kVector;
-  return frame_ - kVector;
+  frame_ += vector_;
+  return frame_ - vector_;
 }
 int32_t Compiler::pool_vector(uint32_t bits) {
   const size_t at = pool_.size();
-  pool_.resize(at + kVector);
-  for (size_t i = 0; i < kVector; i += 4) std::memcpy(pool_.data() + at + i, &bits, 4);
+  pool_.resize(at + size_t(vector_));
+  for (size_t i = 0; i < size_t(vector_); i += 4) std::memcpy(pool_.data() + at + i, &bits, 4);
   return int32_t(at);
 }
 
@@ -76,17 +89,17 @@ void Compiler::pin() {
   registers_ = std::max(peak_, 4);  // what is outside the loop needs a few
   std::vector<std::pair<int, int>> wanted;
   for (size_t i = 0; i < nodes_.size(); ++i)
-    if (main().reads(int(i)) && fixed(int(i)))
+    if (main().reads(int(i)) && fixed(int(i)) && !masks(int(i)))
       wanted.push_back({-(4 * loads_[i] + main().first_use[i + 1] - main().first_use[i]), int(i)});
   std::sort(wanted.begin(), wanted.end());
-  int r = lanes_in_registers_ ? kRegisters - kLaneRegisters : kRegisters;
+  int r = lanes_in_registers_ ? all_registers_ - lane_registers_ : all_registers_;
   for (const auto& [weight, i] : wanted)
     if (r > registers_) pinned_.push_back({i, --r});
 }
 
 std::vector<uint8_t> compile(const Graph& graph, const std::vector<Stream>& streams,
-                             const std::vector<Ahead>& ahead) {
-  return Compiler(graph, streams, ahead).run();
+                             const std::vector<Ahead>& ahead, const Target& target) {
+  return Compiler(graph, streams, ahead, target).run();
 }
 
 }  // namespace flowbook::cpu::jit

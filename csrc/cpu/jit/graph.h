@@ -1,5 +1,5 @@
-// What one pass of a compiled loop computes for 8 float32 lanes: values in the order in which they
-// are made, streams they are read from and written to, and folds they enter.
+// What one pass of a compiled loop computes for a vector of float32 lanes: values in the order in
+// which they are made, streams they are read from and written to, and folds they enter.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -29,7 +29,7 @@ enum class Kind : uint8_t {
   kLessEqual,
   kEqual,
   kNotEqual,
-  kUnordered,  // all bits of a lane, or none
+  kUnordered,  // all bits of a lane, or none: only and, or, andnot and select read them
   kSelect,     // a ? b : c
   kIntAdd,
   kIntSub,

@@ -15,7 +15,7 @@ void Compiler::instruction(int i, const Node& n) {
     case Kind::kStore:
       assembler_.move(streams_[n.bits] == Stream::kPast ? op::kStorePast : op::kStore,
                       in_register(n.arg[0]),
-                      at(base(n.bits), Gpr::rax, (first_ + copy_) * kVector));
+                      at(base(n.bits), Gpr::rax, (first_ + copy_) * vector_));
       return done_with(n);
     case Kind::kGuard:
       return guard(i, n);
@@ -42,13 +42,13 @@ void Compiler::instruction(int i, const Node& n) {
     case Kind::kMin:
       return two(i, n, op::kMin, false);
     case Kind::kAnd:
-      return two(i, n, op::kAnd, true);
+      return masks(n.arg[0]) ? and_mask(i, n) : two(i, n, op::kAnd, true);
     case Kind::kOr:
-      return two(i, n, op::kOr, true);
+      return two(i, n, masks(i) ? op::kMaskOr : op::kOr, true);
     case Kind::kNegate:
       return two(i, n, op::kXor, true);
     case Kind::kAndNot:
-      return two(i, n, op::kAndNot, false);
+      return masks(n.arg[0]) ? select(i, n) : two(i, n, op::kAndNot, false);
     case Kind::kIntAdd:
       return two(i, n, op::kIntAdd, true);
     case Kind::kIntSub:
@@ -84,13 +84,8 @@ void Compiler::instruction(int i, const Node& n) {
       assembler_.shift(6, r, x, n.extra);
       return hold(r, i);
     }
-    case Kind::kSelect: {
-      const int mask = in_register(n.arg[0]), otherwise = in_register(n.arg[2]);
-      const Place then = operand(n.arg[1]);
-      const int r = target(n);
-      assembler_.immediate_vector(op::kBlend, r, otherwise, then, uint8_t(mask << 4));
-      return hold(r, i);
-    }
+    case Kind::kSelect:
+      return select(i, n);
   }
 }
 
@@ -104,9 +99,29 @@ void Compiler::two(int i, const Node& n, Opcode o, bool commutes) {
   int a = n.arg[0], b = n.arg[1];
   if (commutes && value(a).reg < 0 && value(b).reg >= 0) std::swap(a, b);
   const int first = in_register(a);
-  const Place second = operand(b);
+  const Place second = masks(b) ? in(in_register(b)) : operand(b);
+  const int r = target(n, masks(i));
+  assembler_.vector(o, r, first, second, masks(b) ? kHalf : kAllLanes);
+  hold(r, i);
+}
+// The kinds select and, with masks, andnot, which has 0 where the mask holds.
+void Compiler::select(int i, const Node& n) {
+  const int mask = in_register(n.arg[0]), otherwise = in_register(n.arg[n.arity - 1]);
+  const Place then = n.arity == 3 ? operand(n.arg[1]) : pool(rest_mask_at_ + vector_);
   const int r = target(n);
-  assembler_.vector(o, r, first, second);
+  if (target_.masks)
+    assembler_.vector(op::kMaskBlend, r, otherwise, then, under(mask));
+  else
+    assembler_.immediate_vector(op::kBlend, r, otherwise, then, uint8_t(mask << 4));
+  hold(r, i);
+}
+// With another mask, or with numbers: 0 where it does not hold.
+void Compiler::and_mask(int i, const Node& n) {
+  if (masks(i)) return two(i, n, op::kMaskAnd, true);
+  const int mask = in_register(n.arg[0]);
+  const Place x = operand(n.arg[1]);
+  const int r = target(n);
+  assembler_.move(op::kLoad, r, x, under(mask, true));
   hold(r, i);
 }
 void Compiler::compare(int i, const Node& n, uint8_t predicate) {
@@ -118,7 +133,7 @@ void Compiler::compare(int i, const Node& n, uint8_t predicate) {
   }
   const int first = in_register(a);
   const Place second = operand(b);
-  const int r = target(n);
+  const int r = target(n, masks(i));
   assembler_.immediate_vector(op::kCompare, r, first, second, predicate);
   hold(r, i);
 }
@@ -150,7 +165,7 @@ void Compiler::multiply_add(int i, const Node& n, Opcode form231) {
       r = take();
       lock(r);
       if (!there && fixed(c)) ++loads_[size_t(c)];
-      assembler_.move(op::kLoad, r, loaded(c) ? ymm(value(c).reg) : memory(c));
+      assembler_.move(op::kLoad, r, loaded(c) ? in(value(c).reg) : memory(c));
     }
     assembler_.vector(form231, r, first, last);
   }
@@ -166,43 +181,55 @@ bool Compiler::sums_in_registers() const {
 void Compiler::move_lanes(Opcode o, int count) {
   const auto lanes = std::find(streams_.begin(), streams_.end(), Stream::kFold);
   for (int k = 0; k < count; ++k)
-    assembler_.move(o, kRegisters - kLaneRegisters + k,
+    assembler_.move(o, all_registers_ - lane_registers_ + k,
                     lane(uint32_t(lanes - streams_.begin()), k));
 }
 void Compiler::fold(const Node& n) {
   const int v = in_register(n.arg[0]);
   const Place lanes = at(Gpr::rsp, Gpr::rcx, lanes_of_[n.bits]);
-  const auto temporary = [&] {
-    const int r = take();
-    lock(r);
-    return r;
-  };
-  if (lanes_in_registers_ && !rest_) {
+  if (row_lanes_ > 0) {
     const bool sum = n.kind == Kind::kSum;
-    const int a = sum ? -1 : temporary(), b = sum ? -1 : temporary();
-    join(n.kind, kRegisters - kLaneRegisters + first_ + copy_, v, a, b);
+    const int a = sum || target_.masks ? -1 : temporary();
+    const int b = sum ? -1 : temporary(target_.masks);
+    join(n.kind, all_registers_ - lane_registers_ + (first_ + copy_) % row_lanes_, v, a, b);
     return done_with(n);
   }
   const int r = temporary();
-  assembler_.address(Gpr::rcx, Gpr::rax, (first_ + copy_) * kVector);
-  if (n.kind == Kind::kSum) {
+  assembler_.address(Gpr::rcx, Gpr::rax, (first_ + copy_) * vector_);
+  if (n.kind == Kind::kSum)
     assembler_.and_(Gpr::rcx, Gpr::rdx);
-    // Beyond the rest's end 0 is added, which changes no lane: none is -0.
-    if (rest_) assembler_.vector(op::kAnd, r, v, at(Gpr::rsp, kMask));
-    assembler_.vector(op::kAdd, r, rest_ ? r : v, lanes);
+  else
+    assembler_.and_(Gpr::rcx, int32_t(kManyLanes) - vector_);
+  if (n.kind == Kind::kSum && !rest_) {
+    assembler_.vector(op::kAdd, r, v, lanes);
   } else {
-    assembler_.and_(Gpr::rcx, int32_t(kManyLanes));
     assembler_.move(op::kLoad, r, lanes);
-    const int a = temporary(), b = temporary();
-    if (rest_) {  // beyond the rest's end are numbers that are no larger, or no smaller
-      assembler_.move(op::kLoad, a, pool(identity_at(n.kind)));
-      assembler_.move(op::kLoad, b, at(Gpr::rsp, kMask));
-      assembler_.immediate_vector(op::kBlend, a, a, ymm(v), uint8_t(b << 4));
+    if (rest_) {
+      fold_rest(n, r, v);
+    } else {
+      const int a = target_.masks ? -1 : temporary();
+      join(n.kind, r, v, a, temporary(target_.masks));
     }
-    join(n.kind, r, rest_ ? a : v, a, b);
   }
   assembler_.move(op::kStore, r, lanes);
   done_with(n);
+}
+// What is beyond the rest's end changes no lane.
+void Compiler::fold_rest(const Node& n, int to, int v) {
+  const bool sum = n.kind == Kind::kSum;
+  if (target_.masks) {
+    const int mask = sum ? -1 : temporary(true);
+    return join(n.kind, to, v, -1, mask, under(kRestLanes));
+  }
+  const int a = temporary(), b = temporary();
+  if (sum) {  // by 0: no lane is -0
+    assembler_.vector(op::kAnd, a, v, at(Gpr::rsp, kMask));
+  } else {  // by numbers that are no larger, or no smaller
+    assembler_.move(op::kLoad, a, pool(identity_at(n.kind)));
+    assembler_.move(op::kLoad, b, at(Gpr::rsp, kMask));
+    assembler_.immediate_vector(op::kBlend, a, a, in(v), uint8_t(b << 4));
+  }
+  join(n.kind, to, a, a, b);
 }
 // The largest number of all copies and the bound is the bound, or the group takes the other way.
 void Compiler::guard(int i, const Node& n) {
@@ -212,21 +239,33 @@ void Compiler::guard(int i, const Node& n) {
     guarded_in_ = take();
     assembler_.vector(op::kUnsignedMax, guarded_in_, x, bound);
   } else {
-    assembler_.vector(op::kUnsignedMax, guarded_in_, guarded_in_, ymm(x));
+    assembler_.vector(op::kUnsignedMax, guarded_in_, guarded_in_, in(x));
   }
   done_with(n);
   if (copy_ + 1 < copies_) return;
-  assembler_.vector(op::kXor, guarded_in_, guarded_in_, bound);
-  assembler_.vector(op::kTest, guarded_in_, 0, ymm(guarded_in_));
+  if (target_.masks) {
+    const int above = take(true);
+    assembler_.immediate_vector(op::kUnsignedCompare, above, guarded_in_, bound, 4);  // other than
+    assembler_.move(op::kMaskTest, above, in(above), kQuarter);
+  } else {
+    assembler_.vector(op::kXor, guarded_in_, guarded_in_, bound);
+    assembler_.vector(op::kTest, guarded_in_, 0, in(guarded_in_));
+  }
   detours_.back().from.push_back(assembler_.jump(Assembler::kNotEqual));
   guarded_in_ = -1;
 }
-// to = join(to, with), as sums, maximum() and minimum() of the plain loops do. a, b: temporaries.
-void Compiler::join(Kind kind, int to, int with, int a, int b, bool wide) {
-  if (kind == Kind::kSum) return assembler_.vector(op::kAdd, to, to, ymm(with), wide);
-  assembler_.vector(kind == Kind::kLargest ? op::kMax : op::kMin, a, to, ymm(with), wide);
-  assembler_.immediate_vector(op::kCompare, b, to, ymm(to), 0x03, wide);  // NaN stays
-  assembler_.immediate_vector(op::kBlend, to, a, ymm(to), uint8_t(b << 4), wide);
+// to = join(to, with), as sums, maximum() and minimum() of the plain loops do. a, b: temporaries; b
+// a mask register where whole vectors have those, and a nothing then.
+void Compiler::join(Kind kind, int to, int with, int a, int b, Lanes lanes) {
+  if (kind == Kind::kSum) return assembler_.vector(op::kAdd, to, to, in(with), lanes);
+  const Opcode o = kind == Kind::kLargest ? op::kMax : op::kMin;
+  if (b >= kMask0) {  // NaN stays
+    assembler_.immediate_vector(op::kCompare, b, to, in(to), 0x07, lanes);
+    return assembler_.vector(o, to, to, in(with), under(b));
+  }
+  assembler_.vector(o, a, to, in(with), lanes);
+  assembler_.immediate_vector(op::kCompare, b, to, in(to), 0x03, lanes);
+  assembler_.immediate_vector(op::kBlend, to, a, in(to), uint8_t(b << 4), lanes);
 }
 
 }  // namespace flowbook::cpu::jit

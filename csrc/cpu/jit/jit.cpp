@@ -27,6 +27,7 @@ std::atomic<Mode>& wanted() {
   static std::atomic<Mode> mode = [] {
     const char* wish = std::getenv("FLOWBOOK_JIT");
     if (wish && std::strcmp(wish, "0") == 0) return Mode::kOff;
+    if (wish && std::strcmp(wish, "narrow") == 0) return Mode::kNarrow;
     return wish && std::strcmp(wish, "always") == 0 ? Mode::kAlways : Mode::kOn;
   }();
   return mode;
@@ -34,6 +35,10 @@ std::atomic<Mode>& wanted() {
 
 }  // namespace
 
+const Target& target() {
+  static const bool wide = std::strcmp(isa_name(), "v4") == 0;
+  return wide && wanted().load(std::memory_order_relaxed) != Mode::kNarrow ? kAvx512 : kAvx2;
+}
 Mode mode() {
   const Mode m = wanted().load(std::memory_order_relaxed);
   return m != Mode::kOff && possible() ? m : Mode::kOff;

@@ -6,19 +6,19 @@
 namespace flowbook::cpu::jit {
 
 void Compiler::emit() {
-  assembler_ = Assembler();
+  assembler_ = Assembler(target_.masks);
   loads_.assign(nodes_.size(), 0);
   frame_ = fixed_frame_;
   detours_.clear();
   enter();
   const Assembler::Label row = begin_row();
   if (lanes_in_registers_) {
-    body(kLaneRegisters);
-    if (sums_in_registers()) body(kFewLaneRegisters);
+    body(lane_registers_, lane_registers_);
+    if (sums_in_registers()) body(together_, few_lane_registers_);
   } else if (together_ > 1) {
-    body(together_);
+    body(together_, 0);
   }
-  const Assembler::Label loop = body(1);
+  const Assembler::Label loop = body(1, 0);
   end_row(loop);
   leave(row);
   take_detours();
@@ -26,37 +26,37 @@ void Compiler::emit() {
 }
 
 // A loop over passes of `copies` vectors, instruction by instruction in turns: what one waits for,
-// the others use.
-Assembler::Label Compiler::body(int copies) {
+// the others use. `lane_registers`: how many hold lanes meanwhile.
+Assembler::Label Compiler::body(int copies, int lane_registers) {
   Assembler& a = assembler_;
   a.load(Gpr::rsi, Gpr::rsp, kTotal);
-  a.sub(Gpr::rsi, copies * kVector);
+  a.sub(Gpr::rsi, copies * vector_);
   a.compare(Gpr::rax, Gpr::rsi);
   const Assembler::Label too_short = a.jump(Assembler::kGreater);
   rest_ = copies == 1;
-  const bool lanes = lanes_in_registers_ && !rest_;
+  row_lanes_ = lane_registers;
   Assembler::Label other_lanes = 0;
-  const bool choice = lanes && sums_in_registers();
+  const bool choice = row_lanes_ > 0 && sums_in_registers();
   if (choice) {
-    a.compare(Gpr::rdx, int32_t(copies == kLaneRegisters ? kManyLanes : kFewLanes));
+    a.compare(Gpr::rdx, (row_lanes_ - 1) * vector_);
     other_lanes = a.jump(Assembler::kNotEqual);
   }
-  if (lanes) move_lanes(op::kLoad, copies);
+  move_lanes(op::kLoad, row_lanes_);
   const Assembler::Label loop = a.here();
   for (const Ahead& x : ahead_)
-    for (int line = 0; line < copies * kVector; line += 2 * kVector)
+    for (int line = 0; line < copies * vector_; line += 64)
       a.prefetch(at(base(uint32_t(x.stream)), Gpr::rax, x.bytes + line));
   for (int first = 0; first < copies; first += together_) {
     const int together = std::min(copies - first, together_);
     const bool guarded = usual_.guarded && !rest_;
-    if (guarded) detours_.push_back({first, together, {}, 0});
+    if (guarded) detours_.push_back({first, together, row_lanes_, {}, 0});
     group(guarded ? usual_ : general_, first, together);
     if (guarded) detours_.back().back = a.here();
   }
-  a.add(Gpr::rax, copies * kVector);
+  a.add(Gpr::rax, copies * vector_);
   a.compare(Gpr::rax, Gpr::rsi);
   a.jump(Assembler::kLessEqual, loop);
-  if (lanes) move_lanes(op::kStore, copies);
+  move_lanes(op::kStore, row_lanes_);
   if (choice) a.land(other_lanes);
   a.land(too_short);
   return loop;
@@ -89,6 +89,7 @@ void Compiler::take_detours() {
   const int peak = peak_;
   for (const Detour& d : detours_) {
     for (const Assembler::Label from : d.from) assembler_.land(from);
+    row_lanes_ = d.lane_registers;
     group(general_, d.first, d.copies);
     assembler_.jump_always(d.back);
   }
@@ -102,13 +103,14 @@ void Compiler::enter() {
   for (const Gpr r : kSaved) a.push(r);
   a.sub(Gpr::rsp, 0);
   frame_patch_ = a.here() - 4;
-  a.and_(Gpr::rsp, -kVector);
+  a.and_(Gpr::rsp, -64);
   a.shift_left(Gpr::rcx, 2);
   a.store(Gpr::rsp, kStreams, Gpr::rdi);
   a.store(Gpr::rsp, kSteps, Gpr::rsi);
   a.store(Gpr::rsp, kRows, Gpr::rdx);
   a.store(Gpr::rsp, kTotal, Gpr::rcx);
   a.move(Gpr::rdx, Gpr::r8);
+  a.sub(Gpr::rdx, vector_);
 }
 
 // What differs from row to row: scalars and what is made of them, bases, lanes.
@@ -116,8 +118,12 @@ Assembler::Label Compiler::begin_row() {
   Assembler& a = assembler_;
   const Assembler::Label row = a.here();
   a.store(Gpr::rsp, kRest, 0);
-  a.move(op::kLoad, 0, pool(rest_mask_at_));
-  a.move(op::kStore, 0, at(Gpr::rsp, kMask));
+  if (target_.masks) {
+    a.vector(op::kMaskSame, kRestLanes, kRestLanes, in(kRestLanes), kHalf);
+  } else {
+    a.move(op::kLoad, 0, pool(rest_mask_at_));
+    a.move(op::kStore, 0, at(Gpr::rsp, kMask));
+  }
   a.load(Gpr::rcx, Gpr::rsp, kStreams);
   for (size_t i = 0; i < nodes_.size(); ++i) {
     if (!is(int(i), Kind::kScalar) || !needed(int(i))) continue;
@@ -132,10 +138,10 @@ Assembler::Label Compiler::begin_row() {
   for (size_t s = 0; s < streams_.size(); ++s) {
     if (streams_[s] != Stream::kFold) continue;
     if (fold_of_[s] == Kind::kSum)
-      a.vector(op::kXor, 0, 0, ymm(0));
+      a.vector(op::kXor, 0, 0, in(0));
     else
       a.move(op::kLoad, 0, pool(identity_at(fold_of_[s])));
-    for (int k = 0; k < kLaneRegisters; ++k) a.move(op::kStore, 0, lane(uint32_t(s), k));
+    for (int k = 0; k < lane_registers_; ++k) a.move(op::kStore, 0, lane(uint32_t(s), k));
   }
   for (const auto& [i, r] : pinned_) a.move(op::kLoad, r, memory(i));
   return row;
@@ -150,7 +156,7 @@ void Compiler::make_fixed() {
     if (!made_once(int(i)) || !needed(int(i))) continue;
     locked_ = 0;
     instruction(int(i), n);
-    assembler_.move(op::kStore, value(int(i)).reg, memory(int(i)));
+    put(value(int(i)).reg, memory(int(i)));
     holder_.fill(-1);
     value(int(i)) = {};
     for (int k = 0; k < n.arity; ++k) value(n.arg[k]) = {};
@@ -200,15 +206,21 @@ void Compiler::leave(Assembler::Label row) {
 void Compiler::stage_rest(Assembler::Label loop) {
   Assembler& a = assembler_;
   a.store(Gpr::rsp, kRest, 1);
-  a.pool_address(Gpr::rsi, rest_mask_at_ + kVector);
+  a.pool_address(Gpr::rsi, rest_mask_at_ + vector_);
   a.sub(Gpr::rsi, Gpr::rcx);
   a.move(op::kLoad, 0, at(Gpr::rsi, 0));
-  a.move(op::kStore, 0, at(Gpr::rsp, kMask));
+  if (target_.masks)
+    a.move(op::kSigns, kRestLanes, in(0));
+  else
+    a.move(op::kStore, 0, at(Gpr::rsp, kMask));
   for (size_t s = 0; s < streams_.size(); ++s) {
     if (stage_of_[s] < 0) continue;
     const Gpr from = base(uint32_t(s));
     if (streams_[s] == Stream::kInput || streams_[s] == Stream::kBoth) {
-      a.vector(op::kMaskedLoad, 1, 0, at(from, Gpr::rax));
+      if (target_.masks)
+        a.move(op::kLoad, 1, at(from, Gpr::rax), under(kRestLanes, true));
+      else
+        a.vector(op::kMaskedLoad, 1, 0, at(from, Gpr::rax));
       a.move(op::kStore, 1, at(Gpr::rsp, stage_of_[s]));
     }
     a.address(from, Gpr::rsp, stage_of_[s]);
@@ -220,37 +232,48 @@ void Compiler::stage_rest(Assembler::Label loop) {
 
 void Compiler::write_rest() {
   Assembler& a = assembler_;
-  a.sub(Gpr::rax, kVector);
+  a.sub(Gpr::rax, vector_);
   a.load(Gpr::rsi, Gpr::rsp, kStreams);
-  a.move(op::kLoad, 0, at(Gpr::rsp, kMask));
+  if (!target_.masks) a.move(op::kLoad, 0, at(Gpr::rsp, kMask));
   for (size_t s = 0; s < streams_.size(); ++s) {
     if (stage_of_[s] < 0 || streams_[s] == Stream::kInput) continue;
     a.load(Gpr::rcx, Gpr::rsi, int32_t(8 * s));
     a.move(op::kLoad, 1, at(Gpr::rsp, stage_of_[s]));
-    a.vector(op::kMaskedStore, 1, 0, at(Gpr::rcx, Gpr::rax));
+    if (target_.masks)
+      a.move(op::kStore, 1, at(Gpr::rcx, Gpr::rax), under(kRestLanes));
+    else
+      a.vector(op::kMaskedStore, 1, 0, at(Gpr::rcx, Gpr::rax));
   }
 }
 
-// The tree over a fold's 64 lanes, to where its result is wanted.
+// The tree over a fold's 64 lanes, to where its result is wanted: those 32 apart first.
 void Compiler::join_lanes(size_t stream) {
   Assembler& a = assembler_;
   const Kind kind = fold_of_[stream];
-  const auto with = [&](int to, int r, bool wide = true) { join(kind, to, r, 5, 6, wide); };
-  for (int r = 0; r < 4; ++r) {
+  const int half = lane_registers_ / 2;
+  const auto with = [&](int to, int r, Lanes lanes = kAllLanes) {
+    join(kind, to, r, 5, target_.masks && lanes.width == Lanes::kAll ? kMask0 + 1 : 6, lanes);
+  };
+  for (int r = 0; r < half; ++r) {
     a.move(op::kLoad, r, lane(uint32_t(stream), r));
-    a.move(op::kLoad, 4, lane(uint32_t(stream), r + 4));
+    a.move(op::kLoad, 4, lane(uint32_t(stream), r + half));
     with(r, 4);
   }
-  with(0, 2), with(1, 3), with(0, 1);
-  a.immediate_vector(op::kUpperHalf, 0, 0, ymm(4), 1);
-  with(0, 4, false);
-  a.vector(op::kHighPair, 4, 0, ymm(0), false);
-  with(0, 4, false);
-  a.move(op::kOddLanes, 4, ymm(0), false);
-  with(0, 4, false);
+  for (int n = half / 2; n > 0; n /= 2)
+    for (int r = 0; r < n; ++r) with(r, r + n);
+  if (vector_ == 64) {
+    a.immediate_vector(op::kUpper256, 0, 0, in(4), 1);
+    with(0, 4, kHalf);
+  }
+  a.immediate_vector(op::kUpperHalf, 0, 0, in(4), 1, kHalf);
+  with(0, 4, kQuarter);
+  a.vector(op::kHighPair, 4, 0, in(0), kQuarter);
+  with(0, 4, kQuarter);
+  a.move(op::kOddLanes, 4, in(0), kQuarter);
+  with(0, 4, kQuarter);
   a.load(Gpr::rcx, Gpr::rsp, kStreams);
   a.load(Gpr::rcx, Gpr::rcx, int32_t(8 * stream));
-  a.move(op::kStoreOne, 0, at(Gpr::rcx, 0), false);
+  a.move(op::kStoreOne, 0, at(Gpr::rcx, 0), kQuarter);
 }
 
 }  // namespace flowbook::cpu::jit

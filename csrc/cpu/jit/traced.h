@@ -88,7 +88,14 @@ FB_SCALAR flag operator<(i32 a, i32 b) {
 FB_SCALAR i32 select(flag c, i32 a, i32 b) {
   return i32::of(graph->make(Kind::kSelect, c.node, a.in_graph(), b.in_graph()));
 }
-FB_SCALAR i32 ones(flag c) { return i32::of(c.node); }
+// All bits, or none: only to select some of them, for a flag may be in a mask register.
+struct Ones {
+  int node;
+};
+FB_SCALAR Ones ones(flag c) { return {c.node}; }
+FB_SCALAR i32 operator&(Ones c, i32 x) {
+  return i32::of(graph->make(Kind::kAnd, c.node, x.in_graph()));
+}
 FB_SCALAR i32 bits(f32 x) { return i32::of(x.in_graph()); }
 
 FB_SCALAR f32 abs(f32 x) { return from_bits(bits(x) & 0x7fffffff); }
