@@ -377,51 +377,62 @@ void few_rows_packed(const OwnGemm& g) {
 // ---- one column, as the row of the transposed product: sums in lanes
 // ------------------------------------------------------------------------------------------------
 
-// One chain would be too long. Term p belongs to lane p mod 2 kLanes; what is left behind the last
-// 2 kLanes goes to the first kLanes again. Halves of the lanes are added until one is left. Vectors
-// hold the lanes of one column where b's columns are read, and one lane of several columns where
-// its rows are.
+// One chain would be too long. Term p belongs to lane p mod kSumLanes, on every instruction set;
+// halves of the lanes are added until one is left. Vectors hold the lanes of one column where b's
+// columns are read, and one lane of several columns where its rows are.
+template <class T>
+constexpr int kSumLanes = 64 / int(sizeof(T));
+template <class T>
+constexpr int kSumVectors = kSumLanes<T> / Lanes<T>::kCount;
 
 template <class T>
-inline T sum_lanes(Vector<T> v) {
+inline T sum_lanes(Vector<T> (&v)[kSumVectors<T>]) {
+  for (int half = kSumVectors<T> / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) v[i] = v[i] + v[i + half];
   T s[Lanes<T>::kCount];
-  store(s, v);
+  store(s, v[0]);
   for (int width = Lanes<T>::kCount / 2; width > 0; width /= 2)
     for (int l = 0; l < width; ++l) s[l] = s[l] + s[l + width];
   return s[0];
 }
 
-// Terms [0, k) of kC inner products; k is a multiple of 2 kLanes unless they are the last ones.
+// Terms [0, k) of kC inner products; k is a multiple of kSumLanes unless they are the last ones.
 template <class T, int kC>
-[[gnu::always_inline]] inline void add_terms(Vector<T> (&sum)[kC][2], const T* a, const T* b,
-                                             int64_t b_col, int64_t k) {
-  constexpr int kLanes = Lanes<T>::kCount;
+[[gnu::always_inline]] inline void add_terms(Vector<T> (&sum)[kC][kSumVectors<T>], const T* a,
+                                             const T* b, int64_t b_col, int64_t k) {
+  constexpr int kLanes = Lanes<T>::kCount, kV = kSumVectors<T>;
   int64_t p = 0;
-  for (; p + 2 * kLanes <= k; p += 2 * kLanes) {
-    const Vector<T> x0 = load(a + p), x1 = load(a + p + kLanes);
+  for (; p + kSumLanes<T> <= k; p += kSumLanes<T>) {
+    Vector<T> x[kV];
+    times<kV>([&](int v) FB_INLINE { x[v] = load(a + p + v * kLanes); });
     times<kC>([&](int j) FB_INLINE {
-      multiply_add<T>(sum[j][0], x0, load(b + j * b_col + p));
-      multiply_add<T>(sum[j][1], x1, load(b + j * b_col + p + kLanes));
+      times<kV>([&](int v) FB_INLINE {
+        multiply_add<T>(sum[j][v], x[v], load(b + j * b_col + p + v * kLanes));
+      });
     });
   }
-  for (; p < k; p += kLanes) {
+  times<kV>([&](int v) FB_INLINE {
+    if (p >= k) return;
     const int64_t n = k - p < kLanes ? k - p : kLanes;
     const Vector<T> x = load_some(a + p, n);
     times<kC>([&](int j)
-                  FB_INLINE { multiply_add<T>(sum[j][0], x, load_some(b + j * b_col + p, n)); });
-  }
+                  FB_INLINE { multiply_add<T>(sum[j][v], x, load_some(b + j * b_col + p, n)); });
+    p += kLanes;
+  });
 }
 
 // kC columns of a row of c. A row of a or columns of b that are not dense are gathered in pieces.
 template <class T, int kC>
 inline void dots(const OwnGemm& g, const T* a, const T* b, T* c) {
-  constexpr int64_t kPiece = 4 * 2 * Lanes<T>::kCount;
+  constexpr int64_t kPiece = 4 * kSumLanes<T>;
   T room[kC + 1][kPiece];
   const auto gather = [](const T* from, int64_t step, int64_t n, T* to) {
     for (int64_t p = 0; p < n; ++p) to[p] = from[p * step];
   };
-  Vector<T> sum[kC][2];
-  times<kC>([&](int j) FB_INLINE { sum[j][0] = sum[j][1] = Vector<T>{}; });
+  Vector<T> sum[kC][kSumVectors<T>];
+  times<kC>([&](int j) FB_INLINE {
+    times<kSumVectors<T>>([&](int v) FB_INLINE { sum[j][v] = Vector<T>{}; });
+  });
   const int64_t piece = g.a_col == 1 && g.b_row == 1 ? g.k : kPiece;
   for (int64_t p = 0; p < g.k; p += piece) {
     const int64_t n = g.k - p < piece ? g.k - p : piece;
@@ -438,17 +449,20 @@ inline void dots(const OwnGemm& g, const T* a, const T* b, T* c) {
     add_terms<T, kC>(sum, x, y, column, n);
   }
   times<kC>([&](int j) FB_INLINE {
-    const T s = sum_lanes<T>(sum[j][0] + sum[j][1]);
+    const T s = sum_lanes<T>(sum[j]);
     c[j] = g.accumulate ? c[j] + s : s;
   });
 }
-template <class T>
-void lanes_along_columns(const OwnGemm& g) {
+template <class T, int kC>
+inline void columns_from(const OwnGemm& g, int64_t j) {
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   T* c = static_cast<T*>(g.c);
-  int64_t j = 0;
-  for (; j + 4 <= g.n; j += 4) dots<T, 4>(g, a, b + j * g.b_col, c + j);
-  for (; j < g.n; ++j) dots<T, 1>(g, a, b + j * g.b_col, c + j);
+  for (; j + kC <= g.n; j += kC) dots<T, kC>(g, a, b + j * g.b_col, c + j);
+  if constexpr (kC > 1) columns_from<T, kC / 2>(g, j);
+}
+template <class T>
+void lanes_along_columns(const OwnGemm& g) {
+  columns_from<T, 8 / kSumVectors<T>>(g, 0);  // eight sums hide the time that an addition takes
 }
 
 // The same sums where b's rows are dense, for kV vectors of columns from j on: lane after lane,
@@ -456,7 +470,7 @@ void lanes_along_columns(const OwnGemm& g) {
 // cache.
 template <class T, int kV>
 [[gnu::noinline]] void lanes_of_columns(const OwnGemm& g, int64_t j, int64_t last) {
-  constexpr int64_t kLanes = Lanes<T>::kCount, kAll = 2 * kLanes, kTogether = 4 * kAll;
+  constexpr int64_t kLanes = Lanes<T>::kCount, kAll = kSumLanes<T>, kTogether = 4 * kAll;
   const int64_t k = g.k, whole = k / kAll * kAll, width = kV == 1 ? last : kLanes;
   Vector<T> lane[kAll][kV];
   // Adds the terms p, p + step, ... before `end`.
@@ -473,14 +487,14 @@ template <class T, int kV>
     }
     times<kV>([&](int v) FB_INLINE { lane[l][v] = sum[v]; });
   };
-  const int64_t used = whole > 0 ? kAll : k < kLanes ? k : kLanes;  // others would be zeros
+  const int64_t used = whole > 0 ? kAll : k;  // others would be zeros
   for (int64_t l = 0; l == 0 || l < used; ++l)
     times<kV>([&](int v) FB_INLINE { lane[l][v] = Vector<T>{}; });
   for (int64_t p = 0; p < whole; p += kTogether)
     for (int64_t l = 0; l < kAll; ++l)
       add(l, p + l, whole - p < kTogether ? whole : p + kTogether, kAll);
-  for (int64_t l = 0; l < kLanes && whole + l < k; ++l) add(l, whole + l, k, kLanes);
-  for (int64_t half = kLanes; half > 0; half /= 2)
+  for (int64_t l = 0; whole + l < k; ++l) add(l, whole + l, k, kAll);
+  for (int64_t half = kAll / 2; half > 0; half /= 2)
     for (int64_t l = 0; l < half && l + half < used; ++l)
       times<kV>([&](int v) FB_INLINE { lane[l][v] = lane[l][v] + lane[l + half][v]; });
   T* const c = static_cast<T*>(g.c) + j;
