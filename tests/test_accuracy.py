@@ -164,6 +164,30 @@ def test_pow_is_precise_and_knows_the_special_cases() -> None:
     np.testing.assert_array_equal(np.signbit(got[got == 0]), np.signbit(want[got == 0]))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("power", [2.0, 3.0, 1.0, 0.5, -1.0, -2.0, 0.0])
+def test_a_power_does_not_tell_whether_all_elements_have_one_exponent(dtype, power) -> None:
+    """Squares, roots and the like go their own way, in eager ops, single elements and graphs."""
+    rng = np.random.default_rng(2)
+    special = [0.0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 1e-30, 3e30, -3e30, 1e-45]
+    x = np.concatenate([special, rng.normal(size=5000) * 10.0 ** rng.integers(-9, 9, 5000)])
+    x = fb.asarray(x.astype(dtype))
+    exponents = np.full(x.shape, power, dtype)
+    exponents[::2] = 1.25  # so that neighbours differ
+    mixed = (x ** fb.asarray(exponents)).numpy()[1::2]
+    got = (x**power).numpy()
+    as_bits = np.int32 if dtype is np.float32 else np.int64
+    numbers = ~np.isnan(got[1::2])
+    np.testing.assert_array_equal(got[1::2][numbers].view(as_bits), mixed[numbers].view(as_bits))
+    compiled = fb.graph(lambda x: (x**power) * 1.0)(x).numpy()
+    numbers = ~np.isnan(got)
+    np.testing.assert_array_equal(compiled[numbers].view(as_bits), got[numbers].view(as_bits))
+    with np.errstate(all="ignore"):
+        want = np.power(x.numpy().astype(wide), wide(power)).astype(dtype)
+    np.testing.assert_allclose(got, want, rtol=2e-7 if dtype is np.float32 else 1e-15)
+    np.testing.assert_array_equal(np.signbit(got[got == 0]), np.signbit(want[got == 0]))
+
+
 @pytest.mark.parametrize("name", ["sin", "cos", "tan"])
 def test_large_angles_are_reduced_exactly_whatever_stands_beside_them(name: str) -> None:
     """A block of angles is computed by the cheapest way that holds for all of it; the bits of an

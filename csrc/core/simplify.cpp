@@ -38,6 +38,14 @@ bool keeps_spec(const Spec& x, Inputs in) {  // the result is shaped like x
   return true;
 }
 
+Tensor product(TensorImpl* x, TensorImpl* y) {
+  static const OpDef& multiply = registry().find("multiply");
+  TensorImpl* factors[] = {x, y};
+  Tensor out;
+  apply(multiply, multiply.defaults.get(), factors, &out);
+  return out;
+}
+
 // The slope of a ReLU below a max pool, of the image x: only entries that reach their window's
 // maximum have a gradient, and these are as large as it, so that it is taken for the fewer results.
 Tensor relu_gradient_of_pool(Graph& g, const OpDef& op, const void* attrs, Inputs in) {
@@ -75,7 +83,9 @@ Tensor simplify(Graph& g, const OpDef& op, const void* attrs, Inputs in) {
       if (uniform_value(g, in[1], c) && c == 0 && !std::signbit(c) && keeps_spec(x, in))
         return Tensor(in[0]);
     } else if (name == "pow") {
-      if (uniform_value(g, in[1], c) && c == 1 && keeps_spec(x, in)) return Tensor(in[0]);
+      if (!uniform_value(g, in[1], c) || !keeps_spec(x, in)) return {};
+      if (c == 1) return Tensor(in[0]);
+      if (c == 2) return product(in[0], in[0]);  // so that compiled loops may have it
     } else if (name == "relu_gradient") {
       return relu_gradient_of_pool(g, op, attrs, in);
     }

@@ -272,11 +272,33 @@ void position(const KernelArgs& a) {
     fold_gathered(s, fold, x.as<char>(), a.out[0].as<char>());
 }
 
+// Running sums of kRows dense rows, x and y `n` and `m` elements apart, side by side: each element
+// waits for the one before it, so that several rows take as long as one. Sums stay in registers.
+template <int kRows, class T, class Acc>
+void running_rows(const T* x, T* y, int64_t n, int64_t m, bool initial) {
+  Acc acc[kRows] = {};
+  if (initial)
+    for (int r = 0; r < kRows; ++r) y[r * m] = T(0);
+  y += initial;
+  for (int64_t k = 0; k < n; ++k)
+    for (int r = 0; r < kRows; ++r) acc[r] += Acc(x[r * n + k]), y[r * m + k] = T(acc[r]);
+}
+
 // Running sums; float32 is added up in double. [outer, n, inner], the columns of a block side by
 // side.
 template <class T, class Acc>
 void running(const T* x, T* y, int64_t outer, int64_t n, int64_t inner, bool initial) {
-  const int64_t m = n + initial, width = std::min<int64_t>(inner, 64),
+  const int64_t m = n + initial;
+  if (inner == 1) {
+    constexpr int kTogether = 8;
+    const int64_t grain = std::max<int64_t>(1, kGrain / (m + 1) / kTogether) * kTogether;
+    return parallel_ranges(outer, grain, [&](int64_t row, int64_t end) {
+      for (; row + kTogether <= end; row += kTogether)
+        running_rows<kTogether, T, Acc>(x + row * n, y + row * m, n, m, initial);
+      for (; row < end; ++row) running_rows<1, T, Acc>(x + row * n, y + row * m, n, m, initial);
+    });
+  }
+  const int64_t width = std::min<int64_t>(inner, 64),
                 strips = inner ? (inner + width - 1) / width : 0;
   parallel_ranges(outer * strips, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, m * width)),
                   [&](int64_t begin, int64_t end) {

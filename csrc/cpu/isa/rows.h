@@ -190,6 +190,37 @@ void dense_binary(const T* x, const T* y, R* out, int64_t n) {
   FB_LOOP
   for (int64_t i = 0; i < n; ++i) out[i] = Row::value(x[i], y[i]);
 }
+// Rows that are cheaper, with the same bits, where the second operand is one number throughout.
+// False: not for this number.
+template <class Row, class T, class R>
+bool with_one_second(const T*, T, R*, int64_t) {
+  return false;
+}
+template <class T, class F>
+bool each(const T* x, T* out, int64_t n, F value) {
+  FB_LOOP
+  for (int64_t i = 0; i < n; ++i) out[i] = value(x[i]);
+  return true;
+}
+template <class T>
+bool power_of_all(const T* x, T y, T* out, int64_t n) {
+  if (y == T(2)) return each(x, out, n, [](T v) { return square(v); });
+  if (y == T(0.5)) return each(x, out, n, [](T v) { return root(v); });
+  if (y == T(-1)) return each(x, out, n, [](T v) { return inverse(v); });
+  if constexpr (sizeof(T) == 4) {
+    if (y == T(1)) return each(x, out, n, [](T v) { return v; });
+    if (y == T(3)) return each(x, out, n, [](T v) { return cube(v); });
+  }
+  return false;
+}
+template <>
+[[maybe_unused]] bool with_one_second<pow_row>(const float* x, float y, float* out, int64_t n) {
+  return power_of_all(x, y, out, n);
+}
+template <>
+[[maybe_unused]] bool with_one_second<pow_row>(const double* x, double y, double* out, int64_t n) {
+  return power_of_all(x, y, out, n);
+}
 template <class Row, class T>
 void binary(const Operand* in, void* to, int64_t n) {
   using R = typename Row::template Result<T>;
@@ -225,6 +256,7 @@ void binary(const Operand* in, void* to, int64_t n) {
       return;
     }
   }
+  if (s == 1 && t == 0 && with_one_second<Row>(x, *y, out, n)) return;
   T a[kBlock], b[kBlock];
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t m = n - i < kBlock ? n - i : kBlock;

@@ -101,7 +101,12 @@ FB_LIBM(atanh)
 FB_LIBM(erf)
 FB_LIBM(erfc)
 #undef FB_LIBM
-FB_SCALAR double pow(double x, double y) { return __builtin_pow(x, y); }
+FB_SCALAR double square(double x) { return x * x; }
+FB_SCALAR double inverse(double x) { return 1.0 / x; }
+FB_SCALAR double root(double x) { return sqrt(x == -kInf<double> ? kInf<double> : x + 0.0); }
+FB_SCALAR double pow(double x, double y) {  // powers.h tells what the single exponents are for
+  return y == 2.0 ? square(x) : y == 0.5 ? root(x) : y == -1.0 ? inverse(x) : __builtin_pow(x, y);
+}
 FB_SCALAR double atan2(double y, double x) { return __builtin_atan2(y, x); }
 FB_SCALAR double hypot(double x, double y) { return __builtin_hypot(x, y); }
 FB_SCALAR double logaddexp(double x, double y) {

@@ -1,7 +1,15 @@
 // float32: pow, hypot, logaddexp, and the hyperbolic functions but tanh.
 #pragma once
 
-FB_SCALAR float pow(float x, float y) {
+// Exponents whose power is some products, a root or a quotient. Loops take these for a whole row
+// where all of it has one exponent, and pow() for single elements, so that the bits are the same.
+FB_SCALAR float square(float x) { return x * x; }
+FB_SCALAR float cube(float x) { return float(double(x) * double(x) * double(x)); }
+FB_SCALAR float inverse(float x) { return 1.0f / x; }
+FB_SCALAR float root(float x) {  // unlike sqrt, never -0, and infinite for -infinity
+  return sqrt(x == -kInf<float> ? kInf<float> : x + 0.0f);
+}
+FB_SCALAR float general_pow(float x, float y) {
   const float a = abs(x);
   const double l = (a > 0.0f) & (a < kInf<float>) ? log_w(double(a))
                    : a == 0.0f                    ? -kInf<double>
@@ -12,6 +20,11 @@ FB_SCALAR float pow(float x, float y) {
   const bool undefined = (x < 0.0f) & !whole & (a < kInf<float>)&(y == y);
   const bool one = (y == 0.0f) | (x == 1.0f) | ((a == 1.0f) & (abs(y) == kInf<float>));
   return one ? 1.0f : undefined ? kNaN<float> : r;
+}
+FB_SCALAR float pow(float x, float y) {
+  const float r = general_pow(x, y);
+  const float odd = y == 1.0f ? x : y == 3.0f ? cube(x) : y == -1.0f ? inverse(x) : r;
+  return y == 2.0f ? square(x) : y == 0.5f ? root(x) : odd;
 }
 FB_SCALAR float hypot(float x, float y) {
   const double a = x, b = y;

@@ -232,6 +232,8 @@ for _name, _f, _start in (("cumulative_sum", np.cumsum, 0),):
             call(m(3, 5), axis=-1),
             call(m(2, 3, 4), axis=1),
             call(m(2, 3), axis=1, include_initial=True),
+            call(m(19, 7), axis=1),
+            call(m(9, 4), axis=1, include_initial=True),
             call(m(0)),
             call(m(0, 3), axis=0),
             call(m(3, 0), axis=0),
