@@ -10,6 +10,7 @@
 
 #include "cpu/isa/tables.h"
 
+using namespace flowbook;
 using namespace flowbook::cpu;
 
 namespace {
