@@ -60,6 +60,43 @@ def test_fork_while_another_thread_computes():
         """)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_fork_while_another_thread_prepares_products():
+    """oneDNN, which multiplies without AVX2, had the child wait for a thread that was only in the
+    parent: the one that was making what the child's product needed, too."""
+    succeeds(
+        """
+        import os, threading, time, warnings, numpy as np, flowbook as fb
+        warnings.simplefilter("ignore")
+        xs = [fb.asarray(np.ones((130, n), "f4")) for n in range(130, 530)]
+        at, stop = [0], threading.Event()
+        def spin():
+            for i, x in enumerate(xs):
+                if stop.is_set(): break
+                at[0] = i
+                fb.matrix_transpose(x) @ x
+        t = threading.Thread(target=spin); t.start()
+        for k in range(25):
+            time.sleep(0.002)
+            pid = os.fork()
+            if pid == 0:
+                x = xs[at[0]]
+                os._exit(0 if float(fb.sum(fb.matrix_transpose(x) @ x)) > 0 else 1)
+            deadline = time.time() + 20
+            while time.time() < deadline:
+                done, status = os.waitpid(pid, os.WNOHANG)
+                if done: break
+                time.sleep(0.005)
+            else:
+                os.kill(pid, 9); stop.set(); t.join()
+                raise SystemExit(f"child {k} hangs")
+            assert status == 0, status
+        stop.set(); t.join()
+        """,
+        FLOWBOOK_ISA="v2",
+    )
+
+
 def test_exit_while_a_thread_computes():
     done = script("""
         import threading, numpy as np, flowbook as fb

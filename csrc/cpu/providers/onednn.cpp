@@ -10,12 +10,14 @@
 // * Primitives are kept per thread, with their memory objects, so that a repeated call allocates
 //   nothing and takes no lock.
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <oneapi/dnnl/dnnl.hpp>
 
@@ -127,6 +129,10 @@ struct Prepared {
   memory plain, packed;
 };
 
+// Held while a primitive is made, and over fork(): oneDNN keeps a list of those that somebody is
+// making, and in a child that was forked meanwhile the next who needs one would wait for ever.
+std::mutex g_making;
+
 // The primitives of one thread: a small set-associative table, the oldest of a set is replaced.
 class Cache {
  public:
@@ -143,7 +149,10 @@ class Cache {
       if (p->last_used < oldest->last_used) oldest = p;
     }
     *oldest = Prepared();
-    make(*oldest);
+    {
+      std::lock_guard no_fork(g_making);
+      make(*oldest);
+    }
     oldest->key = key;  // Last: a failed creation leaves an empty place.
     oldest->last_used = clock_;
     return *oldest;
@@ -525,6 +534,7 @@ extern "C" __attribute__((visibility("default"))) const flowbook_provider* flowb
       std::snprintf(why, why_size, "this build of oneDNN cannot be kept to one thread");
       return nullptr;
     }
+    pthread_atfork([] { g_making.lock(); }, [] { g_making.unlock(); }, [] { g_making.unlock(); });
     OneThread one;
     engine();
     std::snprintf(g_about, sizeof g_about, "oneDNN %d.%d.%d (%s)", v->major, v->minor, v->patch,
