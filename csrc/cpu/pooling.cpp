@@ -66,6 +66,28 @@ void over_rows(const Job& j, Body&& body) {
                     }
                   });
 }
+// Zeros what lies between windows that are apart, from row `begin` of them up to row `end`. The
+// windows' own entries stay, so that a gradient may be written over the image that it reads.
+void clear_between(const PoolImage& p, void* image, int64_t bytes, int64_t begin, int64_t end) {
+  const int64_t entry = p.c * bytes, row = p.w * entry;
+  const auto clear = [&](int64_t from, int64_t to) {
+    std::memset(at(image, from), 0, size_t(to - from));
+  };
+  const auto within = [](int64_t i, int64_t size) { return std::clamp<int64_t>(i, 0, size); };
+  for (int64_t r = begin; r < end; ++r) {
+    const int64_t top = r * p.stride_h - p.pad_h, last = within(top + p.size_h, p.h);
+    for (int64_t i = within(top, p.h); i < last; ++i) {
+      int64_t done = 0;
+      for (int64_t w = 0; w < p.ow; ++w) {
+        const int64_t left = w * p.stride_w - p.pad_w;
+        clear(i * row + done * entry, i * row + within(left, p.w) * entry);
+        done = within(left + p.size_w, p.w);
+      }
+      clear(i * row + done * entry, (i + 1) * row);
+    }
+    clear(last * row, (r + 1 == p.oh ? p.h : within(top + p.stride_h, p.h)) * row);
+  }
+}
 // Gradients: windows may overlap, so that an image stays on one thread unless its rows of windows
 // are apart. What no window writes is zero.
 template <class Body>
@@ -78,7 +100,8 @@ void over_windows(const Job& j, void* dx, Body&& body) {
     const auto top = [&](int64_t r) {
       return r == 0 ? 0 : r == p.oh ? p.h : std::clamp<int64_t>(r * p.stride_h - p.pad_h, 0, p.h);
     };
-    if (!j.covered())
+    if (p.apart && !j.covered()) clear_between(p, at(dx, n * p.h * row), j.bytes, begin, end);
+    if (!p.apart)
       std::memset(at(dx, (n * p.h + top(begin)) * row), 0, size_t((top(end) - top(begin)) * row));
     body(n, begin, end);
   };
@@ -126,12 +149,23 @@ void max_pick(const KernelArgs& args) {
   });
 }
 
+// Windows that are apart: each of x's entries is read before its own gradient is written, and never
+// again.
+int over_x(const void* attrs, int, int) {
+  const auto& op = *static_cast<const ops::MaxPool2dGradient*>(attrs);
+  for (int axis : {0, 1}) {
+    const int64_t size = ops::entry_of(op.window, "window", axis, 2, 1);
+    if (ops::entry_of(op.strides, "strides", axis, 2, size) < size) return -1;
+  }
+  return 0;
+}
+
 }  // namespace
 
 void register_pooling(Backend& cpu) {
   constexpr DTypeSet kTypes = DTypeSet(set_of(DType::f32) | set_of(DType::f64));
   cpu.kernel("max_pool2d", forward<ops::MaxPool2d, &PoolLoops::max>, kTypes);
-  cpu.kernel("max_pool2d_gradient", max_gradient, kTypes);
+  cpu.kernel("max_pool2d_gradient", max_gradient, kTypes).in_place = over_x;
   cpu.kernel("max_pool2d_double_gradient", max_pick, kTypes);
   cpu.kernel("avg_pool2d", forward<ops::AvgPool2d, &PoolLoops::average>, kTypes);
   cpu.kernel("avg_pool2d_gradient", average_gradient, kTypes);
