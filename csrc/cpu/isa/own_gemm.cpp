@@ -19,7 +19,11 @@ namespace {
 
 #include "cpu/isa/panels.h"
 
-constexpr int64_t kPanelBytes = 16 * 1024;  // half of the smallest L1
+// Half of the smallest L1. Wide vectors take few of a panel's bytes at a time: where many rows meet
+// it, the second cache gives them fast enough.
+constexpr int64_t kPackedBytes = 16 * 1024;
+constexpr int64_t kPanelBytes = (kVectorBytes == 64 ? 2 : 1) * kPackedBytes;
+constexpr int64_t kManyRows = 64;
 template <class T>
 constexpr int64_t kDepth = kPanelBytes / int64_t(sizeof(T)) / (2 * Lanes<T>::kCount);
 
@@ -146,7 +150,10 @@ void by_panels(const OwnGemm& g) {
   constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 2 * kLanes;
   // As many rows as a block holds meet a panel of b once it is packed, but not more than kTall.
   constexpr int64_t kBlock = (kOwnGemmScratch - kSlack) / int64_t(sizeof(T)), kTall = 384;
-  const auto depth = [&](int64_t p) { return g.k - p < kDepth<T> ? g.k - p : kDepth<T>; };
+  // Tiles that were packed before are as deep as they are.
+  const int64_t deep =
+      g.tiles || g.m >= kManyRows ? kDepth<T> : kDepth<T> * kPackedBytes / kPanelBytes;
+  const auto depth = [&](int64_t p) { return g.k - p < deep ? g.k - p : deep; };
   const int64_t fits = kBlock / depth(0) / 24 * 24;
   const int64_t tall = g.tiles ? g.m : fits < kTall ? fits : kTall;
   alignas(64) T panel[kPanelBytes / sizeof(T)];
@@ -155,7 +162,7 @@ void by_panels(const OwnGemm& g) {
   const T* const tiles = static_cast<const T*>(g.tiles);
   for (int64_t i = 0; i < g.m; i += tall) {
     const int64_t rows = g.m - i < tall ? g.m - i : tall;
-    for (int64_t p = 0; p < g.k; p += kDepth<T>) {
+    for (int64_t p = 0; p < g.k; p += deep) {
       const int64_t k = depth(p);
       const T* a = static_cast<const T*>(g.a) + i * g.a_row + p * g.a_col;
       const T* const packed = tiles ? tiles + own_tiles_at(g.m, p) : scratch;
@@ -328,15 +335,15 @@ inline void in_stretches(int64_t n, int64_t j, F&& f) {
   constexpr int kLanes = Lanes<T>::kCount;
   for (; j + kV * kLanes <= n; j += kV * kLanes) f(Count<kV>{}, j, kLanes);
   if constexpr (kV > 1)
-    in_stretches<T, (kV > 4 ? 4 : 1)>(n, j, f);
+    in_stretches<T, (kV > 4 ? 4 : kV > 2 && kRegisters == 32 ? 2 : 1)>(n, j, f);
   else if (j < n)
     f(Count<kV>{}, j, n - j);
 }
 
 template <class T, int kR>
 void few_rows(const OwnGemm& g) {
-  // At most 12 sums, beside kR elements of a and a vector of b.
-  constexpr int kV = kR <= 3 ? 12 / kR : 2;
+  // At most 12 sums, or 20 of 32 registers, beside kR elements of a and a vector of b.
+  constexpr int kV = kR <= 3 ? 12 / kR : kRegisters == 32 && kR <= 5 ? 4 : 2;
   in_stretches<T, kV>(g.n, 0, [&]<int kWide>(Count<kWide>, int64_t j, int64_t last) {
     columns_in_place<T, kR, kWide>(g, j, last);
   });
@@ -346,7 +353,7 @@ void few_rows(const OwnGemm& g) {
 template <class T, int kR>
 void few_rows_packed(const OwnGemm& g) {
   constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 8 * kLanes;
-  constexpr int64_t kDepth = kPanelBytes / int64_t(sizeof(T)) / kWidth;
+  constexpr int64_t kDepth = kPackedBytes / int64_t(sizeof(T)) / kWidth;
   alignas(64) T packed[kDepth * kWidth];
   for (int64_t j = 0; j < g.n; j += kWidth) {
     const int64_t columns = g.n - j < kWidth ? g.n - j : kWidth;
@@ -534,6 +541,11 @@ void multiply(const OwnGemm& g) {
     if (g.m == 3 && g.b_col == 1) return few_rows<T, 3>(g);
     if (g.m == 4 && g.b_col == 1) return few_rows<T, 4>(g);
     if (g.m == 5 && g.b_col == 1) return few_rows<T, 5>(g);
+    if constexpr (kRegisters == 32) {
+      if (g.m == 6 && g.b_col == 1) return few_rows<T, 6>(g);
+      if (g.m == 7 && g.b_col == 1) return few_rows<T, 7>(g);
+      if (g.m == 8 && g.b_col == 1) return few_rows<T, 8>(g);
+    }
   }
   by_panels<T>(g);
 }

@@ -244,6 +244,15 @@ inline void pack_panel(const T* b, int64_t row, int64_t col, int64_t k, int64_t 
     }
   } else if (row == 1 && columns == kWidth) {
     turn<T, kWidth>(b, col, k, to, kWidth);
+  } else if (constexpr int kSide = Square<T>::kSide; kSide > 0 && row == 1) {
+    for (int64_t p = 0; p < k; ++p)
+      for (int64_t l = columns; l < kWidth; ++l) to[p * kWidth + l] = T(0);
+    int64_t l = 0;
+    for (; l + kSide <= columns; l += kSide) turn<T, kSide>(b + l * col, col, k, to + l, kWidth);
+    if (l < columns)
+      tile_of<kSide>(columns - l, [&]<int kRest>(Count<kRest>) {
+        turn<T, kRest>(b + l * col, col, k, to + l, kWidth);
+      });
   } else {
     for (int64_t p = 0; p < k; ++p, b += row, to += kWidth) {
       for (int64_t l = 0; l < columns; ++l) to[l] = b[l * col];
