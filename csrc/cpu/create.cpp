@@ -2,6 +2,7 @@
 #include "ops/create.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "cpu/cpu.h"
@@ -28,35 +29,15 @@ void store(const Scalar& v, DType to, void* out) {
   loops().cast[int(from)][int(to)](&in, out, 1);
 }
 
-template <class T>
-void fill(void* out, const void* value, int64_t n) {
-  T v;
-  std::memcpy(&v, value, sizeof v);
-  T* y = static_cast<T*>(out);
-  for (int64_t i = 0; i < n; ++i) y[i] = v;
-}
-struct Wide {
-  uint64_t a, b;
-};
 void full(const KernelArgs& a) {
   const Array& y = a.out[0];
   const int64_t bytes = size_of(y.spec->dtype);
   alignas(16) char value[16];
   store(static_cast<const ops::Full*>(a.attrs)->value, y.spec->dtype, value);
+  const Loop copy = loops().copy[std::countr_zero(uint64_t(bytes))];
   parallel_ranges(y.size(), kGrain, [&](int64_t begin, int64_t end) {
-    void* out = y.as<char>() + begin * bytes;
-    switch (bytes) {
-      case 1:
-        return void(std::memset(out, value[0], size_t(end - begin)));
-      case 2:
-        return fill<uint16_t>(out, value, end - begin);
-      case 4:
-        return fill<uint32_t>(out, value, end - begin);
-      case 8:
-        return fill<uint64_t>(out, value, end - begin);
-      default:
-        return fill<Wide>(out, value, end - begin);
-    }
+    const Operand one{value, 0};
+    copy(&one, y.as<char>() + begin * bytes, end - begin);
   });
 }
 
