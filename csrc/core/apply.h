@@ -15,13 +15,13 @@ void run_as_program(const OpDef& op, const void* attrs, Inputs in, int outputs, 
 // The record of Op. Each shared library caches its own pointer; identity is the registry's.
 template <class Op>
 const OpDef& def() {
-  static const OpDef& d = []() -> const OpDef& {
+  static const OpDef* const d = [] {
     OpDef t;
     Schema<Op> s(t);
     Op::describe(s);
-    return registry().find(t.name);
+    return &registry().find(t.name);
   }();
-  return d;
+  return *d;
 }
 
 template <class Op, std::same_as<Tensor>... T>
