@@ -58,7 +58,7 @@ for t in ("f4", "f8"):
         for name, p, q in zip(("y", "dx", "dw"), parts["f4"], parts["f8"], strict=True):
             if not np.array_equal(p.astype("f8"), q):
                 wrong.append(f"conv2d {t} {size} {attrs}: {name}")
-facts = {k: v for k, v in fb.doctor().items() if k.startswith("provider")}
+facts = {k: v for k, v in fb.doctor().items() if k.startswith(("provider", "instruction"))}
 print(json.dumps({"wrong": wrong, "facts": facts}))
 """
 
@@ -110,6 +110,8 @@ def test_lower_instruction_sets(isa: str):
     """Machines without AVX-512, or without AVX2: our own loops and Eigen's modules."""
     found = run(FLOWBOOK_ISA=isa, FLOWBOOK_DISABLE_ONEDNN="1")
     assert found["wrong"] == []
+    if fb.doctor()["instruction set"] >= f"x86-64-{isa}":
+        assert found["facts"]["instruction set"].startswith(f"x86-64-{isa}")
 
 
 CUTS = r"""

@@ -7,6 +7,7 @@
 // function or template with external linkage would be one symbol for all instruction sets, and the
 // linker might keep the AVX-512 copy.
 #pragma once
+#include "core/export.h"
 #include "core/operand.h"
 
 namespace flowbook {
@@ -102,7 +103,7 @@ struct Loops {
 // The loops of the best instruction set of this machine, or of the one that the environment
 // variable FLOWBOOK_ISA names (v2, v3, v4), if the machine has it.
 const Loops& loops();
-const char* isa_name();  // "v4"; "base" off x86-64
+FB_API const char* isa_name();  // "v4"; "base" off x86-64
 constexpr int no_slot = -1;
 int slot_of(DType t);  // no_slot for a dtype without loops
 

@@ -3,6 +3,7 @@
 #include "core/backend.h"
 #include "core/version.h"
 #include "cpu/jit/jit.h"
+#include "cpu/loops.h"
 #include "cpu/pool.h"
 #include "cpu/providers.h"
 
@@ -11,17 +12,12 @@ namespace {
 
 constexpr const char* kJitModes[] = {"off", "on", "always", "narrow"};
 
-const char* instruction_set() {
-#if FLOWBOOK_ISA_X86
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return "x86-64-v4 (AVX-512)";
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "x86-64-v3 (AVX2)";
-  return "x86-64-v2";
-#else
-  return "base";
-#endif
+// That of the loops in use: FLOWBOOK_ISA may name a lower one than the machine has.
+std::string instruction_set() {
+  const std::string name = cpu::isa_name();
+  if (name == "v4") return "x86-64-v4 (AVX-512)";
+  if (name == "v3") return "x86-64-v3 (AVX2)";
+  return name == "v2" ? "x86-64-v2" : name;
 }
 
 // To another device, over the host; symbols and what is there already stay.
