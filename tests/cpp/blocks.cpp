@@ -119,7 +119,7 @@ void check_columns(int64_t rows, int64_t cols) {
   const auto kernel = device(0).fuse(b.spec);
   const int64_t height = 128;  // no part of a sum has more rows, and all divide it
   expect(kernel->blockwise(height, cols), "sums columns in high blocks", rows, cols);
-  expect(kernel->blockwise(5, cols) == rows <= 5, "in low ones only if one is all", rows, cols);
+  expect(kernel->blockwise(5, cols) == (rows <= 5), "in low ones only if one is all", rows, cols);
 
   std::vector<float> p = numbers(rows * cols, 1), d = numbers(rows * cols, 2);
   std::vector<float> whole(p.size()), sums(static_cast<size_t>(cols)), parts(p.size()),

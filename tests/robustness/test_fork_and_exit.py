@@ -31,33 +31,49 @@ def test_a_forked_child_computes():
     succeeds("import warnings; warnings.simplefilter('ignore')\n" + textwrap.dedent(FORK))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_fork_while_another_thread_computes():
-    succeeds("""
-        import os, threading, time, warnings, numpy as np, flowbook as fb
-        warnings.simplefilter("ignore")
-        x = fb.asarray(np.ones((400, 400), "f4"))
-        stop = threading.Event()
-        def spin():
-            while not stop.is_set():
-                x @ x
-        t = threading.Thread(target=spin); t.start()
-        for k in range(8):
-            time.sleep(0.01)
+# Children that compute while a thread of their parent spins, and have 20 seconds each.
+FORKS = """
+import os, threading, time, warnings
+import numpy as np, flowbook as fb
+warnings.simplefilter("ignore")
+stop = threading.Event()
+
+def forks(count, pause, spin, compute):
+    thread = threading.Thread(target=spin)
+    thread.start()
+    try:
+        for k in range(count):
+            time.sleep(pause)
             pid = os.fork()
             if pid == 0:
-                os._exit(0 if float(fb.sum(fb.tanh(x @ x))) > 0 else 1)
+                os._exit(0 if float(compute()) > 0 else 1)
             deadline = time.time() + 20
             while time.time() < deadline:
                 done, status = os.waitpid(pid, os.WNOHANG)
                 if done: break
                 time.sleep(0.005)
             else:
-                os.kill(pid, 9); stop.set(); t.join()
-                raise SystemExit("the child hangs")
+                os.kill(pid, 9)
+                raise SystemExit(f"child {k} hangs")
             assert status == 0, status
-        stop.set(); t.join()
-        """)
+    finally:
+        stop.set()
+        thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_fork_while_another_thread_computes():
+    succeeds(
+        FORKS
+        + """
+x = fb.asarray(np.ones((400, 400), "f4"))
+def spin():
+    while not stop.is_set():
+        x @ x
+forks(8, 0.01, spin, lambda: fb.sum(fb.tanh(x @ x)))
+"""
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
@@ -65,34 +81,18 @@ def test_fork_while_another_thread_prepares_products():
     """oneDNN, which multiplies without AVX2, had the child wait for a thread that was only in the
     parent: the one that was making what the child's product needed, too."""
     succeeds(
-        """
-        import os, threading, time, warnings, numpy as np, flowbook as fb
-        warnings.simplefilter("ignore")
-        xs = [fb.asarray(np.ones((130, n), "f4")) for n in range(130, 530)]
-        at, stop = [0], threading.Event()
-        def spin():
-            for i, x in enumerate(xs):
-                if stop.is_set(): break
-                at[0] = i
-                fb.matrix_transpose(x) @ x
-        t = threading.Thread(target=spin); t.start()
-        for k in range(25):
-            time.sleep(0.002)
-            pid = os.fork()
-            if pid == 0:
-                x = xs[at[0]]
-                os._exit(0 if float(fb.sum(fb.matrix_transpose(x) @ x)) > 0 else 1)
-            deadline = time.time() + 20
-            while time.time() < deadline:
-                done, status = os.waitpid(pid, os.WNOHANG)
-                if done: break
-                time.sleep(0.005)
-            else:
-                os.kill(pid, 9); stop.set(); t.join()
-                raise SystemExit(f"child {k} hangs")
-            assert status == 0, status
-        stop.set(); t.join()
-        """,
+        FORKS
+        + """
+xs = [fb.asarray(np.ones((130, n), "f4")) for n in range(130, 530)]
+at = [0]
+def product(x): return fb.matrix_transpose(x) @ x
+def spin():
+    for i, x in enumerate(xs):
+        if stop.is_set(): break
+        at[0] = i
+        product(x)
+forks(25, 0.002, spin, lambda: fb.sum(product(xs[at[0]])))
+""",
         FLOWBOOK_ISA="v2",
     )
 
