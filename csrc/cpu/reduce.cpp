@@ -68,11 +68,12 @@ void fold_columns(const Stage& s, Fold identity, ColumnFold fold, ColumnFold aga
   const int64_t blocks = std::max<int64_t>(1, (s.n + together - 1) / together);
   const int64_t width = std::min(s.inner, kColumnWidth), strips = (s.inner + width - 1) / width;
   const bool empty = s.n == 0;
-  // One element from an empty row, or from a row of one: what each column starts from.
+  const Loop cast = loops().cast[int(s.in)][int(s.out)];
+  // What each column starts from: the first row, or what an empty one gives.
   auto start = [&](char* acc, const char* row, int64_t n) {
-    if (s.in == s.out && !empty) return void(memcpy(acc, row, size_t(n * in_bytes)));
-    for (int64_t j = 0; j < n; ++j)
-      identity(empty ? row : row + j * in_bytes, empty ? 0 : 1, acc + j * out_bytes);
+    const Operand first{row, 1};
+    if (!empty) return cast(&first, acc, n);
+    for (int64_t j = 0; j < n; ++j) identity(row, 0, acc + j * out_bytes);
   };
   auto block = [&](int64_t o, int64_t b, int64_t strip, char* acc) {
     const int64_t from = strip * width, n = std::min(width, s.inner - from),

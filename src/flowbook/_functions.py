@@ -168,7 +168,7 @@ def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """
     t = x if isinstance(x, (Tensor, _core.Variable)) else asarray(x)
     hit = t if t.dtype is _dtypes.bool else _ops.not_equal(t, 0)
-    return _ops.sum(_ops.cast(hit, dtype="int64"), axis=axis, keepdims=keepdims)
+    return _ops.sum(hit, axis=axis, keepdims=keepdims)
 
 
 def isclose(

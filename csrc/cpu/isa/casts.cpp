@@ -30,6 +30,7 @@ FB_SCALAR float widen(Half h) {
       bits(from_bits(magnitude << 13) * 0x1p112f);  // subnormals are normalised by the product
   return from_bits(sign | (magnitude >= 0x7c00 ? magnitude << 13 | 0x7f800000 : finite));
 }
+FB_SCALAR int widen(bool b) { return b; }
 FB_SCALAR float widen(Brain b) { return from_bits(int(uint32_t(b.bits) << 16)); }
 template <class T>
 FB_SCALAR T widen(T x) {
@@ -151,7 +152,7 @@ struct Convert<Complex<T>> {
 template <class F, class T>
 void dense_cast(const F* x, T* out, int64_t n) {
   FB_LOOP
-  for (int64_t i = 0; i < n; ++i) out[i] = Convert<T>::from(x[i]);
+  for (int64_t i = 0; i < n; ++i) out[i] = Convert<T>::from(element(x, i));
 }
 template <class F, class T>
 void cast(const Operand* in, void* to, int64_t n) {

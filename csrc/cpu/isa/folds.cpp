@@ -104,6 +104,21 @@ void fold(const void* p, int64_t n, void* out) {
     return fold_block<Op, A>(m, [b](int64_t i) __attribute__((always_inline)) { return A(b[i]); });
   });
 }
+// How many are true: in bytes for as long as these can hold it.
+void count(const void* p, int64_t n, void* out) {
+  constexpr int64_t W = 64, kMost = 255 * W;
+  const bool* x = static_cast<const bool*>(p);
+  int64_t total = 0, i = 0;
+  while (n - i >= W) {
+    unsigned char lanes[W] = {};
+    const int64_t end = i + (n - i < kMost ? (n - i) / W * W : kMost);
+    for (; i < end; i += W)
+      for (int64_t j = 0; j < W; ++j) lanes[j] = (unsigned char)(lanes[j] + element(x, i + j));
+    for (int64_t j = 0; j < W; ++j) total += lanes[j];
+  }
+  for (; i < n; ++i) total += element(x, i);
+  *static_cast<int64_t*>(out) = total;
+}
 template <class T>
 void sum_squares(const void* p, int64_t n, void* out) {
   const T* x = static_cast<const T*>(p);
@@ -245,7 +260,7 @@ void columns(void* acc, const void* p, int64_t n) {
   A* a = static_cast<A*>(acc);
   const T* x = static_cast<const T*>(p);
   FB_LOOP
-  for (int64_t i = 0; i < n; ++i) a[i] = Op::join(a[i], A(x[i]));
+  for (int64_t i = 0; i < n; ++i) a[i] = Op::join(a[i], A(element(x, i)));
 }
 template <class T>
 void mul_add_columns(void* acc, const void* p, const void* q, int64_t n) {
@@ -259,7 +274,10 @@ template <class T>
 constexpr FoldTable table() {
   using A = typename Accumulator<T>::Type;
   FoldTable t{};
-  t.sum = fold<Add, T>;
+  if constexpr (__is_same(T, bool))
+    t.sum = count;
+  else
+    t.sum = fold<Add, T>;
   t.prod = fold<Multiply, T>;
   t.max = extreme<Max, T>;
   t.min = extreme<Min, T>;

@@ -131,6 +131,15 @@ void gather(const Operand& from, T* __restrict to, int64_t at, int64_t n) {
   }
 }
 
+// x[i]. Booleans are read as bytes: loops over bools GCC leaves scalar.
+template <class T>
+inline __attribute__((always_inline)) T element(const T* x, int64_t i) {
+  if constexpr (__is_same(T, bool))
+    return reinterpret_cast<const unsigned char*>(x)[i] != 0;
+  else
+    return x[i];
+}
+
 // ---- one input --------------------------------------------------------------------------------
 template <class Row, class T, class R>
 void dense_unary(const T* x, R* out, int64_t n) {
@@ -168,7 +177,7 @@ void dense_unary(const T* x, R* out, int64_t n) {
     }
   } else {
     FB_LOOP
-    for (int64_t i = 0; i < n; ++i) out[i] = Row::value(x[i]);
+    for (int64_t i = 0; i < n; ++i) out[i] = Row::value(element(x, i));
   }
 }
 template <class Row, class T>
