@@ -64,6 +64,64 @@ bool copy_transposed(const char* from, const int64_t* fs, char* to, const int64_
   return true;
 }
 
+// n numbers of `width` bytes, f and t numbers apart.
+template <class T>
+void copy_apart(const char* from, int64_t f, char* to, int64_t t, int64_t n) {
+  const T* x = reinterpret_cast<const T*>(from);
+  T* y = reinterpret_cast<T*>(to);
+  for (int64_t i = 0; i < n; ++i) y[i * t] = x[i * f];
+}
+void copy_apart(const char* from, int64_t f, char* to, int64_t t, int64_t n, int width) {
+  struct Pair {
+    uint64_t a, b;
+  };
+  if (width == 1) return copy_apart<uint8_t>(from, f, to, t, n);
+  if (width == 2) return copy_apart<uint16_t>(from, f, to, t, n);
+  if (width == 4) return copy_apart<uint32_t>(from, f, to, t, n);
+  if (width == 8) return copy_apart<uint64_t>(from, f, to, t, n);
+  copy_apart<Pair>(from, f, to, t, n);
+}
+
+// Many rows of few numbers each: all first numbers of some rows, then all second ones and so on.
+bool copy_narrow(const char* from, const int64_t* fs, char* to, const int64_t* ts,
+                 const Shape& shape, int width) {
+  constexpr int64_t kNarrow = 8, kRows = 1024;
+  const int r = shape.rank;
+  const int64_t n = shape[r - 1].value(), rows = shape[r - 2].value();
+  if (n > kNarrow || n >= rows) return false;
+  Shape outer = shape;
+  outer.rank = r - 1;
+  const int64_t parts = (rows + kRows - 1) / kRows;
+  const int64_t* strides[2] = {fs, ts};
+  const int64_t per = std::max<int64_t>(1, kGrain / (std::min(kRows, rows) * n * width));
+  parallel_ranges(rows_of(outer) * parts, per, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i % parts * kRows, count = std::min(kRows, rows - first);
+      for_rows<2>(outer, strides, i / parts, i / parts + 1, [&](const int64_t* at) {
+        const int64_t f = at[0] + first * fs[r - 2], t = at[1] + first * ts[r - 2];
+        for (int64_t j = 0; j < n; ++j)
+          copy_apart(from + (f + j * fs[r - 1]) * width, fs[r - 2],
+                     to + (t + j * ts[r - 1]) * width, ts[r - 2], count, width);
+      });
+    }
+  });
+  return true;
+}
+
+// A copy whose target begins a few bytes behind the source modulo 4 KB, as in a row moved by one:
+// each load seems to need the store before it, unless it runs from the end.
+void copy_dense(const char* from, char* to, int64_t bytes) {
+  constexpr int64_t kPiece = 64;
+  const auto behind = (reinterpret_cast<uintptr_t>(to) - reinterpret_cast<uintptr_t>(from)) % 4096;
+  if (behind > 0 && behind < uintptr_t(kPiece))
+    for (; bytes >= kPiece; bytes -= kPiece) {
+      char piece[kPiece];
+      memcpy(piece, from + bytes - kPiece, kPiece);
+      memcpy(to + bytes - kPiece, piece, kPiece);
+    }
+  memcpy(to, from, size_t(bytes));
+}
+
 void copy_kernel(const KernelArgs& a) {
   // A reshape: the operand's own shape decides the order of the elements.
   const Array from = a.in[0];
@@ -122,12 +180,12 @@ void copy_window(const void* source, const int64_t* from_strides, void* target,
   const int64_t f = strides[0][last], t = strides[1][last];
   const Loop loop = loops().copy[std::countr_zero(unsigned(width))];
   auto row = [&](const char* x, char* y, int64_t count) {
-    if (f == 1 && t == 1) return void(memcpy(y, x, size_t(count * width)));
+    if (f == 1 && t == 1) return copy_dense(x, y, count * width);
     if (t == 1) {
       const Operand in{x, f};
       return loop(&in, y, count);
     }
-    for (int64_t i = 0; i < count; ++i) memcpy(y + i * t * width, x + i * f * width, size_t(width));
+    copy_apart(x, f, y, t, count, width);
   };
   if (rows == 1) {
     parallel_ranges(n, kGrain / width, [&](int64_t begin, int64_t end) {
@@ -136,6 +194,7 @@ void copy_window(const void* source, const int64_t* from_strides, void* target,
     return;
   }
   if (width <= 8 && copy_transposed(from, strides[0], to, strides[1], shape, width)) return;
+  if (copy_narrow(from, strides[0], to, strides[1], shape, width)) return;
   const int64_t* s[2] = {strides[0], strides[1]};
   parallel_ranges(
       rows, std::max<int64_t>(1, kGrain / (n * width)), [&](int64_t begin, int64_t end) {
