@@ -44,3 +44,45 @@ def test_booleans_become_numbers(rng: Rng, dtype: str) -> None:
     same(fb.astype(fb.asarray(m), dtype), m.astype(dtype))
     same(fb.astype(fb.asarray(m)[:, ::3], dtype), m[:, ::3].astype(dtype))
     same(~fb.asarray(m)[:, ::3], ~m[:, ::3])
+
+
+DTYPES = ["uint8", "float16", "float32", "int64", "complex128"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("index", ["int32", "int64"])
+def test_entries_are_taken_by_their_width(rng: Rng, dtype: str, index: str) -> None:
+    x = rng.integers(0, 100, (150, 203)).astype(dtype)
+    i = rng.integers(-203, 203, 501).astype(index)
+    k = rng.integers(-203, 203, (150, 300)).astype(index)
+    t = fb.asarray(x)
+    same(fb.take(t, fb.asarray(i), axis=1), np.take(x, i, axis=1))
+    same(fb.take_along_axis(t, fb.asarray(k), axis=1), np.take_along_axis(x, k, axis=1))
+    v, j = x.reshape(-1), rng.integers(-30_450, 30_450, 70_001).astype(index)
+    same(fb.take(fb.asarray(v), fb.asarray(j), axis=0), v[j])
+    k = rng.integers(-150, 150, (170, 203)).astype(index)
+    same(fb.take_along_axis(t, fb.asarray(k), axis=0), np.take_along_axis(x, k, axis=0))
+
+
+def test_the_first_bad_index_of_many_is_named() -> None:
+    i = np.zeros(200_000, np.int64)
+    i[150_000], i[180_000] = 10, -11
+    with pytest.raises(fb.IndexOutOfRange, match=r"index 10 \(entry 150000 of the indices\)"):
+        fb.take(fb.arange(10), fb.asarray(i), axis=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_short_rows_are_copied_column_by_column(rng: Rng, dtype: str) -> None:
+    x, y = (rng.integers(0, 100, (130, 1029)).astype(dtype) for _ in range(2))
+    t, u = fb.asarray(x), fb.asarray(y)
+    same(fb.stack([t, u], axis=2), np.stack([x, y], axis=2))
+    same(fb.stack([t, u, t], axis=1), np.stack([x, y, x], axis=1))
+    same(fb.repeat(t, 3, axis=1), np.repeat(x, 3, axis=1))
+    same(fb.flip(fb.stack([t, u], axis=2), axis=2), np.stack([y, x], axis=2))
+
+
+@pytest.mark.parametrize("columns", [1000, 1024, 1031])
+@pytest.mark.parametrize("shift", [1, 2, 15, 16, 17, -1])
+def test_rows_are_rolled_by_a_little(rng: Rng, columns: int, shift: int) -> None:
+    x = rng.standard_normal((200, columns)).astype(np.float32)
+    same(fb.roll(fb.asarray(x), shift, axis=1), np.roll(x, shift, axis=1))

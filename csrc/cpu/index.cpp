@@ -2,7 +2,9 @@
 #include "ops/index.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <type_traits>
 
 #include "cpu/copy.h"
 #include "cpu/cpu.h"
@@ -14,8 +16,10 @@ namespace flowbook::cpu {
 
 namespace {
 
-constexpr int64_t kGrain = 64 << 10;   // bytes a chunk
-constexpr int64_t kWorthCalling = 16;  // elements of a row that is added by a loop of loops.h
+constexpr int64_t kGrain = 64 << 10;     // bytes a chunk
+constexpr int64_t kCopied = 512 << 10;   // bytes a chunk of a plain copy
+constexpr int64_t kPositions = 8 << 10;  // elements a chunk that are moved one by one
+constexpr int64_t kWorthCalling = 16;    // elements of a row that is added by a loop of loops.h
 constexpr DTypeSet kArithmetic = set_of(DType::u8) | set_of(DType::i32) | set_of(DType::i64) |
                                  set_of(DType::f32) | set_of(DType::f64);
 
@@ -24,24 +28,45 @@ class Positions {
  public:
   Positions(const Array& indices, int64_t size)
       : indices_(indices), size_(size), wide_(indices.spec->dtype == DType::i64) {
-    const int64_t n = indices.size();
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t v = raw(i);
-      if (v < -size || v >= size) [[unlikely]]
-        fail(ErrorKind::kIndex, "index ", v, " (entry ", i,
-             " of the indices) is out of range for an axis of size ", size, ". It must be from ",
-             -size, " to ", size - 1, ".");
-    }
+    if (!all_within()) complain();
   }
   int64_t operator[](int64_t i) const {
     const int64_t v = raw(i);
     return v < 0 ? v + size_ : v;
+  }
+  // Calls body(pointer to the indices from `first` on), of their own type.
+  template <class Body>
+  void from(int64_t first, Body&& body) const {
+    if (wide_)
+      body(indices_.as<int64_t>() + first);
+    else
+      body(indices_.as<int32_t>() + first);
   }
 
  private:
   int64_t raw(int64_t i) const {
     return wide_ ? indices_.as<int64_t>()[i] : indices_.as<int32_t>()[i];
   }
+  bool all_within() const {
+    const int slot = wide_ ? kSlotI64 : kSlotI32;
+    std::atomic<bool> good = true;
+    parallel_ranges(indices_.size(), kLooked, [&](int64_t begin, int64_t end) {
+      from(begin, [&](const auto* p) {
+        std::remove_cvref_t<decltype(*p)> least, most;
+        loops().min[slot](p, end - begin, &least), loops().max[slot](p, end - begin, &most);
+        if (least < -size_ || most >= size_) good = false;
+      });
+    });
+    return good;
+  }
+  [[gnu::noinline, noreturn]] void complain() const {
+    int64_t i = 0;
+    while (raw(i) >= -size_ && raw(i) < size_) ++i;
+    fail(ErrorKind::kIndex, "index ", raw(i), " (entry ", i,
+         " of the indices) is out of range for an axis of size ", size_, ". It must be from ",
+         -size_, " to ", size_ - 1, ".");
+  }
+  static constexpr int64_t kLooked = 64 << 10;  // indices a chunk
   const Array& indices_;
   int64_t size_;
   bool wide_;
@@ -81,7 +106,53 @@ T add(T a, T b) {
 }
 
 void copy_all(const Array& from, const Array& to) {
-  memcpy(to.data, from.data, size_t(bytes_of(*to.spec)));
+  parallel_ranges(bytes_of(*to.spec), kCopied, [&](int64_t begin, int64_t end) {
+    memcpy(to.as<char>() + begin, from.as<char>() + begin, size_t(end - begin));
+  });
+}
+
+// Numbers of `width` bytes, moved as they are.
+template <class F>
+void by_width(int64_t width, F&& f) {
+  struct Pair {
+    uint64_t a, b;
+  };
+  switch (width) {
+    case 1:
+      return f(uint8_t());
+    case 2:
+      return f(uint16_t());
+    case 4:
+      return f(uint32_t());
+    case 8:
+      return f(uint64_t());
+    default:
+      return f(Pair());
+  }
+}
+// y[i] = x[indices[i]]; x has `size` entries.
+template <class T, class Index>
+void gather(const T* x, int64_t size, const Index* indices, int64_t n, T* y) {
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t v = indices[i];
+    y[i] = x[v < 0 ? v + size : v];
+  }
+}
+// y = [outer, count] of x = [outer, size]; `indices` are [count] for all rows, or [outer, count].
+void gather_rows(const Array& x, const Around& from, const Positions& at, int64_t count,
+                 bool own_indices, const Array& y) {
+  by_width(size_of(x.spec->dtype), [&](auto t) {
+    using T = decltype(t);
+    parallel_ranges(from.outer * count, kPositions, [&](int64_t begin, int64_t end) {
+      while (begin < end) {
+        const int64_t row = begin / count, n = std::min(end, (row + 1) * count) - begin;
+        at.from(own_indices ? begin : begin - row * count, [&](const auto* indices) {
+          gather(x.as<T>() + row * from.size, from.size, indices, n, y.as<T>() + begin);
+        });
+        begin += n;
+      }
+    });
+  });
 }
 
 void take(const KernelArgs& a) {
@@ -92,6 +163,7 @@ void take(const KernelArgs& a) {
   const Around from(op.axis.all ? flat : x.spec->shape,
                     op.axis.all ? 0 : normalize_axis(op.axis.axis[0], *x.spec));
   const Positions at(a.in[1], from.size);
+  if (from.inner == 1) return gather_rows(x, from, at, count, false, y);
   const int64_t row = from.inner * size_of(x.spec->dtype);
   if (row == 0) return;
   parallel_ranges(
@@ -107,7 +179,7 @@ void take(const KernelArgs& a) {
 // inner axes are cut only where there is much to do.
 template <class Row>
 void scatter(const Around& to, const Positions& at, int64_t count, Row&& row) {
-  constexpr int64_t kPart = 16 << 10, kNarrowest = 64, kWidest = 4096;  // elements
+  constexpr int64_t kPart = 16 << 10, kNarrowest = 256, kWidest = 4096;  // elements
   if (count == 0 || to.inner == 0) return;
   const int64_t parts = std::max<int64_t>(1, count * to.inner / kPart);
   const int64_t width =
@@ -159,15 +231,19 @@ void scatter_set(const KernelArgs& a) {
   });
 }
 
-// Element-wise positions along one axis; `indices` may be shorter than x along it.
+// Element-wise positions along one axis; `indices` may be shorter than x along it. Parallel over
+// the outer axes, so that equal positions keep their order.
 template <class Element>
 void along_axis(const Around& x, const Around& i, const Positions& at, Element&& element) {
-  for (int64_t o = 0; o < i.outer; ++o)
-    for (int64_t k = 0; k < i.size; ++k)
-      for (int64_t n = 0; n < i.inner; ++n) {
-        const int64_t j = (o * i.size + k) * i.inner + n;
-        element((o * x.size + at[j]) * x.inner + n, j);
-      }
+  const int64_t each = std::max<int64_t>(1, i.size * i.inner);
+  parallel_ranges(i.outer, std::max<int64_t>(1, kPositions / each), [&](int64_t o, int64_t end) {
+    for (; o < end; ++o)
+      for (int64_t k = 0; k < i.size; ++k)
+        for (int64_t n = 0; n < i.inner; ++n) {
+          const int64_t j = (o * i.size + k) * i.inner + n;
+          element((o * x.size + at[j]) * x.inner + n, j);
+        }
+  });
 }
 void take_along_axis(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::TakeAlongAxis*>(a.attrs);
@@ -175,9 +251,10 @@ void take_along_axis(const KernelArgs& a) {
   const int axis = normalize_axis(op.axis, *x.spec);
   const Around from(x.spec->shape, axis), over(i.spec->shape, axis);
   const Positions at(i, from.size);
-  const int64_t width = size_of(x.spec->dtype);
-  along_axis(from, over, at, [&](int64_t p, int64_t j) {
-    memcpy(y.as<char>() + j * width, x.as<char>() + p * width, size_t(width));
+  if (from.inner == 1) return gather_rows(x, from, at, over.size, true, y);
+  by_width(size_of(x.spec->dtype), [&](auto t) {
+    using T = decltype(t);
+    along_axis(from, over, at, [&](int64_t p, int64_t j) { y.as<T>()[j] = x.as<T>()[p]; });
   });
 }
 void add_along_axis(const KernelArgs& a) {
