@@ -11,6 +11,10 @@
 #include "cpu/own_gemm.h"
 
 #if defined(__AVX512F__) || defined(__FMA__)
+#if !defined(__clang__)  // GCC's own functions of 512 bits start from registers without a value
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <immintrin.h>
 #endif
 
@@ -19,9 +23,10 @@ namespace {
 
 #include "cpu/isa/panels.h"
 
-// Half of the smallest L1. Wide vectors take few of a panel's bytes at a time: where many rows meet
-// it, the second cache gives them fast enough.
-constexpr int64_t kPackedBytes = 16 * 1024;
+#include "cpu/isa/few_rows.h"
+
+// Wide vectors take few of a panel's bytes at a time: where many rows meet it, the second cache
+// gives them fast enough.
 constexpr int64_t kPanelBytes = (kVectorBytes == 64 ? 2 : 1) * kPackedBytes;
 constexpr int64_t kManyRows = 64;
 template <class T>
@@ -294,93 +299,6 @@ void multiply_panels(const OwnPanelProduct& g) {
   }
 }
 
-// ---- few rows: b is used once, so it is not worth packing
-// ------------------------------------------------------------------------------------------------
-
-// Sums of all kR rows and kV vectors of columns from j on stay in registers while b is walked down:
-// the wider, the longer the stretches that memory is read in. `last`: how many lanes are real of a
-// single vector.
-template <class T, int kR, int kV>
-[[gnu::noinline]] void columns_in_place(const OwnGemm& g, int64_t j, int64_t last) {
-  constexpr int kLanes = Lanes<T>::kCount;
-  const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b) + j;
-  T* c = static_cast<T*>(g.c) + j;
-  const int64_t k = g.k, a_row = g.a_row, a_col = g.a_col, b_row = g.b_row, ldc = g.ldc;
-  const int64_t width = kV == 1 ? last : kLanes;
-  Vector<T> sum[kR][kV];
-  const auto each_sum = [&](auto&& body) FB_INLINE {
-    times<kR>([&](int r) FB_INLINE {
-      times<kV>([&](int v) FB_INLINE { body(sum[r][v], c + r * ldc + v * kLanes); });
-    });
-  };
-  if (g.accumulate)
-    each_sum([&](Vector<T>& s, const T* at) FB_INLINE { s = load_some(at, width); });
-  else
-    each_sum([](Vector<T>& s, const T*) FB_INLINE { s = Vector<T>{}; });
-  for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
-    Vector<T> x[kR];
-    times<kR>([&](int r) FB_INLINE { x[r] = a[r * a_row] - Vector<T>{}; });
-    times<kV>([&](int v) FB_INLINE {
-      const Vector<T> y = load_some(b + v * kLanes, width);
-      times<kR>([&](int r) FB_INLINE { multiply_add<T>(sum[r][v], x[r], y); });
-    });
-  }
-  each_sum([&](const Vector<T>& s, T* at) FB_INLINE { store_some(at, s, width); });
-}
-
-// All columns in stretches of at most kV vectors: f(Count<vectors>, first column, lanes that are
-// real of a single vector).
-template <class T, int kV, class F>
-inline void in_stretches(int64_t n, int64_t j, F&& f) {
-  constexpr int kLanes = Lanes<T>::kCount;
-  for (; j + kV * kLanes <= n; j += kV * kLanes) f(Count<kV>{}, j, kLanes);
-  if constexpr (kV > 1)
-    in_stretches<T, (kV > 4 ? 4 : kV > 2 && kRegisters == 32 ? 2 : 1)>(n, j, f);
-  else if (j < n)
-    f(Count<kV>{}, j, n - j);
-}
-
-template <class T, int kR>
-void few_rows(const OwnGemm& g) {
-  // At most 12 sums, or 20 of 32 registers, beside kR elements of a and a vector of b.
-  constexpr int kV = kR <= 3 ? 12 / kR : kRegisters == 32 && kR <= 5 ? 4 : 2;
-  in_stretches<T, kV>(g.n, 0, [&]<int kWide>(Count<kWide>, int64_t j, int64_t last) {
-    columns_in_place<T, kR, kWide>(g, j, last);
-  });
-}
-
-// A row or two where b's rows are not dense: some of b at a time, packed so that they are.
-template <class T, int kR>
-void few_rows_packed(const OwnGemm& g) {
-  constexpr int64_t kLanes = Lanes<T>::kCount, kWidth = 8 * kLanes;
-  constexpr int64_t kDepth = kPackedBytes / int64_t(sizeof(T)) / kWidth;
-  alignas(64) T packed[kDepth * kWidth];
-  for (int64_t j = 0; j < g.n; j += kWidth) {
-    const int64_t columns = g.n - j < kWidth ? g.n - j : kWidth;
-    for (int64_t p = 0; p < g.k; p += kDepth) {
-      const int64_t k = g.k - p < kDepth ? g.k - p : kDepth;
-      const T* b = static_cast<const T*>(g.b) + p * g.b_row + j * g.b_col;
-      for (int64_t q = 0; q < columns; q += kLanes, b += kLanes * g.b_col) {
-        const int64_t some = columns - q < kLanes ? columns - q : kLanes;
-        if (g.b_row == 1 && some == kLanes)
-          turn<T, kLanes>(b, g.b_col, k, packed + q, kWidth);
-        else
-          for (int64_t i = 0; i < k; ++i)
-            for (int64_t l = 0; l < some; ++l)
-              packed[i * kWidth + q + l] = b[i * g.b_row + l * g.b_col];
-      }
-      const OwnGemm part{g.m,     columns,
-                         k,       static_cast<const T*>(g.a) + p * g.a_col,
-                         g.a_row, g.a_col,
-                         packed,  kWidth,
-                         1,       static_cast<T*>(g.c) + j,
-                         g.ldc,   g.accumulate || p > 0,
-                         nullptr};
-      few_rows<T, kR>(part);
-    }
-  }
-}
-
 // ---- one column, as the row of the transposed product: sums in lanes
 // ------------------------------------------------------------------------------------------------
 
@@ -535,18 +453,7 @@ void multiply(const OwnGemm& g) {
     if (g.a_row == 1 && g.m > 1) return lanes_along_rows<T>(row);
     return lanes_along_columns<T>(row);
   }
-  if (g.m == 1) return g.b_col == 1 ? few_rows<T, 1>(g) : few_rows_packed<T, 1>(g);
-  if constexpr (kFloating<T>) {
-    if (g.m == 2) return g.b_col == 1 ? few_rows<T, 2>(g) : few_rows_packed<T, 2>(g);
-    if (g.m == 3 && g.b_col == 1) return few_rows<T, 3>(g);
-    if (g.m == 4 && g.b_col == 1) return few_rows<T, 4>(g);
-    if (g.m == 5 && g.b_col == 1) return few_rows<T, 5>(g);
-    if constexpr (kRegisters == 32) {
-      if (g.m == 6 && g.b_col == 1) return few_rows<T, 6>(g);
-      if (g.m == 7 && g.b_col == 1) return few_rows<T, 7>(g);
-      if (g.m == 8 && g.b_col == 1) return few_rows<T, 8>(g);
-    }
-  }
+  if (multiply_few_rows<T>(g)) return;
   by_panels<T>(g);
 }
 

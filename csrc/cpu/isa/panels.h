@@ -161,6 +161,9 @@ constexpr int kRows = !kFloating<T>                 ? 2
 // ---- packing
 // ------------------------------------------------------------------------------------------------
 
+// What is packed at once: half of the smallest first cache.
+constexpr int64_t kPackedBytes = 16 * 1024;
+
 // Squares of vectors of 32 bytes, turned in registers; for other types and machines, none.
 template <class T>
 struct Square {
