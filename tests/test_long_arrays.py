@@ -86,3 +86,50 @@ def test_short_rows_are_copied_column_by_column(rng: Rng, dtype: str) -> None:
 def test_rows_are_rolled_by_a_little(rng: Rng, columns: int, shift: int) -> None:
     x = rng.standard_normal((200, columns)).astype(np.float32)
     same(fb.roll(fb.asarray(x), shift, axis=1), np.roll(x, shift, axis=1))
+
+
+def quotients_near_whole_numbers(rng: Rng, dtype: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Operands whose quotient is below 2^22 in size, most of them a few last bits off a whole number."""
+    y = (rng.standard_normal(n) * 2.0 ** rng.integers(-40, 40, n)).astype(dtype)
+    x = (y * rng.integers(-(2 ** rng.integers(1, 22, n)), 2**21, n)).astype(dtype)
+    for _ in range(3):
+        move = rng.random(n) < 0.5
+        x = np.where(move, np.nextafter(x, np.asarray(rng.choice([-1, 1], n) * np.inf, dtype)), x)
+    small = np.abs(x) < np.abs(y) * 2.0**21
+    return np.where(small, x, y), y
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_divide_alike_on_every_way(rng: Rng, dtype: str) -> None:
+    x, y = quotients_near_whole_numbers(rng, dtype, 1 << 17)
+    same(fb.asarray(x) // fb.asarray(y), x // y)
+    same(fb.asarray(x) % fb.asarray(y), x % y)
+    same(fb.asarray(x) % 0.1, x % np.asarray(0.1, dtype))
+    # One that is large, infinite, zero or NaN sends its block the long way.
+    for special in (0.0, np.inf, -np.inf, np.nan, 1e30, 1e-30):
+        u, v = x.copy(), y.copy()
+        u[::701], v[::509] = special, special
+        with np.errstate(all="ignore"):
+            want = u // v, u % v
+        got = fb.asarray(u) // fb.asarray(v), fb.asarray(u) % fb.asarray(v)
+        for g, w in zip(got, want, strict=True):
+            assert np.array_equal(np.isnan(g.numpy()), np.isnan(w))
+            same(fb.where(fb.isnan(g), 0.0, g), np.where(np.isnan(w), np.asarray(0, dtype), w))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+@pytest.mark.parametrize("bits", [7, 31, 51, 63])
+def test_integers_divide_alike_on_every_way(rng: Rng, dtype: str, bits: int) -> None:
+    info = np.iinfo(dtype)
+    low, high = max(info.min, -(2**bits)), min(info.max, 2**bits - 1)
+    x = rng.integers(low, high, 1 << 16, dtype=dtype, endpoint=True)
+    y = rng.integers(low, high, 1 << 16, dtype=dtype, endpoint=True)
+    y >>= rng.integers(0, bits, y.shape).astype(dtype) if dtype != "uint8" else 0
+    x[:4], y[:4] = [low, low, high, 0], [high, 1, low or 1, 0]
+    near = rng.random(x.shape) < 0.5
+    multiples = x // np.where(y == 0, 1, y) * y
+    x = np.where(near, multiples - (rng.random(x.shape) < 0.5).astype(dtype), x)
+    with np.errstate(all="ignore"):
+        for d in (y, np.asarray(3, dtype), np.asarray(0, dtype)):
+            same(fb.asarray(x) // fb.asarray(d), x // d)
+            same(fb.asarray(x) % fb.asarray(d), x % d)

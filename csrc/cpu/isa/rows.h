@@ -194,8 +194,49 @@ void unary(const Operand* in, void* to, int64_t n) {
 }
 
 // ---- two inputs -------------------------------------------------------------------------------
+// Rows with a way to the same results that vectorises and holds where `far` is 0 for both operands.
+template <class Row, class T>
+struct Quick {
+  static constexpr bool kExist = false;
+};
+#define FB_QUICK(NAME, T, BITS, VALUE)                                               \
+  template <>                                                                        \
+  struct Quick<NAME##_row, T> {                                                      \
+    static constexpr bool kExist = true;                                             \
+    using Bits = BITS;                                                               \
+    static inline __attribute__((always_inline)) BITS far(T x, T y) {                \
+      return is_near(x, y) ? BITS(0) : BITS(1);                                      \
+    }                                                                                \
+    static inline __attribute__((always_inline)) T value(T x, T y) { return VALUE; } \
+  };
+FB_QUICK(remainder, int, int, remainder(x, y))
+FB_QUICK(floor_divide, int, int, floor_divide(x, y))
+#if defined(__FMA__) || defined(__aarch64__)
+FB_QUICK(remainder, float, int, remainder_of(x, y, near_fmod(x, y)))
+FB_QUICK(remainder, double, long, remainder_of(x, y, near_fmod(x, y)))
+FB_QUICK(floor_divide, float, int, quotient_of(x, y, near_fmod(x, y)))
+FB_QUICK(floor_divide, double, long, quotient_of(x, y, near_fmod(x, y)))
+FB_QUICK(remainder, int64_t, long, near_remainder(x, y))
+FB_QUICK(floor_divide, int64_t, long, near_floor_divide(x, y))
+#endif
+#undef FB_QUICK
 template <class Row, class T, class R>
 void dense_binary(const T* x, const T* y, R* out, int64_t n) {
+  if constexpr (Quick<Row, T>::kExist) {
+    using Q = Quick<Row, T>;
+    for (int64_t i = 0; i < n; i += kBlock, x += kBlock, y += kBlock, out += kBlock) {
+      const int64_t m = n - i < kBlock ? n - i : kBlock;
+      typename Q::Bits far = 0;
+      for (int64_t j = 0; j < m; ++j) far |= Q::far(x[j], y[j]);
+      if (far) {
+        for (int64_t j = 0; j < m; ++j) out[j] = Row::value(x[j], y[j]);
+      } else {
+        FB_LOOP
+        for (int64_t j = 0; j < m; ++j) out[j] = Q::value(x[j], y[j]);
+      }
+    }
+    return;
+  }
   FB_LOOP
   for (int64_t i = 0; i < n; ++i) out[i] = Row::value(x[i], y[i]);
 }
@@ -251,7 +292,7 @@ void binary(const Operand* in, void* to, int64_t n) {
     for (int64_t i = 0; i < n; ++i) out[i] = c[i];
     return;
   }
-  if constexpr (!kHeavy<Row>) {
+  if constexpr (!kHeavy<Row> && !Quick<Row, T>::kExist) {
     if (s == 1 && t == 0) {
       const T b = *y;
       FB_LOOP
