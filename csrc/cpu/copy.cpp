@@ -45,18 +45,7 @@ bool copy_transposed(const char* from, const int64_t* fs, char* to, const int64_
           const int64_t m = std::min(kTile, cols - col);
           const int64_t f = at[0] + row * fs[r - 2] + col * fs[r - 1],
                         t = at[1] + row * ts[r - 2] + col;
-          if (width == 4)
-            transpose_tile(reinterpret_cast<const uint32_t*>(from) + f, fs[r - 2], fs[r - 1],
-                           reinterpret_cast<uint32_t*>(to) + t, ts[r - 2], n, m);
-          else if (width == 8)
-            transpose_tile(reinterpret_cast<const uint64_t*>(from) + f, fs[r - 2], fs[r - 1],
-                           reinterpret_cast<uint64_t*>(to) + t, ts[r - 2], n, m);
-          else if (width == 2)
-            transpose_tile(reinterpret_cast<const uint16_t*>(from) + f, fs[r - 2], fs[r - 1],
-                           reinterpret_cast<uint16_t*>(to) + t, ts[r - 2], n, m);
-          else
-            transpose_tile(reinterpret_cast<const uint8_t*>(from) + f, fs[r - 2], fs[r - 1],
-                           reinterpret_cast<uint8_t*>(to) + t, ts[r - 2], n, m);
+          copy_tile(from + f * width, fs[r - 2], fs[r - 1], to + t * width, ts[r - 2], n, m, width);
         }
       });
     }
@@ -165,6 +154,22 @@ void cast_kernel(const KernelArgs& a) {
 }
 
 }  // namespace
+
+void copy_tile(const void* from, int64_t row_stride, int64_t col_stride, void* to, int64_t to_row,
+               int64_t rows, int64_t cols, int width) {
+  const auto tile = [&](auto t) {
+    transpose_tile(static_cast<const decltype(t)*>(from), row_stride, col_stride,
+                   static_cast<decltype(t)*>(to), to_row, rows, cols);
+  };
+  if (width == 4)
+    tile(uint32_t());
+  else if (width == 8)
+    tile(uint64_t());
+  else if (width == 2)
+    tile(uint16_t());
+  else
+    tile(uint8_t());
+}
 
 void copy_window(const void* source, const int64_t* from_strides, void* target,
                  const int64_t* to_strides, const Shape& whole, int width) {

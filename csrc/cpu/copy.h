@@ -11,6 +11,11 @@ void strided_copy(const Array& from, const Array& to);
 void copy_window(const void* from, const int64_t* from_strides, void* to, const int64_t* to_strides,
                  const Shape& shape, int width);
 
+// rows x cols numbers of `width` bytes (at most 8), the source's strides in numbers, to dense rows
+// `to_row` numbers apart. On one thread: a tile of a transpose.
+void copy_tile(const void* from, int64_t row_stride, int64_t col_stride, void* to, int64_t to_row,
+               int64_t rows, int64_t cols, int width);
+
 // Calls body(offsets of N arrays) for each row (all axes of `shape` but the last), rows [begin,
 // end) of them.
 template <int N, class Body>

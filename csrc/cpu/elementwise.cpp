@@ -2,6 +2,7 @@
 // Small operands without strides go straight to their loop.
 #include <algorithm>
 
+#include "cpu/copy.h"
 #include "cpu/cpu.h"
 #include "cpu/loops.h"
 #include "cpu/pool.h"
@@ -12,7 +13,7 @@ namespace {
 
 // Elements a chunk: about 10 microseconds of work. Formulas that call functions cost more an
 // element.
-constexpr int64_t kGrain = 32 << 10, kGrainOfFunctions = kFewEntries;
+constexpr int64_t kGrain = 32 << 10, kGrainOfFunctions = kFewEntries, kGrainOfCrossed = 8 << 10;
 constexpr int kMostInputs = 3;
 
 // All operands over the axes of the output, neighbouring axes joined where every operand allows it.
@@ -77,8 +78,64 @@ void run_range(const Plan& p, const KernelArgs& a, Loop loop, int64_t begin, int
   }
 }
 
+// Operands whose neighbours lie along the axis before the last, as in a transposed matrix. Read row
+// by row each element would cost a cache line: they pass through tiles on the stack.
+struct Crossed {
+  static constexpr int64_t kRows = 16, kCols = 128, kFewest = 8;
+  explicit Crossed(const Plan& p, size_t inputs) {
+    const int last = p.rank - 1;
+    if (p.rank < 2 || p.size[last] < kFewest || p.size[last - 1] < kFewest) return;
+    for (size_t k = 0; k < inputs; ++k) {
+      operand[k] = p.stride[k][last - 1] == 1 && p.stride[k][last] >= kFewest;
+      any = any || operand[k];
+    }
+  }
+  bool any = false, operand[kMostInputs] = {};
+};
+// Bands [begin, end) of kRows rows each; the last band of a matrix may have fewer.
+void run_bands(const Plan& p, const Crossed& crossed, const KernelArgs& a, Loop loop, int64_t begin,
+               int64_t end) {
+  constexpr int64_t kRows = Crossed::kRows, kCols = Crossed::kCols;
+  alignas(64) char tiles[kMostInputs][kRows * kCols * 8];
+  const int last = p.rank - 1, inputs = int(a.in.size());
+  const int64_t rows = p.size[last - 1], cols = p.size[last], bands = ceil_div(rows, kRows);
+  const int64_t out_bytes = size_of(a.out[0].spec->dtype);
+  for (int64_t band = begin; band < end; ++band) {
+    const int64_t row = band % bands * kRows, n = std::min(kRows, rows - row);
+    int64_t at[kMostInputs] = {}, rest = band / bands;
+    for (int i = last - 2; i >= 0; rest /= p.size[i--])
+      for (int k = 0; k < inputs; ++k) at[k] += rest % p.size[i] * p.stride[k][i];
+    char* out = a.out[0].as<char>() + (band / bands * rows + row) * cols * out_bytes;
+    for (int64_t col = 0; col < cols; col += kCols) {
+      const int64_t m = std::min(kCols, cols - col);
+      Operand in[kMostInputs];
+      int64_t step[kMostInputs];  // bytes to the next row
+      for (int k = 0; k < inputs; ++k) {
+        const int64_t down = p.stride[k][last - 1], right = p.stride[k][last], bytes = p.bytes[k];
+        in[k] = {a.in[size_t(k)].as<char>() + (at[k] + row * down + col * right) * bytes, right};
+        step[k] = down * bytes;
+        if (!crossed.operand[k]) continue;
+        copy_tile(in[k].p, down, right, tiles[k], kCols, n, m, int(bytes));
+        in[k] = {tiles[k], 1}, step[k] = kCols * bytes;
+      }
+      for (int64_t i = 0; i < n; ++i) {
+        loop(in, out + (i * cols + col) * out_bytes, m);
+        for (int k = 0; k < inputs; ++k) in[k].p = static_cast<const char*>(in[k].p) + step[k];
+      }
+    }
+  }
+}
+
 [[gnu::noinline]] void run_general(const KernelArgs& a, Loop loop, int64_t n, int64_t grain) {
   const Plan p = plan(a);
+  if (const Crossed crossed(p, a.in.size()); crossed.any && n > 0) {
+    const int64_t rows = p.size[p.rank - 2], cols = p.size[p.rank - 1];
+    const int64_t each = std::min(Crossed::kRows, rows) * cols;
+    return parallel_ranges(
+        n / (rows * cols) * ceil_div(rows, Crossed::kRows),
+        std::max<int64_t>(1, std::min(grain, kGrainOfCrossed) / each),
+        [&](int64_t begin, int64_t end) { run_bands(p, crossed, a, loop, begin, end); });
+  }
   parallel_ranges(n, grain, [&](int64_t begin, int64_t end) { run_range(p, a, loop, begin, end); });
 }
 
