@@ -133,3 +133,41 @@ def test_integers_divide_alike_on_every_way(rng: Rng, dtype: str, bits: int) -> 
         for d in (y, np.asarray(3, dtype), np.asarray(0, dtype)):
             same(fb.asarray(x) // fb.asarray(d), x // d)
             same(fb.asarray(x) % fb.asarray(d), x % d)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "int64", "float32", "float64"])
+@pytest.mark.parametrize("n", [15, 16, 17, 511, 513, 70_001])
+def test_progressions_are_their_formula(dtype: str, n: int) -> None:
+    i = np.arange(n)
+    for start, step in ((0, 1), (-5, 3), (2**40, -(2**33))):
+        if abs(start) > 2**31 and dtype not in ("int64", "float32", "float64"):
+            continue
+        got = fb.arange(start, start + n * step, step, dtype=dtype)
+        same(got, (start + i * step).astype(dtype))
+    if dtype.startswith("float"):
+        same(fb.arange(0.5, 0.5 + 0.1 * (n - 0.5), 0.1, dtype=dtype), (0.5 + i * 0.1).astype(dtype))
+        want = 1.5 + i * ((7.25 - 1.5) / (n - 1))
+        want[-1] = 7.25
+        same(fb.linspace(1.5, 7.25, n, dtype=dtype), want.astype(dtype))
+    # Beyond 53 bits the numbers are whole, not rounded on the way.
+    same(fb.arange(2**60, 2**60 + n), np.arange(2**60, 2**60 + n))
+
+
+@pytest.mark.parametrize("shape", [(7, 300), (8, 8), (16, 128), (40, 131), (257, 1000)])
+@pytest.mark.parametrize("dtype", ["bool", "float32", "float64", "int64"])
+def test_transposed_operands_pass_through_tiles(
+    rng: Rng, shape: tuple[int, int], dtype: str
+) -> None:
+    a = rng.integers(0, 2 if dtype == "bool" else 50, shape).astype(dtype)
+    b = rng.integers(0, 2 if dtype == "bool" else 50, shape[::-1]).astype(dtype)
+    t, u = fb.asarray(a), fb.asarray(b)
+    same(t * u.T, a * b.T)
+    same(u.T + t, b.T + a)
+    same(fb.maximum(u.T, u.T[:, :1]), np.maximum(b.T, b.T[:, :1]))
+    m = rng.random(shape[::-1]) < 0.5
+    same(fb.where(fb.asarray(m).T, t, u.T), np.where(m.T, a, b.T))
+    deep, turned = rng.standard_normal((3, *shape)), rng.standard_normal((3, *shape[::-1]))
+    same(
+        fb.asarray(deep) - fb.matrix_transpose(fb.asarray(turned)),
+        deep - turned.transpose(0, 2, 1),
+    )

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "cpu/cpu.h"
 #include "cpu/loops.h"
 #include "cpu/pool.h"
+#include "cpu/rows.h"
 
 namespace flowbook::cpu {
 
@@ -45,40 +47,48 @@ void dim_value(const KernelArgs& a) {
   a.out[0].as<int64_t>()[0] = static_cast<const ops::DimValue*>(a.attrs)->size.value();
 }
 
-// y[i] = value(i), computed in From and cast.
+// y, of numbers that write(first, n, out) computes in From, cast.
 template <class From, class F>
-void number(const Array& y, DType from, F&& value) {
+void number(const Array& y, DType from, F&& write) {
   const int64_t bytes = size_of(y.spec->dtype);
   const Loop cast = loops().cast[int(from)][int(y.spec->dtype)];
   parallel_ranges(y.size(), kGrain, [&](int64_t begin, int64_t end) {
+    if (y.spec->dtype == from) return write(begin, end - begin, y.as<From>() + begin);
     From block[kBlock];
     for (int64_t i = begin; i < end; i += kBlock) {
       const int64_t n = std::min(kBlock, end - i);
-      for (int64_t k = 0; k < n; ++k) block[k] = value(i + k);
+      write(i, n, block);
       const Operand in{block, 1};
       cast(&in, y.as<char>() + i * bytes, n);
     }
   });
 }
-void iota(const KernelArgs& a) {
-  number<int64_t>(a.out[0], DType::i64, [](int64_t i) { return i; });
+void count(const Array& y, uint64_t start, uint64_t step) {
+  number<int64_t>(y, DType::i64, [=](int64_t i, int64_t n, int64_t* out) {
+    row_loops().count(start + uint64_t(i) * step, step, n, out);
+  });
 }
+void iota(const KernelArgs& a) { count(a.out[0], 0, 1); }
 void arange(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Arange*>(a.attrs);
-  if (op.start.kind != Scalar::kFloat && op.step.kind != Scalar::kFloat) {
-    const uint64_t start = uint64_t(op.start.i), step = uint64_t(op.step.i);
-    return number<int64_t>(a.out[0], DType::i64,
-                           [=](int64_t i) { return int64_t(start + uint64_t(i) * step); });
-  }
+  const Array& y = a.out[0];
   const double start = op.start.as_double(), step = op.step.as_double();
-  number<double>(a.out[0], DType::f64, [=](int64_t i) { return start + double(i) * step; });
+  const bool whole = op.start.kind != Scalar::kFloat && op.step.kind != Scalar::kFloat;
+  // Doubles hold whole numbers of 53 bits, and become float32 by vectors on every instruction set.
+  const bool exact = std::abs(start) + std::abs(step) * double(y.size()) < 0x1p52;
+  if (whole && !(exact && in(y.spec->dtype, set_of(DType::f32) | set_of(DType::f64))))
+    return count(y, uint64_t(op.start.i), uint64_t(op.step.i));
+  number<double>(y, DType::f64, [=](int64_t i, int64_t n, double* out) {
+    row_loops().count_real(start, step, i, n, out);
+  });
 }
 void linspace(const KernelArgs& a) {
   const auto& op = *static_cast<const ops::Linspace*>(a.attrs);
   const int64_t gaps = op.endpoint ? op.num - 1 : op.num;
   const double step = gaps > 0 ? (op.stop - op.start) / double(gaps) : 0;
-  number<double>(a.out[0], DType::f64, [&, step, gaps](int64_t i) {
-    return op.endpoint && i == gaps && i > 0 ? op.stop : op.start + double(i) * step;
+  number<double>(a.out[0], DType::f64, [&, step, gaps](int64_t i, int64_t n, double* out) {
+    row_loops().count_real(op.start, step, i, n, out);
+    if (op.endpoint && gaps > 0 && i + n == op.num) out[n - 1] = op.stop;
   });
 }
 

@@ -45,6 +45,9 @@ struct RowLoops {
   // them.
   void (*philox)(uint64_t seed, uint64_t counter, uint32_t stream, uint64_t first, int64_t count,
                  uint32_t* words);
+  // out[k] = first + k step; start + (first + k) step.
+  void (*count)(uint64_t first, uint64_t step, int64_t n, int64_t* out);
+  void (*count_real)(double start, double step, int64_t first, int64_t n, double* out);
   // From words to numbers: float32 takes one word an element, float64 two; n normals take words in
   // whole pairs.
   void (*uniform[2])(const uint32_t* words, double low, double high, void* out, int64_t n);

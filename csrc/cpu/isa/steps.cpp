@@ -1,5 +1,5 @@
-// Loops of the optimizer steps and of the random numbers. New values may be written over the old
-// ones.
+// Loops of the optimizer steps, of the random numbers and of progressions. New values may be
+// written over the old ones.
 #include "cpu/rows.h"
 
 namespace flowbook::cpu::FLOWBOOK_ISA {
@@ -152,6 +152,27 @@ void normal(const uint32_t* words, double mean, double std, void* out, int64_t n
   }
 }
 
+// ---- arithmetic progressions: lanes that stay, on a number that moves. Of lanes that were moved
+// themselves GCC 12 stored the first vector twice.
+void count(uint64_t first, uint64_t step, int64_t n, int64_t* out) {
+  constexpr int64_t W = 16;
+  uint64_t lanes[W];
+  for (int64_t j = 0; j < W; ++j) lanes[j] = uint64_t(j) * step;
+  int64_t k = 0;
+  for (; k + W <= n; k += W, first += W * step)
+    for (int64_t j = 0; j < W; ++j) out[k + j] = int64_t(first + lanes[j]);
+  for (int64_t j = 0; k + j < n; ++j) out[k + j] = int64_t(first + lanes[j]);
+}
+void count_real(double start, double step, int64_t first, int64_t n, double* out) {
+  constexpr int64_t W = 16;
+  double lanes[W], at = double(first);  // their sums are whole and exact
+  for (int64_t j = 0; j < W; ++j) lanes[j] = double(j);
+  int64_t k = 0;
+  for (; k + W <= n; k += W, at += double(W))
+    for (int64_t j = 0; j < W; ++j) out[k + j] = start + (at + lanes[j]) * step;
+  for (int64_t j = 0; k + j < n; ++j) out[k + j] = start + (at + lanes[j]) * step;
+}
+
 }  // namespace
 
 void fill_steps(RowLoops& r);
@@ -163,6 +184,8 @@ void fill_steps(RowLoops& r) {
   PAIR(normal)
 #undef PAIR
   r.philox = philox;
+  r.count = count;
+  r.count_real = count_real;
 }
 
 }  // namespace flowbook::cpu::FLOWBOOK_ISA
