@@ -3,6 +3,7 @@
 #include "ops/random.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -130,16 +131,32 @@ void permutation(const KernelArgs& a) {
     uint64_t bits;
     int64_t number;
   };
-  std::vector<Entry> entries(size_t(y.size()));
-  with_words(Stream(a.in[0], op.stream), y.size(), 2,
+  // The bits are uniform, so their highest ones put an entry close to where it belongs: a few
+  // in each bucket, which are sorted by themselves.
+  constexpr int64_t kBucket = 2, kGrain = 2048;  // entries, buckets a chunk
+  const int64_t n = y.size();
+  const int shift = 64 - std::max(1, int(std::bit_width(uint64_t(n / kBucket))));
+  std::vector<Entry> drawn(size_t(n), Entry{}), entries(size_t(n), Entry{});
+  with_words(Stream(a.in[0], op.stream), n, 2,
              [&](const uint32_t* words, int64_t begin, int64_t end) {
                for (int64_t i = begin; i < end; ++i, words += 2)
-                 entries[size_t(i)] = {uint64_t(words[0]) << 32 | words[1], i};
+                 drawn[size_t(i)] = {uint64_t(words[0]) << 32 | words[1], i};
              });
-  std::sort(entries.begin(), entries.end(), [](const Entry& p, const Entry& q) {
-    return p.bits != q.bits ? p.bits < q.bits : p.number < q.number;
+  const int64_t buckets = int64_t(1) << (64 - shift);
+  std::vector<int64_t> first(size_t(buckets) + 1, 0);
+  for (const Entry& e : drawn) ++first[size_t(e.bits >> shift) + 1];
+  for (size_t b = 0; b < size_t(buckets); ++b) first[b + 1] += first[b];
+  std::vector<int64_t> next(first.begin(), first.end() - 1);
+  for (const Entry& e : drawn) entries[size_t(next[size_t(e.bits >> shift)]++)] = e;
+  parallel_ranges(buckets, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b)
+      std::sort(entries.begin() + first[size_t(b)], entries.begin() + first[size_t(b) + 1],
+                [](const Entry& p, const Entry& q) {
+                  return p.bits != q.bits ? p.bits < q.bits : p.number < q.number;
+                });
+    for (int64_t i = first[size_t(begin)]; i < first[size_t(end)]; ++i)
+      y.as<int64_t>()[i] = entries[size_t(i)].number;
   });
-  for (size_t i = 0; i < entries.size(); ++i) y.as<int64_t>()[i] = entries[i].number;
 }
 
 }  // namespace
