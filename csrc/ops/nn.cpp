@@ -297,7 +297,7 @@ struct Elu {
     op.attr("alpha", &Elu::alpha, "Minus the value far below 0.")
         .output("y", "Shaped like `x`.")
         .gradient_reads("x", "y");
-    op.example("nn.elu([1., -1.])", "[1., -0.6321]");
+    op.as_program().example("nn.elu([1., -1.])", "[1., -0.6321]");
   }
   Spec infer(const Spec& x) const { return like(x, x.shape); }
   Tensor expand(const Tensor& x) const { return where(x > 0.0, x, expm1(minimum(x, 0.0)) * alpha); }
@@ -315,7 +315,7 @@ struct LeakyRelu {
     op.attr("negative_slope", &LeakyRelu::negative_slope, "Slope below 0.")
         .output("y", "Shaped like `x`.")
         .gradient_reads("x");
-    op.example("nn.leaky_relu([1., -1.])", "[1., -0.01]");
+    op.as_program().example("nn.leaky_relu([1., -1.])", "[1., -0.01]");
   }
   Spec infer(const Spec& x) const { return like(x, x.shape); }
   Tensor expand(const Tensor& x) const { return where(x > 0.0, x, x * negative_slope); }
