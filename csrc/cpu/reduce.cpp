@@ -274,7 +274,8 @@ void position(const KernelArgs& a) {
 }
 
 // Running sums of kRows dense rows, x and y `n` and `m` elements apart, side by side: each element
-// waits for the one before it, so that several rows take as long as one. Sums stay in registers.
+// waits for the one before it, so that several rows of floats take as long as one. Sums stay in
+// registers.
 template <int kRows, class T, class Acc>
 void running_rows(const T* x, T* y, int64_t n, int64_t m, bool initial) {
   Acc acc[kRows] = {};
@@ -291,7 +292,7 @@ template <class T, class Acc>
 void running(const T* x, T* y, int64_t outer, int64_t n, int64_t inner, bool initial) {
   const int64_t m = n + initial;
   if (inner == 1) {
-    constexpr int kTogether = 8;
+    constexpr int kTogether = std::is_integral_v<Acc> ? 1 : 8;  // integers wait a cycle
     const int64_t grain = std::max<int64_t>(1, kGrain / (m + 1) / kTogether) * kTogether;
     return parallel_ranges(outer, grain, [&](int64_t row, int64_t end) {
       for (; row + kTogether <= end; row += kTogether)
