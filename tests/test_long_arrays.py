@@ -171,3 +171,39 @@ def test_transposed_operands_pass_through_tiles(
         fb.asarray(deep) - fb.matrix_transpose(fb.asarray(turned)),
         deep - turned.transpose(0, 2, 1),
     )
+
+
+@pytest.mark.parametrize(
+    "shape", [(5,), (100_003,), (300, 257), (2, 40_000), (40_000, 3), (7, 9, 1100), (0, 4), (4, 0)]
+)
+def test_places_are_found_on_all_threads(rng: Rng, shape: tuple[int, ...]) -> None:
+    for share in (0.0, 0.01, 0.5, 1.0):
+        m = rng.random(shape) < share
+        for got, want in zip(fb.nonzero(fb.asarray(m)), np.nonzero(m), strict=True):
+            same(got, want)
+        x = rng.standard_normal(shape).astype(np.float32)
+        same(fb.asarray(x)[fb.asarray(m)], x[m])
+        if len(shape) > 1 and shape[-1]:
+            same(fb.asarray(x)[fb.asarray(m)[..., 0]], x[m[..., 0]])
+    v = rng.integers(-1, 2, shape)
+    for got, want in zip(fb.nonzero(fb.asarray(v)), np.nonzero(v), strict=True):
+        same(got, want)
+    if len(shape) > 1:
+        turned = np.asarray(m.T)
+        for got, want in zip(fb.nonzero(fb.asarray(m).T), np.nonzero(turned), strict=True):
+            same(got, want)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 15, 16, 17, 1000, 70_001])
+def test_permutations_sort_their_bits(n: int) -> None:
+    with_seed = fb.random.permutation(n).numpy()
+    assert sorted(with_seed.tolist()) == list(range(n))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float32", "float64", "bool"])
+def test_running_sums_of_many_rows(rng: Rng, axis: int, dtype: str) -> None:
+    x = rng.integers(0, 2, (67, 515)).astype(dtype)
+    want = np.cumsum(x, axis)
+    got = fb.cumulative_sum(fb.asarray(x), axis=axis)
+    same(got, want.astype(got.numpy().dtype))

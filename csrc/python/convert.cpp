@@ -6,6 +6,7 @@
 
 #include "binding.h"
 #include "core/backend.h"
+#include "cpu/nonzero.h"
 
 namespace flowbook::python {
 namespace {
@@ -464,6 +465,19 @@ void bind_convert(py::module_& m) {
       "A Python number as the 0-d tensor that gives way in promotion.");
   m.def("to_numpy", [](const Tensor& t) { return to_numpy(t); });
   m.def("item", item_of);
+  m.def(
+      "nonzero",
+      [](const Tensor& t) {
+        const Tensor flags = t.dtype() == DType::bool_ ? t : g_core_ops.cast(t, DType::bool_);
+        if (!flags.spec().device) return cpu::nonzero(flags);
+        Spec spec = flags.spec();
+        spec.device = 0;
+        const Tensor host = empty(spec), whole = dense(flags);
+        device(flags.spec().device)
+            .copy_to_host(view_of(host).data(), view_of(whole).data(), bytes_of(spec));
+        return cpu::nonzero(host);
+      },
+      "Index vectors of the elements that are not zero, one an axis.");
   m.def("deep_copy", [](const Tensor& t) { return t.symbolic() ? t : deep_copy(t); });
   m.def("is_operand", [](py::handle x) {
     PyObject* o = x.ptr();

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from . import _core, _dtypes
 from ._core import Tensor
 from ._creation import asarray
@@ -156,7 +154,7 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
         )
     if t.ndim == 0:
         raise _core.AxisError("nonzero: x has no axes. Use fb.atleast_1d first.")
-    return tuple(asarray(i.astype("i8")) for i in np.nonzero(_core.to_numpy(t)))
+    return tuple(_core.nonzero(t))
 
 
 def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:

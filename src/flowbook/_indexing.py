@@ -90,8 +90,6 @@ def _slice(k: slice) -> tuple[int, int, int]:
 
 def _expand_masks(x: Any, key: list[Any]) -> list[Any]:
     """Boolean arrays become the integer arrays that np.nonzero gives."""
-    import numpy as np
-
     if not any(_is_array(k) for k in key):
         return key
     out: list[Any] = []
@@ -131,12 +129,11 @@ def _expand_masks(x: Any, key: list[Any]) -> list[Any]:
                 f"getitem: the mask is {t.spec} for {x.spec}. Its shape must be that of the axes it "
                 "stands for."
             )
-        found = np.nonzero(np.atleast_1d(_core.to_numpy(t)))
         if t.ndim == 0:
             raise _core.IndexOutOfRange(
                 "getitem: a 0-d mask selects nothing that has a shape. Use a mask with axes."
             )
-        out += [_core.asarray(f) for f in found]
+        out += _core.nonzero(t)
         axis += t.ndim
     return out
 
@@ -259,8 +256,20 @@ def _result_shape(y: Any, p: _Plan, index_shape: tuple[Any, ...]) -> tuple[Any, 
     return tuple(shape)
 
 
+def _masked(x: Any, mask: Any) -> Any:
+    """`x[mask]` of a mask over the first axes: its places, counted in these axes laid together."""
+    if mask.ndim == 1:
+        return _ops.take(x, _core.nonzero(mask)[0], axis=0)
+    (places,) = _core.nonzero(_ops.reshape(mask, shape=(mask.size,)))
+    rest = tuple(x.shape[mask.ndim :])
+    return _ops.take(_ops.reshape(x, shape=(mask.size, *rest)), places, axis=0)
+
+
 def getitem(x: Any, key: Any) -> Any:
     """`x[key]`."""
+    if isinstance(key, _core.Tensor) and not key.symbolic and key.ndim > 0:
+        if key.dtype.name == "bool" and tuple(x.shape[: key.ndim]) == tuple(key.shape):
+            return _masked(x, key)
     p = _plan(x, key)
     y = _sliced(x, p)
     if not p.arrays:
