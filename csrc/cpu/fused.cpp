@@ -521,7 +521,7 @@ std::string FusedCpu::text() const {
     for (size_t k = 0; k < p.elements.size(); ++k) {
       if (p.elements[k].segment >= 0) {
         segment = &p.segments[size_t(p.elements[k].segment)];
-        s += "    compiled\n";
+        s += segment->past ? "    compiled, past the caches\n" : "    compiled\n";
       }
       line(p.elements[k], segment && k < segment->end ? "      " : "    ");
     }

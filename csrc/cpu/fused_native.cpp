@@ -1,29 +1,14 @@
 // Which element instructions become compiled loops: runs of neighbours on float32 whose values stay
 // in registers, so that a block is read and written once for all of them. Everything else stays on
 // the tape, which computes the same bits.
-#include <unistd.h>
-
 #include <algorithm>
 
+#include "cpu/cache.h"
 #include "cpu/fused.h"
 #include "cpu/jit/jit.h"
 #include "cpu/jit/rows.h"
 
 namespace flowbook::cpu {
-
-namespace {
-
-// An array of that many bytes and one to make it from fill the cache.
-int64_t half_of_the_last_cache() {
-#ifdef _SC_LEVEL3_CACHE_SIZE
-  static const int64_t bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
-#else
-  constexpr int64_t bytes = 0;
-#endif
-  return bytes > 0 ? bytes / 2 : 8 << 20;
-}
-
-}  // namespace
 
 bool FusedCpu::can_compile(const FusedInstruction& ins) const {
   if (ins.level == Level::kRow && ins.reduction != Reduction::kNone) {
@@ -126,10 +111,11 @@ bool FusedCpu::make_segment(size_t phase, size_t first, size_t end, Segment& s,
          }) <= jit::kMaxStreams;
 }
 
-// Results that no cache will keep are written past them, which spares reading what was there.
+// Results that no cache will keep beside what they are made from are written past them, which
+// spares reading what was there.
 bool FusedCpu::goes_past(int r) const {
   return registers_[size_t(r)].home == Home::kOutput && cols_ * 4 % jit::target().vector == 0 &&
-         rows_ * cols_ * 4 >= half_of_the_last_cache();
+         2 * rows_ * cols_ * 4 >= last_cache();
 }
 // While rows are worked at, the next ones come in: in the longest loop that reads them, which has
 // the most time for it.
