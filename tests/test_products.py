@@ -153,8 +153,8 @@ LAYOUTS: list[Callable[[np.ndarray], fb.Tensor]] = [
 ]
 
 # Rows and columns by themselves, sums of less than a vector up to many, stacks with and without a
-# matrix each, some large enough for a library; blocks of which the last has one column; few rows, with terms and
-# columns beyond whole squares.
+# matrix each, some large enough for a library; blocks of which the last has one column; few rows,
+# with terms and columns beyond whole squares; rows that fill vectors or nearly do.
 LAID_OUT = [
     ((1, 300), (300, 70)), ((2, 257), (257, 131)), ((1, 3), (3, 40)), ((2, 9), (9, 5)),
     ((300, 257), (257, 1)), ((64, 100), (100,)), ((513,), (513,)), ((100,), (100, 33)),
@@ -165,7 +165,8 @@ LAID_OUT = [
     ((130, 1100), (1100, 66)), ((70, 1100), (1100, 270)), ((270, 1100), (1100, 70)),
     ((2, 130, 1100), (2, 1100, 66)), ((8, 130), (130, 105)), ((6, 40), (40, 87)), ((7, 33), (33, 300)),
     ((1, 31), (31, 47)), ((3, 1024), (1024, 33)), ((4, 16), (16, 16)), ((8, 100), (100, 31)),
-    ((9, 300), (300, 72)), ((12, 77), (77, 131)),
+    ((9, 300), (300, 72)), ((12, 77), (77, 131)), ((16, 530), (530, 300)), ((31, 40), (40, 66)),
+    ((32, 513), (513, 64)), ((15, 1030), (1030, 90)), ((8, 1100), (1100, 77)), ((7, 16), (16, 64)),
 ]  # fmt: skip
 
 

@@ -206,6 +206,53 @@ void by_panels(const OwnGemm& g) {
   }
 }
 
+template <class T>
+void turn_all(const OwnTurn& g) {
+  constexpr int kSide = Square<T>::kSide > 0 ? Square<T>::kSide : 8;
+  const T* from = static_cast<const T*>(g.from);
+  T* to = static_cast<T*>(g.to);
+  int64_t i = 0;
+  for (; i + kSide <= g.rows; i += kSide)
+    turn<T, kSide>(from + i * g.from_row, g.from_row, g.columns, to + i, g.to_row);
+  for (; i < g.rows; ++i)
+    for (int64_t j = 0; j < g.columns; ++j) to[j * g.to_row + i] = from[i * g.from_row + j];
+}
+
+// ---- rows that fill a vector or two, b's columns dense: the transpose of the product
+// ------------------------------------------------------------------------------------------------
+
+// a is what is packed, all rows a panel, and b's columns are rows that are read in place.
+template <class T, int kV>
+void by_columns(const OwnGemm& g) {
+  constexpr int64_t kWidth = kV * Lanes<T>::kCount,
+                    kDeep = kPanelBytes / int64_t(sizeof(T)) / kWidth;
+  constexpr int64_t kTall = 256;  // of b's columns at a time
+  alignas(64) T panel[kDeep * kWidth + kSlack / sizeof(T)], results[kTall * kWidth];
+  for (int64_t j = 0; j < g.n; j += kTall) {
+    const int64_t columns = g.n - j < kTall ? g.n - j : kTall;
+    for (int64_t p = 0; p < g.k; p += kDeep) {
+      const int64_t k = g.k - p < kDeep ? g.k - p : kDeep;
+      pack_panel<T, kV>(static_cast<const T*>(g.a) + p * g.a_col, g.a_col, g.a_row, k, g.m, panel);
+      const Meeting<T> m{g.b_col, 1, k, panel, Lanes<T>::kCount, kWidth, p > 0};
+      all_rows<T, kV>(m, static_cast<const T*>(g.b) + j * g.b_col + p, nullptr, columns, results);
+    }
+    turn_all<T>({columns, g.m, results, kWidth, static_cast<T*>(g.c) + j, g.ldc});
+  }
+}
+template <class T>
+bool multiply_by_columns(const OwnGemm& g) {
+  // Vectors that are full but for a sixteenth; one of 32 bytes does not feed the machine.
+  constexpr int64_t kOne = Lanes<T>::kCount, kTwo = 2 * kOne, kColumns = 64;
+  if (g.b_row != 1 || g.b_col == 1 || g.n < kColumns) return false;
+  if (g.accumulate || g.panels || g.tiles) return false;
+  const auto fills = [&](int64_t width) {
+    return g.m <= width && g.m >= width - (width + 15) / 16;
+  };
+  if (fills(kTwo)) return by_columns<T, 2>(g), true;
+  if (kVectorBytes == 64 && fills(kOne)) return by_columns<T, 1>(g), true;
+  return false;
+}
+
 // ---- panels that were packed before
 // ------------------------------------------------------------------------------------------------
 
@@ -232,18 +279,6 @@ void pack_all_left(const OwnTiles& g) {
     T* const to = static_cast<T*>(g.to) + own_tiles_at(g.m, p);
     pack_block<T, kRows<T, 2>>(a + p * g.a_col, g.a_row, g.a_col, g.m, k, to);
   }
-}
-
-template <class T>
-void turn_all(const OwnTurn& g) {
-  constexpr int kSide = Square<T>::kSide > 0 ? Square<T>::kSide : 8;
-  const T* from = static_cast<const T*>(g.from);
-  T* to = static_cast<T*>(g.to);
-  int64_t i = 0;
-  for (; i + kSide <= g.rows; i += kSide)
-    turn<T, kSide>(from + i * g.from_row, g.from_row, g.columns, to + i, g.to_row);
-  for (; i < g.rows; ++i)
-    for (int64_t j = 0; j < g.columns; ++j) to[j * g.to_row + i] = from[i * g.from_row + j];
 }
 
 // The rows from `first` on, at most a tile, times rows [begin, end) of the panel.
@@ -453,6 +488,8 @@ void multiply(const OwnGemm& g) {
     if (g.a_row == 1 && g.m > 1) return lanes_along_rows<T>(row);
     return lanes_along_columns<T>(row);
   }
+  if constexpr (kFloating<T> && Square<T>::kSide > 0)
+    if (multiply_by_columns<T>(g)) return;
   if (multiply_few_rows<T>(g)) return;
   by_panels<T>(g);
 }
