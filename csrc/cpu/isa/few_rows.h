@@ -171,6 +171,50 @@ void few_rows_turned(const OwnGemm& g) {
   if (j < g.n) columns_turned<kR>(g, g.n - kColumns, kColumns - (g.n - j));
 }
 
+#elif defined(__AVX2__)
+// One row and the 16 columns from j on, of which the first `known` are left alone. The sum of eight
+// columns waits for itself, so two of them take turns, some terms apart: where b's columns are 4 KB
+// apart, eight of their lines are all that a place of the first cache holds.
+inline void columns_turned(const OwnGemm& g, int64_t j, int64_t known) {
+  constexpr int64_t kLine = 16, kApart = 4 * kLine;
+  const float *a = static_cast<const float*>(g.a),
+              *b = static_cast<const float*>(g.b) + j * g.b_col;
+  float* c = static_cast<float*>(g.c) + j;
+  const int64_t b_col = g.b_col, whole = g.k / kLine * kLine;
+  Vector<float> low = {}, high = {};
+  if (g.accumulate) low = load(c), high = load(c + 8);
+  // A line's terms but for the first `done`.
+  const auto add = [&](Vector<float>& sum, const float* b, int64_t p, int64_t done) FB_INLINE {
+    times<2>([&](int q) FB_INLINE {
+      __m256 x[8];
+      times<8>([&](int r) FB_INLINE { x[r] = _mm256_loadu_ps(b + r * b_col + p + 8 * q); });
+      Square<float>::turn(x);
+      times<8>([&](int i) FB_INLINE {
+        if (8 * q + i >= done)
+          multiply_add<float>(sum, a[p + 8 * q + i] - Vector<float>{}, (Vector<float>)x[i]);
+      });
+    });
+  };
+  for (int64_t p = 0; p < whole + kApart; p += kLine) {
+    if (p < whole) add(low, b, p, 0);
+    if (p >= kApart) add(high, b + 8 * b_col, p - kApart, 0);
+  }
+  if (whole < g.k) {  // a whole line, of whose terms the first are in the sums already
+    add(low, b, g.k - kLine, whole - (g.k - kLine));
+    add(high, b + 8 * b_col, g.k - kLine, whole - (g.k - kLine));
+  }
+  float all[16];
+  store(all, low), store(all + 8, high);
+  if (known == 0)
+    __builtin_memcpy(c, all, sizeof all);
+  else
+    for (int64_t l = known; l < 16; ++l) c[l] = all[l];
+}
+inline void row_turned(const OwnGemm& g) {
+  int64_t j = 0;
+  for (; j + 16 <= g.n; j += 16) columns_turned(g, j, 0);
+  if (j < g.n) columns_turned(g, g.n - 16, 16 - (g.n - j));
+}
 #endif
 
 // ---- the choice
@@ -200,6 +244,10 @@ bool multiply_few_rows(const OwnGemm& g) {
       return true;
     }
   }
+#elif defined(__AVX2__)
+  if constexpr (__is_same(T, float))
+    if (g.m == 1 && g.a_col == 1 && g.b_row == 1 && g.n >= 16 && g.k >= 16)
+      return row_turned(g), true;
 #endif
   if (g.m > (kFloating<T> ? 2 : 1)) return false;
   tile_of<2>(g.m, [&]<int kR>(Count<kR>) { few_rows_packed<T, kR>(g); });
