@@ -123,6 +123,31 @@ def test_functions_are_precise_over_the_whole_range(name: str, dtype: type) -> N
     assert far[worst] <= bound, f"{name}({x[worst]!r}): {far[worst]:.2f} ulp"
 
 
+def test_exact_gelu_at_its_ends() -> None:
+    """Below -14 results are subnormal or -0; zeros keep their signs."""
+    special = pytest.importorskip("scipy.special")
+    tail = np.linspace(-12.5, -15, 20_001, dtype=np.float32)
+    tiny = (np.float32(1e-45) * np.arange(-200, 201)).astype(np.float32)
+    x = np.concatenate([tail, tiny, np.float32([-0.0, 0.0, 13, 14.6, 14.7, 3e38, -3e38])])
+    want = (x.astype(wide) * special.ndtr(x.astype(np.float64))).astype(wide)
+    far = ulps(fb.nn.gelu(fb.asarray(x)).numpy(), np.where(want == 0, np.copysign(want, x), want))
+    assert far.max() <= 2.0, f"{x[np.argmax(far)]!r}: {far.max():.2f} ulp"
+    ends = fb.nn.gelu(fb.asarray(np.float32([np.inf, -np.inf]))).numpy()
+    np.testing.assert_array_equal(ends, [np.inf, 0])
+    assert np.signbit(ends[1])
+
+
+def test_the_slope_of_exact_gelu_is_precise() -> None:
+    special = pytest.importorskip("scipy.special")
+    x = np.concatenate([np.linspace(-16, 16, 200_001), [0.0, 1e-40, 3e38, -3e38]]).astype("f4")
+    v = np.clip(x.astype(np.float64), -40, 40)
+    want = special.ndtr(v) + v * np.exp(-v * v / 2) / np.sqrt(2 * np.pi)
+    with fb.tape() as t:
+        a = fb.asarray(x)
+        y = fb.sum(fb.nn.gelu(a))
+    np.testing.assert_allclose(t.gradients(y, [a])[0].numpy(), want, rtol=1e-6, atol=2e-7)
+
+
 @pytest.mark.parametrize("name", ["erf", "erfc", "normal_cdf", "gelu"])
 def test_error_functions_are_precise(name: str) -> None:
     special = pytest.importorskip("scipy.special")

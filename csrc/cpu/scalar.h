@@ -35,6 +35,8 @@
 //
 #include "cpu/scalar/error_function.h"
 //
+#include "cpu/scalar/normal.h"
+//
 #include "cpu/scalar/float64.h"
 //
 #include "cpu/scalar/logistic.h"

@@ -226,7 +226,7 @@ int main(int argc, char** argv) {
   F32(erfc, 1, std::erfc(x));
   F32S(erfinv, 1, erfinv(x));
   F32S(normal_cdf, 1, normal_cdf(x));
-  F32S(gelu_erf, 1, gelu_erf(x));
+  F32S(gelu_erf, 2, gelu_erf(x));
   F32S(gelu_erf_slope, 1e9, gelu_erf_slope(x));
   F32S(gelu_tanh, 2, gelu_tanh(x));
   F32S(gelu_tanh_gate, 2, gelu_tanh_gate(x));

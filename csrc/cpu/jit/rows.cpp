@@ -16,6 +16,8 @@ namespace {
 //
 #include "cpu/scalar/erf.h"
 //
+#include "cpu/scalar/normal.h"
+//
 #include "cpu/scalar/logistic.h"
 
 // The ways to round, as the machine numbers them.
@@ -79,6 +81,8 @@ int value(int code, const int* a) {
     ROW(softplus, softplus(x))
     ROW(silu, silu(x))
     ROW(silu_slope, silu_slope(x))
+    ROW(gelu_erf, gelu_erf(x))
+    ROW(gelu_erf_slope, gelu_erf_slope(x))
     ROW(gelu_tanh, gelu_tanh(x))
     ROW(gelu_tanh_gate, gelu_tanh_gate(x))
     ROW(gelu_tanh_slope, gelu_tanh_slope(x))

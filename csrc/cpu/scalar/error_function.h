@@ -1,4 +1,4 @@
-// float32: the normal distribution and what else stands on the error function.
+// float32: erfc, the normal distribution and the inverse of erf, computed in double.
 #pragma once
 
 // erfc(a) exp(a^2) for a >= 0
@@ -16,16 +16,6 @@ FB_SCALAR double erfc_w(double x) {
 }
 FB_SCALAR float erfc(float x) { return float(erfc_w(double(x))); }
 FB_SCALAR float normal_cdf(float x) { return float(0.5 * erfc_w(double(x) * -0.7071067811865476)); }
-FB_SCALAR float gelu_erf(float x) {
-  const double a = x, r = 0.5 * a * erfc_w(a * -0.7071067811865476);
-  return x < -20.0f ? -0.0f : float(r);
-}
-FB_SCALAR float gelu_erf_slope(float x) {
-  const double a = clamp(double(x), -16.0, 16.0), u = abs(a) * 0.7071067811865476,
-               e = exp_w(-u * u);
-  const double half = 0.5 * e * erfcx_w(u), cdf = a < 0.0 ? half : 1.0 - half;
-  return float(fma(a * 0.3989422804014327, e, cdf));
-}
 FB_SCALAR float erfinv(float x) {
   const double a = x, w = -log_w((1.0 - a) * (1.0 + a)), s = sqrt(w);
   const double near =

@@ -22,12 +22,11 @@ FB_SCALAR f32 exp_reduced(f32 f) {  // |f| <= ln 2 / 2
   return poly(f, /*exp_f*/ 1.0e+00f, 1.0e+00f, 5.0e-01f, 1.6666488e-01f, 4.166555e-02f,
               8.372286e-03f, 1.403587e-03f);
 }
-FB_SCALAR f32 expm1_reduced(f32 f) {  // |f| <= ln 2 / 2
-  return fma(
-      f * f,
-      poly(f, /*expm1_f*/ 5.0e-01f, 1.6666532e-01f, 4.166616e-02f, 8.368054e-03f, 1.3974842e-03f),
-      f);
+FB_SCALAR f32 expm1_curve(f32 f) {  // (exp(f) - 1 - f) / f^2, |f| <= ln 2 / 2
+  return poly(f, /*expm1_f*/ 5.0e-01f, 1.6666532e-01f, 4.166616e-02f, 8.368054e-03f,
+              1.3974842e-03f);
 }
+FB_SCALAR f32 expm1_reduced(f32 f) { return fma(f * f, expm1_curve(f), f); }
 // x - j ln 2
 FB_SCALAR f32 reduce_exp(f32 x, f32 j) {
   return fma(j, 1.90465421e-9f, fma(j, -6.93147182e-1f, x));

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import mpmath as mp
-from minimax import fit, show
+from minimax import fit, quotient, show
 
 LN2 = mp.log(2)
 
@@ -34,6 +34,23 @@ def odd_fit(g, n, hi, bits):
 def erfcx_mapped(t):  # exp(a^2) erfc(a) (a + 3) with t = (a - 3) / (a + 3)
     a = 3 * (1 + t) / (1 - t)
     return mp.exp(a * a) * mp.erfc(a) * (a + 3)
+
+
+def normal_ratio(a):  # of a normal distribution's density to what lies above a
+    return mp.npdf(a) / (mp.erfc(a / mp.sqrt(2)) / 2)
+
+
+def normal_fit():
+    """p / q = normal_ratio(a) - a. With this p(0) the float q(0) is right to 2^-31."""
+    return quotient(
+        lambda a: normal_ratio(a) - a,
+        4,
+        5,
+        0,
+        mp.mpf("14.6"),
+        weight=lambda a: 1 / normal_ratio(a),
+        first=mp.mpf("1.490234375"),
+    )
 
 
 THIRD = mp.mpf(1) / 3
@@ -73,6 +90,8 @@ SETS = {
     ),
     # log2(erfc(a)), where erf(a) = 1 - erfc(a)
     "erf_tail_f": lambda: fit(lambda a: mp.log(mp.erfc(a)) / LN2, range(7), 1, 4, weight=mp.erfc),
+    "normal_p_f": lambda: normal_fit()[0],
+    "normal_q_f": lambda: normal_fit()[1],
     # "wide": computed in double for float32 results
     "exp2_w": lambda: fit(lambda x: mp.power(2, x), range(8), -0.5, 0.5, bits=53),
     "log_w": lambda: fit(

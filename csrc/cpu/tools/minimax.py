@@ -89,6 +89,32 @@ def fit(f, powers, lo, hi, *, weight=None, bits=24, fixed=None):
     return {q: done[q] for q in sorted(done)}, float(mp.log(error, 2))
 
 
+def quotient(f, n, m, lo, hi, *, weight, first, rounds=6):
+    """Rounded coefficients of p and q, of degrees n and m and with p(0) = first, whose quotient is next to f.
+
+    p - f q is linear in both; its weight comes from the q of the round before. p is fitted once more to f times the
+    rounded q.
+    """
+    basis = [lambda x, i=i: x**i for i in range(n + 1)]
+    basis += [lambda x, i=i: -f(x) * x**i for i in range(1, m + 1)]
+    q = [mp.mpf(1)]
+    for _ in range(rounds):
+        at = lambda x, q=q: mp.polyval(q[::-1], x)
+        c, _ = remez(f, basis, lambda x, at=at: weight(x) / at(x), lo, hi, rounds=20, grid=400)
+        q = [mp.mpf(1), *c[n + 1 :]]
+    q = [rounder(24)(v * first / f(mp.mpf(lo))) for v in q]
+    below = lambda x: mp.polyval(q[::-1], x)
+    p = fit(
+        lambda x: f(x) * below(x),
+        range(n + 1),
+        lo,
+        hi,
+        weight=lambda x: weight(x) / below(x),
+        fixed={0: first},
+    )
+    return p, (dict(enumerate(q)), p[1])
+
+
 def show(name, result, bits=24):
     coefficients, error = result
     print(f"{name}: 2^{error:.1f}")
