@@ -1,10 +1,10 @@
-// float32: the tail of the normal distribution, and what stands on it: the exact form of GELU with
-// its slope, and erfc.
+// float32: the tail of the normal distribution, and what stands on it: the exact form of GELU and
+// its slope.
 //
 // What lies above a >= 0 is the density at a times q / (a q + p), with polynomials q and p of a:
 // the larger a, the less do errors of p / q weigh, which falls from 0.8 like 1 / a. What lies above
-// x < 0 is 1 less what lies above -x, where nothing cancels. So a result is a simple number (0, 1,
-// 2 or x) and one product, whose factors are known better than floats are.
+// x < 0 is 1 less what lies above -x, where nothing cancels. So a result is a simple number (0, 1
+// or x) and one product, whose factors are known better than floats are.
 #pragma once
 
 struct NormalTail {
