@@ -551,3 +551,20 @@ def test_a_run_never_writes_into_an_arrays_memory():
         step()
     np.testing.assert_array_equal(a, np.arange(3000))
     np.testing.assert_array_equal(v.numpy(), a * 8)
+
+
+def test_indices_and_masks_that_are_known_are_constants_of_a_graph() -> None:
+    # Their range was looked at by an op of the graph being recorded.
+    rows, cols = fb.asarray([0, -1]), fb.asarray([1, 0])
+    mask, first = fb.asarray([[True, False, True], [False, True, True]]), fb.asarray([True, False])
+    x = np.arange(6.0).reshape(2, 3)
+
+    @fb.graph
+    def f(x: fb.Tensor) -> tuple[fb.Tensor, ...]:
+        return x[rows], x[:, cols], x[rows, cols], x[mask], x[first]
+
+    want = x[[0, -1]], x[:, [1, 0]], x[[0, -1], [1, 0]], x[mask.numpy()], x[[True, False]]
+    for got, value in zip(f(fb.asarray(x)), want, strict=True):
+        assert np.array_equal(got.numpy(), value)
+    with pytest.raises(fb.IndexOutOfRange, match="index 5 is out of range for axis 1"):
+        fb.graph(lambda x: x[:, fb.asarray([5])])(fb.asarray(x))

@@ -8,10 +8,10 @@
 
 namespace flowbook::cpu {
 
-std::vector<Tensor> nonzero(const Tensor& given) {
+std::vector<Tensor> nonzero(const Tensor& given, bool together) {
   constexpr int64_t kGrain = 32 << 10;  // elements a chunk
   const Tensor x = dense(given);
-  const Shape& shape = x.shape();
+  const Shape shape = together ? Shape{x.shape().size()} : x.shape();
   const int last = shape.rank - 1;
   const int64_t size = shape.size(), cols = shape[last].value();
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, cols));  // rows a chunk

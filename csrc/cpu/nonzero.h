@@ -7,7 +7,7 @@
 namespace flowbook::cpu {
 
 // The places of what is true in a concrete boolean tensor of rank 1 or more in host memory, in
-// row-major order: an int64 vector for each axis.
-FB_API std::vector<Tensor> nonzero(const Tensor& x);
+// row-major order: an int64 vector for each axis, or one for all axes laid together.
+FB_API std::vector<Tensor> nonzero(const Tensor& x, bool together);
 
 }  // namespace flowbook::cpu

@@ -7,6 +7,7 @@
 #include "binding.h"
 #include "core/backend.h"
 #include "cpu/nonzero.h"
+#include "ops/ops.h"
 
 namespace flowbook::python {
 namespace {
@@ -291,6 +292,17 @@ Tensor as_tensor(PyObject* o, OptionalDType dtype, Copy copy) {
   return g_core_ops.cast(t, dtype.value);
 }
 
+namespace {
+Tensor on_host(const Tensor& t) {
+  if (!t.spec().device) return t;
+  Spec spec = t.spec();
+  spec.device = 0;
+  const Tensor host = empty(spec), whole = dense(t);
+  device(t.spec().device).copy_to_host(view_of(host).data(), view_of(whole).data(), bytes_of(spec));
+  return host;
+}
+}  // namespace
+
 py::object to_numpy(const Tensor& t) {
   const View& v = view_of(t);
   py::dtype dtype = numpy_dtype(t.dtype());
@@ -466,18 +478,26 @@ void bind_convert(py::module_& m) {
   m.def("to_numpy", [](const Tensor& t) { return to_numpy(t); });
   m.def("item", item_of);
   m.def(
-      "nonzero",
-      [](const Tensor& t) {
-        const Tensor flags = t.dtype() == DType::bool_ ? t : g_core_ops.cast(t, DType::bool_);
-        if (!flags.spec().device) return cpu::nonzero(flags);
-        Spec spec = flags.spec();
-        spec.device = 0;
-        const Tensor host = empty(spec), whole = dense(flags);
-        device(flags.spec().device)
-            .copy_to_host(view_of(host).data(), view_of(whole).data(), bytes_of(spec));
-        return cpu::nonzero(host);
+      "index_range",
+      [](const Tensor& indices) {
+        Recorder outside(nullptr);
+        const Tensor least = on_host(min(indices)), most = on_host(max(indices));
+        const auto value = [](const Tensor& t) {
+          return t.dtype() == DType::i32 ? *static_cast<const int32_t*>(view_of(t).data())
+                                         : *static_cast<const int64_t*>(view_of(t).data());
+        };
+        return std::pair(value(least), value(most));
       },
-      "Index vectors of the elements that are not zero, one an axis.");
+      "The least and the largest of concrete int32 or int64 indices.");
+  m.def(
+      "nonzero",
+      [](const Tensor& t, bool together) {
+        Recorder outside(nullptr);  // indices in a graph are constants of it
+        const Tensor flags = t.dtype() == DType::bool_ ? t : g_core_ops.cast(t, DType::bool_);
+        return cpu::nonzero(on_host(flags), together);
+      },
+      py::arg("t"), py::arg("together") = false,
+      "Index vectors of the elements that are not zero, one an axis, or one of all axes together.");
   m.def("deep_copy", [](const Tensor& t) { return t.symbolic() ? t : deep_copy(t); });
   m.def("is_operand", [](py::handle x) {
     PyObject* o = x.ptr();

@@ -196,7 +196,7 @@ def _indices(x: Any, arrays: list[tuple[int, Any]]) -> tuple[Any, tuple[Any, ...
         if k.dtype.name not in ("int32", "int64"):
             k = _ops.cast(k, dtype="int64")
         if not k.symbolic and isinstance(size, int) and k.size:
-            low, high = _core.item(_ops.min(k)), _core.item(_ops.max(k))
+            low, high = _core.index_range(k)
             if low < -size or high >= size:
                 bad = low if low < -size else high
                 raise _core.IndexOutOfRange(
@@ -258,11 +258,10 @@ def _result_shape(y: Any, p: _Plan, index_shape: tuple[Any, ...]) -> tuple[Any, 
 
 def _masked(x: Any, mask: Any) -> Any:
     """`x[mask]` of a mask over the first axes: its places, counted in these axes laid together."""
-    if mask.ndim == 1:
-        return _ops.take(x, _core.nonzero(mask)[0], axis=0)
-    (places,) = _core.nonzero(_ops.reshape(mask, shape=(mask.size,)))
-    rest = tuple(x.shape[mask.ndim :])
-    return _ops.take(_ops.reshape(x, shape=(mask.size, *rest)), places, axis=0)
+    (places,) = _core.nonzero(mask, together=True)
+    if mask.ndim > 1:
+        x = _ops.reshape(x, shape=(mask.size, *x.shape[mask.ndim :]))
+    return _ops.take(x, places, axis=0)
 
 
 def getitem(x: Any, key: Any) -> Any:
