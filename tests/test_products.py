@@ -170,21 +170,27 @@ LAID_OUT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
-@pytest.mark.parametrize(("left", "right"), LAID_OUT)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint16", "int32"])
+@pytest.mark.parametrize(
+    ("left", "right"), [*LAID_OUT, ((24, 8), (8, 1100)), ((100, 100), (100, 2000))]
+)
 def test_bits_do_not_depend_on_layouts(
     left: tuple[int, ...], right: tuple[int, ...], dtype: str
 ) -> None:
     """Once a graph, which read a dense copy, summed a transposed operand in another order than the
     eager op, which read it in place."""
     rng = np.random.default_rng(len(left) + sum(left) + sum(right))
-    if dtype == "int32":
+    if "int" in dtype:
         a, b = (rng.integers(-99, 99, s).astype(dtype) for s in (left, right))
     else:
         a, b = (rng.standard_normal(s).astype(dtype) for s in (left, right))
     dense = np.asarray(fb.asarray(a) @ fb.asarray(b))
-    exact = a.astype("float64") @ b.astype("float64")
-    np.testing.assert_allclose(dense, exact, rtol=1e-4, atol=1e-4 if dtype == "float32" else 1e-11)
+    if "int" in dtype:
+        np.testing.assert_array_equal(dense, (a.astype("i8") @ b.astype("i8")).astype(dtype))
+    else:
+        exact = a.astype("float64") @ b.astype("float64")
+        close = 1e-4 if dtype == "float32" else 1e-11
+        np.testing.assert_allclose(dense, exact, rtol=1e-4, atol=close)
     step = fb.graph(lambda x, y: x @ y)
     for first in LAYOUTS:
         for second in LAYOUTS:

@@ -91,12 +91,19 @@ inline void pack_tile(const T* a, int64_t row, int64_t col, int64_t k, T* to) {
     for (int64_t p = 0; p < k; ++p)
       for (int r = 0; r < kR; ++r) to[p * kR + r] = a[r * row + p * col];
 }
+// Bytes of a step of k in a tile of kR rows, and as whole vectors.
+template <class T, int kR>
+inline constexpr int64_t kStepBytes = kR * sizeof(T);
+template <class T, int kR>
+inline constexpr int64_t kStepCopied = (kStepBytes<T, kR> + 15) / 16 * 16;
+
 // kTiles tiles side by side of a whose columns are dense, so that each line of a is fetched once. A
-// step of k is copied as whole vectors, over what comes next; the last one is not.
+// step of k is copied as whole vectors, over the one that comes next; the last one is not.
 template <class T, int kR, int kTiles>
 inline void pack_tiles_across(const T* a, int64_t col, int64_t k, T* to) {
-  constexpr int64_t kVector = 16, kLine = 64 / sizeof(T), kAhead = 8;
-  constexpr int64_t kBytes = kR * sizeof(T), kCopied = (kBytes + kVector - 1) / kVector * kVector;
+  constexpr int64_t kLine = 64 / sizeof(T), kAhead = 8;
+  constexpr int64_t kBytes = kStepBytes<T, kR>, kCopied = kStepCopied<T, kR>;
+  static_assert(kCopied <= 2 * kBytes);
   for (int64_t p = 0; p + 1 < k; ++p) {
     const T* const from = a + p * col;
     for (int64_t l = 0; l < kTiles * kR; l += kLine) __builtin_prefetch(from + kAhead * col + l);
@@ -112,13 +119,16 @@ inline void pack_tiles_across(const T* a, int64_t col, int64_t k, T* to) {
 template <class T, int kWhole>
 inline void pack_block(const T* a, int64_t row, int64_t col, int64_t rows, int64_t k, T* to) {
   int64_t begin = 0;
-  if (row == 1) {
-    constexpr int kTogether = 8;
-    // What is read too far lies in the two tiles that are left.
-    for (; begin + (kTogether + 2) * kWhole <= rows; begin += kTogether * kWhole)
-      pack_tiles_across<T, kWhole, kTogether>(a + begin, col, k, to + begin * k);
-    for (; begin + 3 * kWhole <= rows; begin += kWhole)
-      pack_tiles_across<T, kWhole, 1>(a + begin, col, k, to + begin * k);
+  // Steps of short integers are less than half a vector: they would be copied over other tiles.
+  if constexpr (kStepCopied<T, kWhole> <= 2 * kStepBytes<T, kWhole>) {
+    if (row == 1) {
+      constexpr int kTogether = 8;
+      // What is read too far lies in the two tiles that are left.
+      for (; begin + (kTogether + 2) * kWhole <= rows; begin += kTogether * kWhole)
+        pack_tiles_across<T, kWhole, kTogether>(a + begin, col, k, to + begin * k);
+      for (; begin + 3 * kWhole <= rows; begin += kWhole)
+        pack_tiles_across<T, kWhole, 1>(a + begin, col, k, to + begin * k);
+    }
   }
   in_tiles<kWhole>(rows - begin, [&]<int kR>(Count<kR>, int64_t i) {
     pack_tile<T, kR>(a + (begin + i) * row, row, col, k, to + (begin + i) * k);
