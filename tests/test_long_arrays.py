@@ -188,6 +188,9 @@ def test_places_are_found_on_all_threads(rng: Rng, shape: tuple[int, ...]) -> No
     v = rng.integers(-1, 2, shape)
     for got, want in zip(fb.nonzero(fb.asarray(v)), np.nonzero(v), strict=True):
         same(got, want)
+    z = (v * 1j).astype(np.complex64)
+    for got, want in zip(fb.nonzero(fb.asarray(z)), np.nonzero(z), strict=True):
+        same(got, want)
     if len(shape) > 1:
         turned = np.asarray(m.T)
         for got, want in zip(fb.nonzero(fb.asarray(m).T), np.nonzero(turned), strict=True):

@@ -117,6 +117,12 @@ try:
     fb.broadcast_to(column, (1 << 38, 4096)) + column
 except fb.OutOfMemoryError as error:
     print(error)
+
+# Places are found on the host, wherever the numbers are, and are put where they are wanted.
+(places,) = fb.nonzero(fb.asarray([1, 0, 3], device="null"))
+assert places.numpy().tolist() == [0, 2]
+with fb.device("null"):
+    assert [str(i.device) for i in fb.nonzero([[1, 0], [0, 1]])] == ["null", "null"]
 """
 
 

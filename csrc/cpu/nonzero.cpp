@@ -42,7 +42,8 @@ std::vector<Tensor> nonzero(const Tensor& given, bool together) {
       const unsigned char* flag = flags + row * cols;
       const int64_t stop = grain == 1 ? first[size_t(c) + 1] : at + count(row * cols, cols);
       const int64_t start = at;
-      for (int64_t i = 0; at < stop; ++i) {  // writes each place until the next one is found
+      for (int64_t i = 0; i < cols && at < stop;
+           ++i) {  // writes each place until the next one is found
         out[size_t(last)][at] = i;
         at += flag[i] != 0;
       }

@@ -493,8 +493,9 @@ void bind_convert(py::module_& m) {
       "nonzero",
       [](const Tensor& t, bool together) {
         Recorder outside(nullptr);  // indices in a graph are constants of it
-        const Tensor flags = t.dtype() == DType::bool_ ? t : g_core_ops.cast(t, DType::bool_);
-        return cpu::nonzero(on_host(flags), together);
+        const Tensor x = on_host(t);
+        const Tensor flags = x.dtype() == DType::bool_ ? x : g_core_ops.cast(x, DType::bool_);
+        return cpu::nonzero(flags, together);
       },
       py::arg("t"), py::arg("together") = false,
       "Index vectors of the elements that are not zero, one an axis, or one of all axes together.");

@@ -154,7 +154,9 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
         )
     if t.ndim == 0:
         raise _core.AxisError("nonzero: x has no axes. Use fb.atleast_1d first.")
-    return tuple(_core.nonzero(t))
+    if _dtypes.isdtype(t.dtype, "complex floating"):
+        t = asarray(_core.to_numpy(t) != 0)
+    return tuple(asarray(places) for places in _core.nonzero(t))
 
 
 def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
