@@ -132,6 +132,7 @@ def test_exact_gelu_at_its_ends() -> None:
     want = (x.astype(wide) * special.ndtr(x.astype(np.float64))).astype(wide)
     far = ulps(fb.nn.gelu(fb.asarray(x)).numpy(), np.where(want == 0, np.copysign(want, x), want))
     assert far.max() <= 2.0, f"{x[np.argmax(far)]!r}: {far.max():.2f} ulp"
+    assert np.signbit(fb.nn.gelu(fb.asarray(tail)).numpy()).all()
     ends = fb.nn.gelu(fb.asarray(np.float32([np.inf, -np.inf]))).numpy()
     np.testing.assert_array_equal(ends, [np.inf, 0])
     assert np.signbit(ends[1])

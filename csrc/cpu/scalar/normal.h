@@ -52,7 +52,7 @@ inline constexpr float kNormalNear = 13.0f, kNormalEnd = 14.6f;
 inline constexpr int kSignBit = -0x7fffffff - 1;
 FB_SCALAR f32 sum(f32 base, Parts v, f32 s) {
   const f32 y = fma(v.high, s, base);
-  return y + fma(v.low, s, fma(v.high, s, -(y - base)));  // a 0 keeps its sign
+  return y + fma(v.low, s, fma(v.high, s, -(y - base)));
 }
 FB_SCALAR f32 near_sum(f32 base, Parts v, i32 minus, f32 t) {
   return sum(base, v, from_bits(((bits(t) << 23) + kBellBits) | minus));
@@ -76,7 +76,9 @@ FB_SCALAR f32 gelu_erf(f32 x) {
   const Bell near = bell(0.5f * a, a), any = bell(0.5f * c, c);
   return either(
       usual, near_sum(base, of(a, near), kSignBit, near.t),
-      select(x > kNormalEnd, x, any_sum(base, of(c, any), kSignBit, any.t, a > kNormalNear)));
+      select(x > kNormalEnd, x,
+             from_bits(bits(any_sum(base, of(c, any), kSignBit, any.t, a > kNormalNear)) |
+                       (bits(x) & kSignBit))));  // where it underflows, the sum has any sign
 }
 FB_SCALAR f32 gelu_erf_slope(f32 x) {
   const auto of = [](f32 a, const Bell& b) {
