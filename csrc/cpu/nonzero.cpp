@@ -40,10 +40,13 @@ std::vector<Tensor> nonzero(const Tensor& given, bool together) {
     int64_t at = first[size_t(c)];
     for (int64_t row = c * grain, end = std::min(rows, row + grain); row < end; ++row) {
       const unsigned char* flag = flags + row * cols;
-      const int64_t stop = grain == 1 ? first[size_t(c) + 1] : at + count(row * cols, cols);
+      // Never more than were counted: memory shared with NumPy may change meanwhile.
+      const int64_t end_of_chunk = first[size_t(c) + 1];
+      const int64_t stop =
+          grain == 1 ? end_of_chunk : std::min(end_of_chunk, at + count(row * cols, cols));
       const int64_t start = at;
-      for (int64_t i = 0; i < cols && at < stop;
-           ++i) {  // writes each place until the next one is found
+      // Each place is written until the next one is found.
+      for (int64_t i = 0; i < cols && at < stop; ++i) {
         out[size_t(last)][at] = i;
         at += flag[i] != 0;
       }
