@@ -568,3 +568,8 @@ def test_indices_and_masks_that_are_known_are_constants_of_a_graph() -> None:
         assert np.array_equal(got.numpy(), value)
     with pytest.raises(fb.IndexOutOfRange, match="index 5 is out of range for axis 1"):
         fb.graph(lambda x: x[:, fb.asarray([5])])(fb.asarray(x))
+    none, small = (
+        fb.asarray(np.array([i], "u1")) for i in (0, 7)
+    )  # of another type than the flat index
+    with pytest.raises(fb.IndexOutOfRange, match="index 7 is out of range for axis 1"):
+        fb.graph(lambda x: x[none, small])(fb.asarray(np.zeros((3, 4))))

@@ -478,6 +478,15 @@ void bind_convert(py::module_& m) {
   m.def("to_numpy", [](const Tensor& t) { return to_numpy(t); });
   m.def("item", item_of);
   m.def(
+      "as_index",
+      [](const Tensor& t) {
+        if (t.dtype() == DType::i32 || t.dtype() == DType::i64) return t;
+        if (t.symbolic()) return g_core_ops.cast(t, DType::i64);
+        Recorder outside(nullptr);  // what is known stays known, or nobody could check it
+        return g_core_ops.cast(t, DType::i64);
+      },
+      "Indices as int32 or int64.");
+  m.def(
       "index_range",
       [](const Tensor& indices) {
         Recorder outside(nullptr);

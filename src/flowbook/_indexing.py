@@ -193,8 +193,7 @@ def _indices(x: Any, arrays: list[tuple[int, Any]]) -> tuple[Any, tuple[Any, ...
     checked = []
     for axis, k in arrays:
         size = x.shape[axis]
-        if k.dtype.name not in ("int32", "int64"):
-            k = _ops.cast(k, dtype="int64")
+        k = _core.as_index(k)
         if not k.symbolic and isinstance(size, int) and k.size:
             low, high = _core.index_range(k)
             if low < -size or high >= size:
